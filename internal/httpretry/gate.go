@@ -1,0 +1,82 @@
+package httpretry
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// gate lets the requests of one API through: none during a pause, and never more
+// of them a second than the quota.
+type gate struct {
+	limiter *rate.Limiter
+
+	mu    sync.Mutex
+	until time.Time // end of the pause
+}
+
+// headroom is the share of the quota that is left unused, so that requests which
+// the network brings closer together than they were sent stay within a quota that
+// is counted by the second.
+const headroom = 0.01
+
+func newGate(quota float64) *gate {
+	limit := rate.Inf
+	if quota > 0 {
+		limit = rate.Limit(quota * (1 - headroom))
+	}
+	// A burst of one spaces the requests evenly from the first one on.
+	return &gate{limiter: rate.NewLimiter(limit, 1)}
+}
+
+// wait returns when the next request may be sent. Whoever waited while a pause
+// began takes a new place in the line after it, so that a pause ends with an even
+// flow and not with a burst.
+func (g *gate) wait(ctx context.Context) error {
+	for {
+		if err := sleep(ctx, time.Until(g.pausedUntil())); err != nil {
+			return err
+		}
+		if err := g.limiter.Wait(ctx); err != nil {
+			return err
+		}
+		if !time.Now().Before(g.pausedUntil()) {
+			return nil
+		}
+	}
+}
+
+// pause holds every request back until t. It reports whether that makes the pause
+// longer.
+func (g *gate) pause(t time.Time) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !t.After(g.until) {
+		return false
+	}
+	g.until = t
+	return true
+}
+
+func (g *gate) pausedUntil() time.Time {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.until
+}
+
+// sleep waits for d, or less if ctx ends.
+func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}

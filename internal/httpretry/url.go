@@ -1,0 +1,41 @@
+package httpretry
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"strings"
+)
+
+// ParseBaseURL parses the base URL of an API: https, or http to a loopback
+// address, because every request carries a secret. It has no user, query or
+// fragment; a slash at its end is dropped.
+func ParseBaseURL(raw string) (*url.URL, error) {
+	u, err := url.Parse(raw)
+	if err != nil || u.Host == "" || u.Hostname() == "" {
+		return nil, fmt.Errorf("%q is not a URL such as https://api.example.com", raw)
+	}
+	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return nil, errors.New("the URL must have no user, query or fragment")
+	}
+	if !safe(u) {
+		return nil, fmt.Errorf("%q must begin with https:// (plain http would show the secrets; it is for loopback only)", raw)
+	}
+	u.Path = strings.TrimRight(u.Path, "/")
+	u.RawPath = ""
+	return u, nil
+}
+
+// safe reports whether a secret may be sent to u.
+func safe(u *url.URL) bool {
+	return u.Scheme == "https" || u.Scheme == "http" && isLoopback(u.Hostname())
+}
+
+func isLoopback(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.IsLoopback()
+}
