@@ -1,0 +1,67 @@
+package sandbox
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// A Server serves a Sandbox on a loopback address.
+type Server struct {
+	URL string // http://127.0.0.1:port, without a slash at its end
+
+	http    *http.Server
+	cancel  context.CancelFunc
+	running sync.WaitGroup // the accept loop and the connections
+}
+
+// connKey is the context key under which a request finds its connection.
+type connKey struct{}
+
+// Listen serves the sandbox on addr, such as "127.0.0.1:0", until Close. Only
+// loopback addresses are accepted: the sandbox has well-known credentials.
+func (s *Sandbox) Listen(addr string) (*Server, error) {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, fmt.Errorf("address of the sandbox: %w", err)
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return nil, fmt.Errorf("address of the sandbox: %q is not a loopback address", addr)
+	}
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("starting the sandbox: %w", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	srv := &Server{URL: "http://" + l.Addr().String(), cancel: cancel}
+	srv.http = &http.Server{
+		Handler:           s,
+		ReadHeaderTimeout: 10 * time.Second,
+		BaseContext:       func(net.Listener) context.Context { return ctx },
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return context.WithValue(ctx, connKey{}, c)
+		},
+		ConnState: func(_ net.Conn, state http.ConnState) {
+			switch state {
+			case http.StateNew:
+				srv.running.Add(1)
+			case http.StateHijacked, http.StateClosed:
+				srv.running.Done()
+			}
+		},
+	}
+	srv.running.Go(func() { srv.http.Serve(l) }) // its error is always ErrServerClosed
+	return srv, nil
+}
+
+// Close ends the server at once, answers that are waiting included, and
+// returns when nothing of it runs any more.
+func (srv *Server) Close() error {
+	err := srv.http.Close() // before the waits end, so that none is answered
+	srv.cancel()
+	srv.running.Wait()
+	return err
+}
