@@ -1,0 +1,55 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"os/signal"
+	"sync/atomic"
+	"syscall"
+)
+
+// interrupts turns the first SIGINT or SIGTERM into a gentle stop and the second into
+// the end of ctx.
+type interrupts struct {
+	ctx   context.Context
+	first chan struct{} // closed by the first signal
+
+	code    atomic.Int32
+	signals chan os.Signal
+	cancel  context.CancelFunc
+	done    chan struct{}
+}
+
+func watchInterrupts(ctx context.Context, stop func(), log *slog.Logger) *interrupts {
+	i := &interrupts{first: make(chan struct{}), signals: make(chan os.Signal, 2), done: make(chan struct{})}
+	i.ctx, i.cancel = context.WithCancel(ctx)
+	signal.Notify(i.signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		defer close(i.done)
+		for sig := range i.signals {
+			if i.exitCode() != exitDone {
+				i.cancel()
+				continue
+			}
+			i.code.Store(exitInterrupted)
+			if sig == syscall.SIGTERM {
+				i.code.Store(exitTerminated)
+			}
+			close(i.first)
+			log.Warn("interrupted: finishing what is being read; interrupt again to end at once")
+			stop()
+		}
+	}()
+	return i
+}
+
+// exitCode returns the code of the first signal, or exitDone if there was none.
+func (i *interrupts) exitCode() int { return int(i.code.Load()) }
+
+func (i *interrupts) close() {
+	signal.Stop(i.signals)
+	close(i.signals)
+	<-i.done
+	i.cancel()
+}

@@ -1,0 +1,136 @@
+// Segsync copies the profiles of a Segment space into the customers of a Voucherify
+// project. See package importer for how it works.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"unicode"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	os.Exit(run(os.Args[1:]))
+}
+
+// Exit codes. They are part of the interface: cron jobs and monitoring read them.
+const (
+	exitDone        = 0
+	exitFailed      = 1 // can be continued
+	exitUsage       = 2 // wrong usage, settings or credentials
+	exitNotImported = 3 // done, but some profiles were not imported
+	exitInterrupted = 130
+	exitTerminated  = 143
+)
+
+const exitCodes = `Exit codes:
+  0    done
+  1    failed; the last lines say how to continue
+  2    wrong usage, settings or credentials
+  3    done, but some profiles were not imported
+  130  interrupted by Ctrl-C (143: by SIGTERM); the last lines say how to continue`
+
+// exitError ends the program with a code. Err is nil if everything was said already.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit code %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e *exitError) Unwrap() error { return e.err }
+
+// hinted is an error that comes with advice.
+type hinted struct {
+	error
+	hint string
+}
+
+func (h *hinted) Hint() string  { return h.hint }
+func (h *hinted) Unwrap() error { return h.error }
+
+// run runs the program with these arguments and returns its exit code.
+func run(args []string) int {
+	root := newRootCommand()
+	root.SetArgs(args)
+	command, err := root.ExecuteC()
+	if err == nil {
+		return exitDone
+	}
+	var exit *exitError
+	if !errors.As(err, &exit) { // cobra's own: a flag or argument it does not know
+		exit = &exitError{exitUsage, &hinted{err, fmt.Sprintf("see %s --help", command.CommandPath())}}
+	}
+	if exit.err != nil {
+		printError(os.Stderr, exit.err)
+	}
+	return exit.code
+}
+
+// printError prints the error, and after it the hints of all errors in it.
+func printError(w io.Writer, err error) {
+	fmt.Fprintf(w, "segsync: error: %s\n", strings.ReplaceAll(printable(err.Error()), "\n", "\n  "))
+	for _, hint := range hints(err) {
+		fmt.Fprintf(w, "segsync: hint: %s\n", hint)
+	}
+}
+
+// printable replaces what could change a terminal.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\n' || unicode.IsPrint(r) {
+			return r
+		}
+		return '\ufffd'
+	}, s)
+}
+
+// hints returns the advice that the error and those it wraps have to give.
+func hints(err error) []string {
+	var all []string
+	if h, ok := err.(interface{ Hint() string }); ok && h.Hint() != "" {
+		all = append(all, h.Hint())
+	}
+	switch e := err.(type) {
+	case interface{ Unwrap() error }:
+		if inner := e.Unwrap(); inner != nil {
+			all = append(all, hints(inner)...)
+		}
+	case interface{ Unwrap() []error }:
+		for _, inner := range e.Unwrap() {
+			all = append(all, hints(inner)...)
+		}
+	}
+	return all
+}
+
+func newRootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "segsync",
+		Short: "Import Segment profiles into Voucherify as customers",
+		Long: `Segsync copies the profiles of a Segment space into the customers of a Voucherify
+project. Try it without any settings:
+
+  segsync import --sandbox
+
+` + exitCodes,
+		Args:          cobra.NoArgs,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return cmd.Help()
+		},
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.AddCommand(newImportCommand(), newSandboxCommand())
+	return root
+}

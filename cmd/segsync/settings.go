@@ -1,0 +1,187 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"github.com/joho/godotenv"
+
+	"segsync/internal/httpretry"
+	"segsync/segmentprofiles"
+	"segsync/voucherify"
+)
+
+// settings are what the environment and the .env file say.
+type settings struct {
+	segmentToken, spaceID string
+	segmentURL            *url.URL
+	segmentRate           float64 // requests per second
+	appID, secretKey      string
+	voucherifyURL         *url.URL
+
+	identifier            string
+	pageSize, traitsLimit int
+	batchSize             int
+}
+
+// secrets returns the values that must never be shown.
+func (s *settings) secrets() []string { return []string{s.segmentToken, s.appID, s.secretKey} }
+
+const (
+	hintSegment    = "see Unify > Unify settings > API access in Segment"
+	hintVoucherify = "see Project Settings > Application Keys in Voucherify"
+)
+
+// loadSettings reads all settings by lookup, which returns "" for one that is not set.
+// Its error lists everything that is missing or malformed.
+func loadSettings(lookup func(name string) string) (*settings, error) {
+	l := &loader{lookup: lookup}
+	s := &settings{
+		segmentToken:  l.secret("SEGMENT_ACCESS_TOKEN", hintSegment),
+		spaceID:       l.secret("SEGMENT_SPACE_ID", hintSegment),
+		segmentURL:    l.url("SEGMENT_API_URL", segmentprofiles.DefaultBaseURL),
+		segmentRate:   l.rate("SEGMENT_RATE_LIMIT", 100),
+		appID:         l.secret("VOUCHERIFY_APPLICATION_ID", hintVoucherify),
+		secretKey:     l.secret("VOUCHERIFY_SECRET_KEY", hintVoucherify),
+		voucherifyURL: l.url("VOUCHERIFY_API_URL", voucherify.DefaultBaseURL),
+		identifier:    l.idType("IDENTIFIER_SAVED_AS_SOURCE_ID", "user_id"),
+		pageSize:      l.integer("SEGMENT_REQUEST_LIMIT", 100, 1, segmentprofiles.MaxProfilesLimit),
+		traitsLimit:   l.integer("SEGMENT_TRAITS_LIMIT", 200, 1, segmentprofiles.MaxTraitsLimit),
+		batchSize:     l.integer("VOUCHERIFY_BATCH_SIZE", 100, 1, 10_000),
+	}
+	if len(l.problems) == 0 {
+		return s, nil
+	}
+	return nil, &hinted{
+		errors.New("settings are missing or wrong:\n" + strings.Join(l.problems, "\n")),
+		"set them in the environment or in a .env file (.env-example shows all); segsync import --sandbox needs none",
+	}
+}
+
+// loader reads settings one by one and collects what is wrong with them.
+type loader struct {
+	lookup   func(string) string
+	problems []string
+}
+
+func (l *loader) problem(name, format string, args ...any) {
+	l.problems = append(l.problems, name+" "+fmt.Sprintf(format, args...))
+}
+
+// secret reads a required setting whose value is not shown, not even when it is wrong.
+func (l *loader) secret(name, hint string) string {
+	v := l.lookup(name)
+	if v == "" {
+		l.problem(name, "is missing: %s", hint)
+	} else if strings.ContainsFunc(v, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		l.problem(name, "has a space or another character that cannot be in it: %s", hint)
+	}
+	return v
+}
+
+func (l *loader) url(name, fallback string) *url.URL {
+	v := l.lookup(name)
+	if v == "" {
+		v = fallback
+	}
+	u, err := httpretry.ParseBaseURL(v)
+	if err != nil {
+		l.problem(name, "is wrong: %s (default: %s)", err, fallback)
+	}
+	return u
+}
+
+func (l *loader) integer(name string, fallback, least, most int) int {
+	v := l.lookup(name)
+	if v == "" {
+		return fallback
+	}
+	n, err := strconv.Atoi(v)
+	if err != nil || n < least || n > most {
+		l.problem(name, "is %q: it must be a whole number from %d to %d (default: %d)", v, least, most, fallback)
+	}
+	return n
+}
+
+func (l *loader) rate(name string, fallback float64) float64 {
+	v := l.lookup(name)
+	if v == "" {
+		return fallback
+	}
+	f, err := strconv.ParseFloat(v, 64)
+	if err != nil || !(f > 0) || f > 1e6 {
+		l.problem(name, "is %q: it must be a number of requests per second above 0 (default: %v)", v, fallback)
+	}
+	return f
+}
+
+// idType reads the type of an external ID, such as user_id or ios.idfa.
+func (l *loader) idType(name, fallback string) string {
+	v := l.lookup(name)
+	if v == "" {
+		return fallback
+	}
+	if strings.ContainsFunc(v, func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("_.-", r)
+	}) {
+		l.problem(name, "is %q: it must be one type of external ID, such as user_id or email (default: %s)", v, fallback)
+	}
+	return v
+}
+
+// lookupIn returns a lookup in the environment, then in the file.
+func lookupIn(file map[string]string) func(string) string {
+	return func(name string) string {
+		if v := strings.TrimSpace(os.Getenv(name)); v != "" {
+			return v
+		}
+		return strings.TrimSpace(file[name])
+	}
+}
+
+// readEnvFile reads a .env file. A missing one is empty unless it is required.
+func readEnvFile(path string, required bool) (map[string]string, error) {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) && !required {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the settings: %w", err)
+	}
+	values, line := parseEnv(data)
+	if line > 0 {
+		return nil, &hinted{
+			fmt.Errorf("%s, line %d: not of the form NAME=value", path, line),
+			"put values with special characters into single quotes, and close every quote",
+		}
+	}
+	return values, nil
+}
+
+// parseEnv parses a .env file. If it is malformed, it returns the number of the line
+// with the mistake: godotenv's own errors quote the rest of the file, secrets
+// included.
+func parseEnv(data []byte) (values map[string]string, badLine int) {
+	data = bytes.TrimPrefix(data, []byte("\ufeff"))
+	values, err := godotenv.UnmarshalBytes(data)
+	if _, nameless := values[""]; err == nil && !nameless {
+		return values, 0
+	}
+	// The mistake is in the line after the longest part that can be parsed. A shorter
+	// part may end within a quoted value of several lines.
+	lines := bytes.SplitAfter(data, []byte("\n"))
+	for n := len(lines) - 1; n > 0; n-- {
+		part, err := godotenv.UnmarshalBytes(bytes.Join(lines[:n], nil))
+		if _, nameless := part[""]; err == nil && !nameless {
+			return nil, n + 1
+		}
+	}
+	return nil, 1
+}

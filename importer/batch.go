@@ -1,0 +1,222 @@
+package importer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"segsync/voucherify"
+)
+
+// batch is what one bulk request carries, and the pages that are complete once it is
+// accepted.
+type batch struct {
+	records []record
+	ids     map[string]bool // source ids in records
+	bytes   int             // of the JSON in records, with separators
+	pages   []*page         // in listing order
+
+	done    chan struct{} // closed when the request was answered
+	err     error         // valid once done is closed, like refused
+	refused []refused
+}
+
+// record is one customer of a batch.
+type record struct {
+	profile *profile
+	json    []byte
+}
+
+// refused is a record that Voucherify does not take, alone or in a batch.
+type refused struct {
+	record record
+	why    refusal
+}
+
+// outcome is what became of the profiles of one page.
+type outcome struct {
+	counts            Counts
+	withoutIdentifier []string // segment ids
+	notImported       []notImported
+}
+
+// A partial batch is sent when it has waited for this many pages, and for as many
+// profiles as would fill ten batches, so that the safe offset does not stay behind for
+// long where few profiles have an identifier.
+const pagesPerPartialBatch = 10
+
+// fillBatches takes the pages in order and fills batches across them. Each batch is
+// uploaded as soon as it is full, several at once, and sent on in order. A page that
+// could not be read ends it; what came before is sent.
+func (r *run) fillBatches(ctx context.Context, pages <-chan *page, batches chan<- *batch) error {
+	defer close(batches)
+	current := newBatch()
+	flush := func() error {
+		full := current
+		current = newBatch()
+		if len(full.records) == 0 {
+			close(full.done)
+		} else if err := r.startUpload(ctx, full); err != nil {
+			return err
+		}
+		select {
+		case batches <- full:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+
+	last := false
+	for p := range receive(ctx, pages) {
+		select {
+		case <-p.done:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if p.err != nil {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			r.pageErr = p.err
+			r.stopReading() // what comes after this page is read again
+			break
+		}
+		for _, profile := range p.profiles {
+			if r.full(current, profile) {
+				if err := flush(); err != nil {
+					return err
+				}
+			}
+			current.add(profile)
+		}
+		current.pages = append(current.pages, p)
+		p.profiles = nil
+		last = p.next == ""
+		if r.overdue(current) {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if r.pageErr == nil && !last {
+		r.pageErr = ErrStopped
+	}
+	return flush()
+}
+
+func newBatch() *batch { return &batch{ids: make(map[string]bool), done: make(chan struct{})} }
+
+// full reports whether the batch must be sent before p can be added.
+func (r *run) full(b *batch, p *profile) bool {
+	if p.customer == nil || len(b.records) == 0 {
+		return false
+	}
+	return len(b.records) >= int(r.maxRecords.Load()) || b.bytes+len(p.customer)+len("[,]") > int(r.maxBytes.Load())
+}
+
+// overdue reports whether a partial batch has waited for long enough.
+func (r *run) overdue(b *batch) bool {
+	profiles := 0
+	for _, p := range b.pages {
+		profiles += p.outcome.counts.Read
+	}
+	return len(b.pages) >= pagesPerPartialBatch && profiles >= 10*r.settings.BatchSize
+}
+
+// add puts the profile into the batch, or into its page's outcome if there is nothing
+// to send. Of two profiles with the same source_id the one listed first, which was
+// active last, is sent.
+func (b *batch) add(p *profile) {
+	out := &p.page.outcome
+	out.counts.Read++
+	switch {
+	case p.refused != nil:
+		out.refuse(p, *p.refused)
+	case p.customer == nil:
+		out.counts.WithoutIdentifier++
+		out.withoutIdentifier = append(out.withoutIdentifier, p.segmentID)
+	case b.ids[p.sourceID]:
+		out.counts.Merged++
+	default:
+		out.counts.Sent++
+		if p.invalidBirthdate {
+			out.counts.InvalidBirthdates++
+		}
+		b.ids[p.sourceID] = true
+		b.records = append(b.records, record{profile: p, json: p.customer})
+		b.bytes += len(p.customer) + len(",")
+	}
+}
+
+func (o *outcome) refuse(p *profile, why refusal) {
+	o.counts.NotImported++
+	o.notImported = append(o.notImported, notImported{p.segmentID, p.sourceID, why})
+}
+
+// startUpload sends the batch in the background, once enough of the customers in
+// flight have been answered.
+func (r *run) startUpload(ctx context.Context, b *batch) error {
+	slots := int64(min(len(b.records), customersInFlight))
+	if err := r.uploadSlots.Acquire(ctx, slots); err != nil {
+		return err
+	}
+	r.uploads.Go(func() error {
+		defer r.uploadSlots.Release(slots)
+		defer close(b.done)
+		b.err = r.send(ctx, b, b.records)
+		return nil // commit takes the error, after the batches before this one
+	})
+	return nil
+}
+
+// oldMaxCustomers is the record limit that Voucherify had until August 2024, and that
+// some of its hosts may still have.
+const oldMaxCustomers = 100
+
+// send sends the records in as few requests as Voucherify takes, and remembers for
+// the batches to come how large they may be.
+func (r *run) send(ctx context.Context, b *batch, records []record) error {
+	customers := make([][]byte, len(records))
+	for i, rec := range records {
+		customers[i] = rec.json
+	}
+	id, err := r.voucherify.UpsertCustomers(ctx, customers)
+	var answer *voucherify.Error
+	switch {
+	case err == nil:
+		r.log.Debug("customers sent", "customers", len(records), "async_action_id", id)
+		return nil
+	case !errors.As(err, &answer):
+	case answer.TooManyCustomers() && len(records) > oldMaxCustomers:
+		r.maxRecords.Store(min(r.maxRecords.Load(), oldMaxCustomers))
+		r.log.Warn("Voucherify takes no more than 100 customers at once: using batches of 100 from here on",
+			"VOUCHERIFY_BATCH_SIZE", r.settings.BatchSize)
+		return r.sendParts(ctx, b, records, oldMaxCustomers)
+	case answer.TooLarge() && len(records) > 1:
+		half := (len(records) + 1) / 2
+		r.maxBytes.Store(min(r.maxBytes.Load(), int64(voucherify.BulkBytes(customers)/2)))
+		r.log.Warn("the bulk request is too large: halving it", "customers", len(records),
+			"bytes", voucherify.BulkBytes(customers))
+		return r.sendParts(ctx, b, records, half)
+	case answer.TooLarge():
+		b.refused = append(b.refused, refused{records[0], refusal{"too_large", answer.Error()}})
+		return nil
+	}
+	first, last := records[0].profile.segmentID, records[len(records)-1].profile.segmentID
+	return fmt.Errorf("sending %d customers (of %s to %s): %w", len(records), first, last, err)
+}
+
+func (r *run) sendParts(ctx context.Context, b *batch, records []record, size int) error {
+	for len(records) > 0 {
+		n := min(size, len(records))
+		if err := r.send(ctx, b, records[:n]); err != nil {
+			return err
+		}
+		records = records[n:]
+	}
+	return nil
+}
