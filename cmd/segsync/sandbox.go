@@ -21,6 +21,9 @@ type sandboxFlags struct {
 	rateLimit int
 	latency   time.Duration
 	faults    float64
+
+	plain      bool
+	identified float64
 }
 
 func newSandboxCommand() *cobra.Command {
@@ -49,6 +52,8 @@ pasted into a shell or saved as a .env file.`,
 	f.IntVar(&o.rateLimit, "rate-limit", 100, "Segment requests per second; 0: no limit")
 	f.DurationVar(&o.latency, "latency", 50*time.Millisecond, "mean `time` that an answer of Segment takes")
 	f.Float64Var(&o.faults, "faults", 0, "`share` of requests that go wrong, from 0 to 1")
+	f.BoolVar(&o.plain, "plain", false, "only simple, valid profiles")
+	f.Float64Var(&o.identified, "identified", 0, "`share` of profiles that have a user_id, from 0 to 1 (default: about 0.85; 1 with --plain)")
 	return cmd
 }
 
@@ -66,6 +71,9 @@ func (o *sandboxFlags) check() error {
 	if !(o.faults >= 0 && o.faults <= 1) {
 		errs = append(errs, fmt.Errorf("--faults %v: it must be from 0 to 1", o.faults))
 	}
+	if !(o.identified >= 0 && o.identified <= 1) {
+		errs = append(errs, fmt.Errorf("--identified %v: it must be from 0 to 1", o.identified))
+	}
 	return errors.Join(errs...)
 }
 
@@ -76,6 +84,7 @@ func serveSandbox(cmd *cobra.Command, o *sandboxFlags) error {
 
 	box := sandbox.New(sandbox.Options{
 		Profiles: o.profiles, Seed: o.seed, RateLimit: o.rateLimit, Latency: o.latency, Faults: o.faults,
+		Plain: o.plain, Identified: o.identified, Discard: o.plain,
 	})
 	server, err := box.Listen(o.listen)
 	if err != nil {
@@ -87,5 +96,9 @@ func serveSandbox(cmd *cobra.Command, o *sandboxFlags) error {
 	}
 	fmt.Fprintln(cmd.ErrOrStderr(), "The sandbox is serving; interrupt it with Ctrl-C.")
 	<-interrupted
+	st := box.Stats()
+	fmt.Fprintf(cmd.ErrOrStderr(), "Served %d requests to Segment (%d answered 429) in %s, %d to Voucherify (%d bulk), %d customers.\n",
+		st.SegmentRequests, st.Segment429, st.LastSegment.Sub(st.FirstSegment).Round(time.Millisecond),
+		st.VoucherifyRequests, st.BulkRequests, st.Customers)
 	return nil
 }
