@@ -129,7 +129,7 @@ func cursorText(raw json.RawMessage) (string, error) {
 	}
 	var n json.Number
 	if err := json.Unmarshal(raw, &n); err != nil {
-		return "", fmt.Errorf("cursor next is neither a string nor a number: %.100s", raw)
+		return "", fmt.Errorf("cursor next is neither a string nor a number: %.100q", raw)
 	}
 	return n.String(), nil
 }
@@ -301,7 +301,7 @@ func (c *Client) get(ctx context.Context, route route, path string, query url.Va
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.UseNumber()
 	if err := decoder.Decode(into); err != nil {
-		return fmt.Errorf("decoding the answer (request id %s): %w", resp.Header.Get("Request-Id"), err)
+		return fmt.Errorf("decoding the answer (request id %s): %w", printable(resp.Header.Get("Request-Id")), err)
 	}
 	return nil
 }

@@ -56,7 +56,7 @@ func (c *Client) UpsertCustomers(ctx context.Context, customers [][]byte) (async
 		return "", err
 	}
 	if answer.AsyncActionID == "" {
-		return "", errors.New("Voucherify's answer has no async_action_id: is VOUCHERIFY_API_URL right?")
+		return "", errors.New("the answer has no async_action_id: is VOUCHERIFY_API_URL right?")
 	}
 	return answer.AsyncActionID, nil
 }

@@ -14,6 +14,8 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -97,14 +99,25 @@ func New(opts Options) *Transport {
 	return &Transport{opts: opts, gate: newGate(opts.Rate), redacted: newRedacted(opts.Secrets)}
 }
 
-// newRedacted returns a replacer of the secrets, and of the form that they have in
-// Basic authentication.
+// newRedacted returns a replacer of the secrets, in the forms that they have in JSON,
+// in URLs and in Basic authentication.
 func newRedacted(secrets []string) *strings.Replacer {
-	var pairs []string
+	encode := base64.StdEncoding.EncodeToString
+	var forms []string
 	for _, s := range secrets {
-		if s != "" {
-			pairs = append(pairs, s, "[secret]", base64.StdEncoding.EncodeToString([]byte(s+":")), "[secret]")
+		if s == "" {
+			continue
 		}
+		escaped, _ := json.Marshal(s) // a string always marshals
+		inJSON, quoted := string(escaped), strconv.Quote(s)
+		forms = append(forms, s, inJSON[1:len(inJSON)-1], quoted[1:len(quoted)-1],
+			url.QueryEscape(s), url.PathEscape(s), encode([]byte(s)), encode([]byte(s+":")))
+	}
+	// The longest first, so that nothing is left of one that begins like another.
+	slices.SortFunc(forms, func(a, b string) int { return len(b) - len(a) })
+	var pairs []string
+	for _, form := range forms {
+		pairs = append(pairs, form, "[secret]")
 	}
 	return strings.NewReplacer(pairs...)
 }
@@ -149,6 +162,9 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		if err := t.gate.wait(ctx); err != nil {
 			return nil, err
 		}
+		if attempt > 1 {
+			t.retries.Add(1)
+		}
 		resp, err := t.try(req)
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -163,16 +179,15 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		if asked > t.opts.MaxWait {
 			return nil, &WaitError{API: t.opts.API, Until: time.Now().Add(asked), Status: resp.StatusCode}
 		}
-		if attempt == maxAttempts {
-			return finish(resp, err, attempt)
-		}
-		t.retries.Add(1)
-		t.opts.Log.Debug("trying again", "api", t.opts.API, "attempt", attempt,
-			"wait", delay.Round(time.Millisecond), "cause", describe(resp, err))
 		if asked > 0 && t.gate.pause(time.Now().Add(asked)) {
 			t.opts.Log.Info("the server asks for a pause", "api", t.opts.API, "status", resp.StatusCode,
 				"wait", asked.Round(time.Millisecond))
 		}
+		if attempt == maxAttempts {
+			return finish(resp, err, attempt)
+		}
+		t.opts.Log.Debug("trying again", "api", t.opts.API, "attempt", attempt,
+			"wait", delay.Round(time.Millisecond), "cause", describe(resp, err))
 		if err := sleep(ctx, delay); err != nil {
 			return nil, err
 		}
@@ -194,6 +209,10 @@ func (t *Transport) try(req *http.Request) (*http.Response, error) {
 	t.requests.Add(1)
 	resp, err := t.opts.Base.RoundTrip(once)
 	if err != nil {
+		// net/http quotes an answer that is no HTTP.
+		if clean := t.redacted.Replace(err.Error()); clean != err.Error() {
+			err = errors.New(clean)
+		}
 		return nil, err
 	}
 	if resp.StatusCode == http.StatusTooManyRequests {
@@ -204,10 +223,16 @@ func (t *Transport) try(req *http.Request) (*http.Response, error) {
 		return nil, fmt.Errorf("reading the answer (status %d): %w", resp.StatusCode, err)
 	}
 	if resp.StatusCode/100 == 2 && !json.Valid(body) {
-		return nil, fmt.Errorf("the answer (status %d) is not valid JSON: %.200q", resp.StatusCode, t.redact(body))
+		body = t.redact(body)
+		return nil, fmt.Errorf("the answer (status %d) is not valid JSON: %q", resp.StatusCode, body[:min(len(body), 200)])
 	}
 	if resp.StatusCode/100 != 2 {
 		body = t.redact(body)
+		for _, values := range resp.Header {
+			for i, v := range values {
+				values[i] = t.redacted.Replace(v)
+			}
+		}
 	}
 	resp.Body = io.NopCloser(bytes.NewReader(body))
 	return resp, nil

@@ -12,12 +12,13 @@ import (
 // address, because every request carries a secret. It has no user, query or
 // fragment; a slash at its end is dropped.
 func ParseBaseURL(raw string) (*url.URL, error) {
-	u, err := url.Parse(raw)
-	if err != nil || u.Host == "" || u.Hostname() == "" {
-		return nil, fmt.Errorf("%q is not a URL such as https://api.example.com", raw)
-	}
-	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+	// Its user and query may be secrets: what has them is not quoted.
+	if strings.ContainsAny(raw, "@?#") {
 		return nil, errors.New("the URL must have no user, query or fragment")
+	}
+	u, err := url.Parse(raw)
+	if err != nil || u.Hostname() == "" {
+		return nil, fmt.Errorf("%q is not a URL such as https://api.example.com", raw)
 	}
 	if !safe(u) {
 		return nil, fmt.Errorf("%q must begin with https:// (plain http would show the secrets; it is for loopback only)", raw)
