@@ -192,9 +192,10 @@ func (r *run) send(ctx context.Context, b *batch, records []record) error {
 		return nil
 	case !errors.As(err, &answer):
 	case answer.TooManyCustomers() && len(records) > oldMaxCustomers:
-		r.maxRecords.Store(min(r.maxRecords.Load(), oldMaxCustomers))
-		r.log.Warn("Voucherify takes no more than 100 customers at once: using batches of 100 from here on",
-			"VOUCHERIFY_BATCH_SIZE", r.settings.BatchSize)
+		if r.maxRecords.Swap(oldMaxCustomers) > oldMaxCustomers { // other requests may be told so too
+			r.log.Warn("Voucherify takes no more than 100 customers at once: using batches of 100 from here on",
+				"VOUCHERIFY_BATCH_SIZE", r.settings.BatchSize)
+		}
 		return r.sendParts(ctx, b, records, oldMaxCustomers)
 	case answer.TooLarge() && len(records) > 1:
 		half := (len(records) + 1) / 2

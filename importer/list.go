@@ -80,12 +80,13 @@ func (r *run) dispatch(ctx context.Context, listed <-chan *page, work chan<- *pr
 	defer close(pages)
 	defer close(work)
 	for p := range receive(r.wanted, listed) {
+		profiles := p.profiles // not p's any more once the batcher has it
 		select {
 		case pages <- p:
 		case <-r.wanted.Done():
 			return
 		}
-		for _, profile := range p.profiles {
+		for _, profile := range profiles {
 			select {
 			case work <- profile:
 			case <-ctx.Done():

@@ -65,7 +65,14 @@ func (r *reports) append(o outcome) error {
 		w.Write([]string{cell(n.segmentID), cell(n.sourceID), cell(n.why.reason), cell(n.why.detail)})
 	}
 	w.Flush() // a bytes.Buffer takes everything
-	return errors.Join(r.withoutIdentifier.write(ids.Bytes()), r.notImported.write(rows.Bytes()))
+	before := r.withoutIdentifier.size
+	if err := r.withoutIdentifier.write(ids.Bytes()); err != nil {
+		return err
+	}
+	if err := r.notImported.write(rows.Bytes()); err != nil {
+		return errors.Join(err, r.withoutIdentifier.cut(before)) // both are written again
+	}
+	return nil
 }
 
 // cell guards a cell that a spreadsheet would take for a formula.
@@ -117,12 +124,20 @@ func (a *appendFile) write(data []byte) error {
 	return nil
 }
 
-// empty cuts the file back to its header.
-func (a *appendFile) empty() error {
-	if err := a.file.Truncate(0); err != nil {
+// cut takes back what was written after size.
+func (a *appendFile) cut(size int64) error {
+	if err := a.file.Truncate(size); err != nil {
 		return err
 	}
-	a.size = 0
+	a.size = size
+	return nil
+}
+
+// empty cuts the file back to its header.
+func (a *appendFile) empty() error {
+	if err := a.cut(0); err != nil {
+		return err
+	}
 	return a.write([]byte(a.header))
 }
 

@@ -1,0 +1,564 @@
+package importer_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"segsync/importer"
+	"segsync/internal/sandbox"
+	"segsync/segmentprofiles"
+	"segsync/voucherify"
+)
+
+type (
+	answerWriter = http.ResponseWriter
+	request      = *http.Request
+)
+
+// stopping returns an answer that stops the import while the request is answered, and
+// lets the sandbox answer.
+func stopping(im *importer.Importer, gentle bool, cancel context.CancelFunc) func(answerWriter, request) bool {
+	return func(answerWriter, request) bool {
+		if gentle {
+			im.Stop()
+		} else {
+			cancel()
+		}
+		return false
+	}
+}
+
+// slowly answers after a while, unless the client goes away before.
+func slowly(d time.Duration) func(answerWriter, request) bool {
+	return func(_ answerWriter, r request) bool {
+		select {
+		case <-time.After(d):
+		case <-r.Context().Done():
+		}
+		return false
+	}
+}
+
+func TestRunImportsTheWholeList(t *testing.T) {
+	for _, c := range []struct {
+		name                         string
+		profiles, page, batch, width int
+		o                            sandbox.Options
+	}{
+		{name: "pages and batches of one", profiles: 60, page: 1, batch: 1, width: 1},
+		{name: "one page, one batch", profiles: 60, page: 100, batch: 100, width: 8},
+		{name: "batches across pages", profiles: 230, page: 7, batch: 30, width: 8},
+		{name: "pages across batches", profiles: 230, page: 100, batch: 7, width: 50},
+		{name: "more readers than profiles", profiles: 5, page: 2, batch: 3, width: 200},
+		{name: "nothing", profiles: 0, page: 10, batch: 10, width: 4},
+		{name: "no identifier at all", profiles: 150, page: 10, batch: 10, width: 4, o: sandbox.Options{Plain: true, Identified: -1}},
+		{name: "few identifiers", profiles: 500, page: 10, batch: 20, width: 4, o: sandbox.Options{Plain: true, Identified: 0.01}},
+		{name: "slow answers", profiles: 120, page: 10, batch: 20, width: 16, o: sandbox.Options{Latency: time.Second, VoucherifyLatency: 3 * time.Second}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c.o.Profiles = c.profiles
+				w := newWorld(t, c.o)
+				w.settings.PageSize, w.settings.BatchSize, w.settings.Readers = c.page, c.batch, c.width
+				im := w.importer()
+				offset, err := im.Run(context.Background(), importer.Beginning)
+				if err != nil || offset != "" {
+					t.Fatalf("offset %q, error %v", offset, err)
+				}
+				w.wantComplete()
+				wantCounts(t, im.Counts(), c.profiles)
+				if im.ProfilesRead() != c.profiles {
+					t.Errorf("%d profiles read, want %d", im.ProfilesRead(), c.profiles)
+				}
+			})
+		})
+	}
+}
+
+// Each stage that fails ends the run: nothing is left running, what was complete before
+// is sent and reported, and the offset is its end.
+func TestRunEndsWithTheStageThatFails(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		match string
+		fault func(answerWriter, request) bool
+		want  string // the offset
+		err   string
+	}{
+		{"listing the first page", `next=0$`, status(400), "0", "listing profiles at offset 0: Segment answered 400: made_up: made up"},
+		{"listing a page", `next=50$`, status(500), "50", "listing profiles at offset 50: Segment answered 500: made_up: made up"},
+		{"a list that does not end", `next=90$`, endless, "90", `listing profiles at offset 90: the cursor "90" came a second time: the pages do not end`},
+		{"reading external IDs", `@57/external_ids`, status(401), "50", "reading the external IDs of @57: Segment answered 401: made_up: made up"},
+		{"reading traits", `@50/traits`, status(500), "50", "reading the traits of @50: Segment answered 500: made_up: made up"},
+		{"reading traits that are none", `@53/traits`, noJSON, "50", "reading the traits of @53: decoding the answer (request id ): invalid character '<' looking for beginning of value"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, sandbox.Options{Profiles: 100, Plain: true, Latency: time.Second})
+				w.on(c.match, c.fault)
+				im := w.importer()
+				offset, err := im.Run(context.Background(), importer.Beginning)
+				want := c.err
+				for _, n := range []int{50, 53, 57} {
+					want = strings.ReplaceAll(want, fmt.Sprintf("@%d", n), w.box.Want()[n].SegmentID)
+				}
+				if offset != c.want || err == nil || err.Error() != want {
+					t.Errorf("offset %s, error %v\nwant   %s, error %v", offset, err, c.want, want)
+				}
+				var n int
+				fmt.Sscan(c.want, &n)
+				w.wantCustomers(n)
+				w.wantReports(n)
+				wantCounts(t, im.Counts(), n)
+			})
+		})
+	}
+}
+
+// endless answers with a page whose next is its own cursor.
+func endless(w answerWriter, r request) bool {
+	next := r.URL.Query().Get("next")
+	fmt.Fprintf(w, `{"data":[{"segment_id":"use_x"}],"cursor":{"has_more":true,"next":%q}}`, next)
+	return true
+}
+
+func noJSON(w answerWriter, r request) bool {
+	fmt.Fprint(w, "<html>")
+	return true
+}
+
+// The page that fails first in the order of the list ends the run, even if a later one
+// fails at an earlier time.
+func TestRunReportsTheFirstOfTwoFailures(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, sandbox.Options{Profiles: 100, Plain: true})
+		w.settings.Readers = 100
+		w.on(`@25/traits`, func(rw answerWriter, r request) bool {
+			slowly(time.Minute)(rw, r)
+			return status(400)(rw, r)
+		})
+		w.on(`@75/traits`, status(401))
+		offset, err := w.importer().Run(context.Background(), importer.Beginning)
+		var answer *segmentprofiles.Error
+		if offset != "20" || !errors.As(err, &answer) || answer.Status != 400 {
+			t.Errorf("offset %s, error %v", offset, err)
+		}
+		w.wantCustomers(20)
+	})
+}
+
+// What comes after a page that failed is not asked for any more, although the pages
+// before it take their time.
+func TestNothingIsListedAfterAFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, sandbox.Options{Profiles: 1000, Plain: true})
+		w.settings.Readers = 100
+		w.on(`@5/traits`, slowly(time.Minute))
+		w.on(`next=40$`, slowly(time.Second))
+		w.on(`@25/traits`, status(400))
+		offset, err := w.importer().Run(context.Background(), importer.Beginning)
+		if offset != "20" || err == nil {
+			t.Errorf("offset %s, error %v", offset, err)
+		}
+		if stats := w.box.Stats(); stats.ListRequests > 5 || stats.ExternalIDsRequests > 40 {
+			t.Errorf("%d pages were listed and %d profiles read", stats.ListRequests, stats.ExternalIDsRequests)
+		}
+		w.wantCustomers(20)
+	})
+}
+
+func TestRunEndsWithTheUploadThatFails(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		failed int // the number of the bulk request that fails
+		want   string
+	}{
+		{"the first", 1, "0"},
+		{"the third", 3, "40"},
+		{"the last", 5, "80"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, sandbox.Options{Profiles: 100, Plain: true, VoucherifyLatency: time.Second})
+				first := w.box.Want()[20*(c.failed-1)]
+				w.on("^POST", func(rw answerWriter, r request) bool {
+					w.mu.Lock()
+					mine := strings.Contains(string(w.posts[len(w.posts)-1]), first.SourceID)
+					w.mu.Unlock()
+					return mine && status(402)(rw, r)
+				})
+				w.settings.Readers = 1 // so that the bulk requests come one by one
+				im := w.importer()
+				offset, err := im.Run(context.Background(), importer.Beginning)
+				var answer *voucherify.Error
+				if offset != c.want || !errors.As(err, &answer) || answer.Status != 402 {
+					t.Errorf("offset %s, error %v", offset, err)
+				}
+				if prefix := "sending 20 customers (of " + first.SegmentID + " to use_"; err != nil && !strings.HasPrefix(err.Error(), prefix) {
+					t.Errorf("%v", err)
+				}
+				n := 20 * (c.failed - 1)
+				wantCounts(t, im.Counts(), n)
+				w.wantReports(n)
+			})
+		})
+	}
+}
+
+func TestRunEndsWithAReportThatCannotBeWritten(t *testing.T) {
+	if _, err := os.Stat("/dev/full"); err != nil {
+		t.Skip("there is no /dev/full")
+	}
+	for name, file := range map[string]string{"without identifier": importer.WithoutIdentifierFile} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, sandbox.Options{Profiles: 100, Latency: time.Second})
+				if err := os.Symlink("/dev/full", filepath.Join(w.settings.Dir, file)); err != nil {
+					t.Fatal(err)
+				}
+				im := w.importer()
+				offset, err := im.Run(context.Background(), "20")
+				if offset != "20" || err == nil || !strings.Contains(err.Error(), "no space left") {
+					t.Errorf("offset %s, error %v", offset, err)
+				}
+				wantCounts(t, im.Counts(), 0)
+			})
+		})
+	}
+}
+
+// A directory that cannot be used is noticed before anything is asked for.
+func TestRunNeedsItsDirectory(t *testing.T) {
+	w := newWorld(t, sandbox.Options{Profiles: 100})
+	w.settings.Dir = filepath.Join(w.settings.Dir, "file")
+	if err := os.WriteFile(w.settings.Dir, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	offset, err := w.importer().Run(context.Background(), "30")
+	if offset != "30" || err == nil {
+		t.Errorf("offset %s, error %v", offset, err)
+	}
+	if stats := w.box.Stats(); stats.SegmentRequests+stats.VoucherifyRequests != 0 {
+		t.Errorf("%+v", stats)
+	}
+}
+
+// Stop: no further page is listed; those that are being read are finished and sent.
+func TestStopFinishesWhatIsBeingRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, sandbox.Options{Profiles: 1000, Plain: true, Latency: time.Second, VoucherifyLatency: time.Second})
+		im := w.importer()
+		w.on(`@25/traits`, stopping(im, true, nil))
+		offset, err := im.Run(context.Background(), importer.Beginning)
+		if !errors.Is(err, importer.ErrStopped) {
+			t.Errorf("error %v", err)
+		}
+		var n int
+		fmt.Sscan(offset, &n)
+		if n < 30 || n > 200 {
+			t.Errorf("stopped at %s", offset)
+		}
+		w.wantCustomers(n)
+		wantCounts(t, im.Counts(), n)
+		if read := w.box.Stats().ExternalIDsRequests; read != n {
+			t.Errorf("%d profiles were read, but %d sent", read, n)
+		}
+
+		// A later run of the same importer does nothing.
+		if again, err := im.Run(context.Background(), offset); again != offset || !errors.Is(err, importer.ErrStopped) {
+			t.Errorf("offset %s, error %v", again, err)
+		}
+		wantCounts(t, im.Counts(), n)
+	})
+}
+
+// Stop waits for no list request: the page that it would give is not wanted.
+func TestStopDoesNotWaitForTheList(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, sandbox.Options{Profiles: 100, Plain: true})
+		im := w.importer()
+		w.on(`next=50$`, func(rw answerWriter, r request) bool {
+			im.Stop()
+			return slowly(time.Hour)(rw, r)
+		})
+		began := time.Now()
+		offset, err := im.Run(context.Background(), importer.Beginning)
+		if !errors.Is(err, importer.ErrStopped) || time.Since(began) > time.Minute {
+			t.Errorf("after %s: offset %s, error %v", time.Since(began), offset, err)
+		}
+		var n int
+		fmt.Sscan(offset, &n)
+		w.wantCustomers(n)
+	})
+}
+
+// The end of the context ends the run at once, wherever it is.
+func TestCancelEndsAtOnce(t *testing.T) {
+	for name, match := range map[string]string{
+		"listing":              `next=50$`,
+		"reading external IDs": `@55/external_ids`,
+		"reading traits":       `@55/traits`,
+		"sending":              `^POST`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, sandbox.Options{Profiles: 1000, Plain: true})
+				ctx, cancel := context.WithCancel(context.Background())
+				defer cancel()
+				w.on(match, slowly(time.Hour))
+				began := time.Now()
+				time.AfterFunc(time.Minute, cancel)
+				im := w.importer()
+				offset, err := im.Run(ctx, importer.Beginning)
+				if !errors.Is(err, context.Canceled) || time.Since(began) != time.Minute {
+					t.Errorf("after %s: offset %s, error %v", time.Since(began), offset, err)
+				}
+				var n int
+				fmt.Sscan(offset, &n)
+				wantCounts(t, im.Counts(), n)
+				w.wantReports(n)
+			})
+		})
+	}
+}
+
+// An answer that is held up holds up neither the reading nor, for ever, the memory: the
+// pages ahead of it are bounded.
+func TestSlowProfileHoldsBackNoMoreThanTheWindow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, sandbox.Options{Profiles: 1500, Plain: true})
+		ahead := 0
+		w.on(`@5/traits`, func(answerWriter, request) bool {
+			time.Sleep(time.Minute) // of the bubble's clock: until nothing else moves
+			ahead = w.box.Stats().TraitsRequests
+			return false
+		})
+		if _, err := w.importer().Run(context.Background(), importer.Beginning); err != nil {
+			t.Fatal(err)
+		}
+		if ahead < 40 || ahead > 500 {
+			t.Errorf("%d profiles were read while one was held up", ahead)
+		}
+		w.wantComplete()
+	})
+}
+
+func TestBatchesAreFilledAcrossPages(t *testing.T) {
+	for _, c := range []struct {
+		identified float64
+		want       []int
+	}{
+		{1, []int{30, 30, 30, 30, 30, 30, 20}},
+		{0.5, []int{30, 30, 30, 10}},
+		{-1, nil},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, sandbox.Options{Profiles: 200, Plain: true, Identified: c.identified})
+			w.settings.PageSize, w.settings.BatchSize = 7, 30
+			w.settings.Readers = 1
+			if _, err := w.importer().Run(context.Background(), importer.Beginning); err != nil {
+				t.Fatal(err)
+			}
+			got := w.batches()
+			if diff := cmp.Diff(c.want, got, cmp.Transformer("sorted", sum)); diff != "" {
+				t.Errorf("identified %v: batches %v, want %v", c.identified, got, c.want)
+			}
+		})
+	}
+}
+
+// sum counts the batches of each size: uploads may overtake each other.
+func sum(sizes []int) map[int]int {
+	m := map[int]int{}
+	for _, n := range sizes {
+		m[n]++
+	}
+	return m
+}
+
+// Of two profiles with one source_id in a batch the first listed is sent, which was
+// active last.
+func TestFirstListedProfileOfASourceIDWins(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, sandbox.Options{Profiles: 50})
+		w.settings.BatchSize = 100
+		im := w.importer()
+		if _, err := im.Run(context.Background(), importer.Beginning); err != nil {
+			t.Fatal(err)
+		}
+		first, shared := map[string]sandbox.Expect{}, 0
+		for _, e := range w.box.Want() {
+			if e.SourceID == "" {
+				continue
+			}
+			if _, again := first[e.SourceID]; again {
+				shared++
+				continue
+			}
+			first[e.SourceID] = e
+		}
+		if c := im.Counts(); shared == 0 || c.Merged != shared || c.Sent != len(first) {
+			t.Errorf("%d profiles share a source_id: %+v", shared, c)
+		}
+		for id, data := range w.box.Customers() {
+			customer, _ := importer.MapCustomer(importer.Profile{SegmentID: first[id].SegmentID, SourceID: id, Traits: first[id].Traits}, w.settings.Mapping)
+			want, err := json.Marshal(customer)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(normal(map[string]string{id: string(want)}), normal(map[string]string{id: string(data)})); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+		}
+		if n := w.box.Stats().DuplicateInBatch; n != 0 {
+			t.Errorf("%d records had a source_id that came before in their request", n)
+		}
+	})
+}
+
+// A profile that is gone when it is read, or whose traits are, is reported and the run
+// goes on.
+func TestVanishedProfilesAreReported(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, sandbox.Options{Profiles: 30, Plain: true})
+		w.on(`@3/external_ids`, status(404))
+		w.on(`@17/traits`, status(404))
+		im := w.importer()
+		if _, err := im.Run(context.Background(), importer.Beginning); err != nil {
+			t.Fatal(err)
+		}
+		want := [][]string{
+			{"segment_id", "source_id", "reason", "detail"},
+			{w.box.Want()[3].SegmentID, "", "vanished", "Segment answered 404: made_up: made up"},
+			{w.box.Want()[17].SegmentID, w.box.Want()[17].SourceID, "vanished", "Segment answered 404: made_up: made up"},
+		}
+		if diff := cmp.Diff(want, w.notImported()); diff != "" {
+			t.Errorf("(-want +got)\n%s", diff)
+		}
+		if diff := cmp.Diff(importer.Counts{Read: 30, Sent: 28, NotImported: 2}, im.Counts()); diff != "" {
+			t.Errorf("(-want +got)\n%s", diff)
+		}
+	})
+}
+
+// A customer that is too large even alone is reported, those around it are sent.
+func TestTooLargeCustomerIsReported(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, sandbox.Options{Profiles: 50, Plain: true, MaxBody: 6000})
+		fat := strings.Repeat("x", 8000)
+		w.on(`@13/traits`, func(rw answerWriter, _ request) bool {
+			fmt.Fprintf(rw, `{"traits":{"description":%q,"birthdate":"never"},"cursor":{"has_more":false,"next":""}}`, fat)
+			return true
+		})
+		im := w.importer()
+		if _, err := im.Run(context.Background(), importer.Beginning); err != nil {
+			t.Fatal(err)
+		}
+		e := w.box.Want()[13]
+		rows := w.notImported()
+		if len(rows) != 2 || !cmp.Equal(rows[1][:3], []string{e.SegmentID, e.SourceID, "too_large"}) || !strings.HasPrefix(rows[1][3], "Voucherify answered 413") {
+			t.Errorf("%q", rows)
+		}
+		if diff := cmp.Diff(importer.Counts{Read: 50, Sent: 49, NotImported: 1}, im.Counts()); diff != "" {
+			t.Errorf("(-want +got)\n%s", diff)
+		}
+		if _, ok := w.box.Customers()[e.SourceID]; ok || len(w.box.Customers()) != 49 {
+			t.Errorf("%d customers", len(w.box.Customers()))
+		}
+	})
+}
+
+// Where Voucherify takes fewer customers or bytes than the settings say, the batches to
+// come are smaller from the beginning.
+func TestBatchesShrinkToWhatIsTaken(t *testing.T) {
+	t.Run("customers", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, sandbox.Options{Profiles: 2000, Plain: true, MaxCustomers: 100})
+			w.settings.PageSize, w.settings.BatchSize = 100, 500
+			if _, err := w.importer().Run(context.Background(), importer.Beginning); err != nil {
+				t.Fatal(err)
+			}
+			w.wantComplete()
+			if n := sum(w.batches())[100]; n != 20 {
+				t.Errorf("batches %v", w.batches())
+			}
+			if n := strings.Count(w.log.String(), "batches of 100"); n != 1 {
+				t.Errorf("said %d times", n)
+			}
+		})
+	})
+	t.Run("bytes", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, sandbox.Options{Profiles: 1000, Plain: true, MaxBody: 20_000})
+			w.settings.PageSize, w.settings.BatchSize = 100, 200
+			w.settings.Readers = 1
+			if _, err := w.importer().Run(context.Background(), importer.Beginning); err != nil {
+				t.Fatal(err)
+			}
+			w.wantComplete()
+			if refused := w.box.Stats().BulkRequests - w.box.Stats().BulkAccepted; refused > 12 {
+				t.Errorf("%d bulk requests were too large", refused)
+			}
+		})
+	})
+}
+
+// A partial batch is not kept back for ever where few profiles have an identifier.
+func TestOffsetKeepsUpWithFewIdentifiers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, sandbox.Options{Profiles: 2000, Plain: true, Identified: 0.001})
+		w.settings.PageSize = 50
+		w.on(`next=1950$`, status(400))
+		var before importer.Counts
+		im := w.importer()
+		w.on(`@1500/external_ids`, func(answerWriter, request) bool {
+			before = im.Counts()
+			return false
+		})
+		offset, err := im.Run(context.Background(), importer.Beginning)
+		if offset != "1950" || err == nil {
+			t.Errorf("offset %s, error %v", offset, err)
+		}
+		if before.Read < 500 {
+			t.Errorf("only %d profiles were committed when profile 1500 was read", before.Read)
+		}
+	})
+}
+
+// Profiles are not kept once they are sent: towards the end of a long list no more memory
+// is in use than a few pages take.
+func TestMemoryDoesNotGrowWithTheList(t *testing.T) {
+	w := newWorld(t, sandbox.Options{Profiles: 20_000, Plain: true, Discard: true})
+	w.settings.PageSize, w.settings.BatchSize, w.settings.Readers = 100, 100, 16
+	least := uint64(1 << 60) // what is in use between two pages differs
+	w.on(`next=1[5-9]\d00$`, func(_ answerWriter, r request) bool {
+		w.mu.Lock()
+		w.posts = nil
+		w.mu.Unlock()
+		if strings.HasSuffix(r.URL.RawQuery, "500") {
+			runtime.GC()
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			least = min(least, m.HeapAlloc)
+		}
+		return false
+	})
+	if _, err := w.importer().Run(context.Background(), importer.Beginning); err != nil {
+		t.Fatal(err)
+	}
+	if least > 6<<20 {
+		t.Errorf("%d bytes are in use near the end of 20,000 profiles", least)
+	}
+}
