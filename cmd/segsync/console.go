@@ -17,6 +17,8 @@ type console struct {
 	mu  sync.Mutex
 	w   io.Writer
 	bar *progressbar.ProgressBar // nil without a bar
+
+	drawn bool // the bar is in the last line
 }
 
 const (
@@ -47,8 +49,9 @@ func newConsole(w io.Writer, bar bool, total int64) *console {
 func (c *console) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.bar != nil {
+	if c.drawn {
 		c.bar.Clear()
+		c.drawn = false
 	}
 	return c.w.Write(p)
 }
@@ -94,6 +97,7 @@ func (c *console) drawBar(profiles int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.bar.Set(profiles)
+	c.drawn = true
 }
 
 // endBar leaves the bar as it is, on a line of its own.
@@ -105,6 +109,7 @@ func (c *console) endBar(profiles int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	io.WriteString(c.w, "\n")
+	c.drawn = false
 }
 
 func round1(f float64) float64 { return float64(int(f*10+0.5)) / 10 }

@@ -48,9 +48,9 @@ needed.
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.check(cmd.Flags()); err != nil {
-				return &exitError{exitUsage, &hinted{err, "see segsync import --help"}}
+				return o.logged(&exitError{exitUsage, &hinted{err, "see segsync import --help"}})
 			}
-			return runImport(cmd, &o)
+			return o.logged(runImport(cmd, &o))
 		},
 	}
 	f := cmd.Flags()
@@ -130,6 +130,17 @@ func runImport(cmd *cobra.Command, o *importOptions) error {
 	}
 	defer s.close()
 	return s.run(cmd.Context())
+}
+
+// logged turns an error into a line of the log where that is JSON, so that every line
+// of stderr is.
+func (o *importOptions) logged(err error) error {
+	var exit *exitError
+	if o.logFormat != "json" || !errors.As(err, &exit) || exit.err == nil {
+		return err
+	}
+	o.newLogger(os.Stderr).Error(exit.err.Error(), "hints", hints(exit.err))
+	return &exitError{code: exit.code}
 }
 
 // lookupFirst returns a lookup in the sandbox's own settings, then in rest.

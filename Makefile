@@ -1,0 +1,41 @@
+# The steps of .ci/run, one by one.
+
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+FUZZTIME    ?= 30s
+
+.PHONY: help build test check fmt vet lint bench fuzz clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+build: ## build bin/segsync
+	go build -o bin/ ./cmd/segsync
+
+test: ## run the tests
+	go test ./...
+
+check: ## run everything that must pass, as .ci/run does
+	bash .ci/run
+
+fmt: ## format the code
+	gofmt -w .
+
+vet: ## look for mistakes with go vet
+	go vet ./...
+
+lint: vet ## look for more of them with staticcheck
+	go run $(STATICCHECK) ./...
+
+bench: ## run the benchmarks
+	go test -run '^$$' -bench . ./...
+
+fuzz: ## run each fuzz target for FUZZTIME (30s)
+	@set -e; for package in $$(go list ./...); do \
+		for target in $$(go test -run '^$$' -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
+			echo "=== $$package $$target"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package; \
+		done; \
+	done
+
+clean: ## delete what the other targets made
+	rm -rf bin dist

@@ -1,0 +1,215 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"segsync/internal/sandbox"
+)
+
+// TestScripts runs testdata/script/*.txtar. Beside the commands of testscript they
+// have
+//
+//	sandbox [PROFILES] [plain] [max-customers=N] [max-body=N] [identified=SHARE]
+//	                         starts a sandbox, and sets the environment to use it
+//	answer REGEXP STATUS [FROM [TO]]
+//	                         answers requests so, of those whose "METHOD /path?query"
+//	                         (and " body") matches; in it @150 is the segment id of
+//	                         profile 150
+//	mend                     ends all of those
+//	requests N REGEXP        checks how many requests the sandbox has seen
+//	exits CODE PROGRAM [ARG ...]
+//	                         like exec, and checks the exit code
+//	continue CODE            runs the command that is the last line of stderr, by a shell
+//	offset N                 checks the offset in the line before it
+//	customers-complete       checks that the project has all customers of the space
+//	reports-exact DIR        checks the reports line by line
+//	summary-adds-up [LABEL=N ...]
+//	                         checks the numbers in stdout
+//	json-lines FILE          checks that each line is a JSON object
+//	mode PERM FILE ...       checks the permissions of files
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup: func(env *testscript.Env) error {
+			example, err := filepath.Abs("../../.env-example")
+			env.Setenv("ENV_EXAMPLE", example)
+			env.Values[worldKey{}] = &scriptWorld{}
+			return err
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"sandbox":            cmdSandbox,
+			"answer":             cmdAnswer,
+			"mend":               cmdMend,
+			"requests":           cmdRequests,
+			"exits":              cmdExits,
+			"continue":           cmdContinue,
+			"offset":             cmdOffset,
+			"customers-complete": cmdCustomersComplete,
+			"reports-exact":      cmdReportsExact,
+			"summary-adds-up":    cmdSummaryAddsUp,
+			"json-lines":         cmdJSONLines,
+			"mode":               cmdMode,
+		},
+	})
+}
+
+type worldKey struct{}
+
+// scriptWorld is the world of a script, once its command sandbox has started it.
+type scriptWorld struct{ *world }
+
+func worldOf(ts *testscript.TestScript) *world {
+	w := ts.Value(worldKey{}).(*scriptWorld).world
+	if w == nil {
+		ts.Fatalf("the script has started no sandbox")
+	}
+	return w
+}
+
+func cmdSandbox(ts *testscript.TestScript, neg bool, args []string) {
+	o := sandbox.Options{Profiles: 500}
+	for _, arg := range args {
+		name, value, _ := strings.Cut(arg, "=")
+		n, _ := strconv.Atoi(value)
+		switch name {
+		case "plain":
+			o.Plain = true
+		case "max-customers":
+			o.MaxCustomers = n
+		case "max-body":
+			o.MaxBody = n
+		case "identified":
+			share, err := strconv.ParseFloat(value, 64)
+			ts.Check(err)
+			o.Identified = share
+		default:
+			profiles, err := strconv.Atoi(name)
+			ts.Check(err)
+			o.Profiles = profiles
+		}
+	}
+	w, err := newWorld(o, ts.MkAbs("."))
+	ts.Check(err)
+	ts.Defer(w.close)
+	ts.Value(worldKey{}).(*scriptWorld).world = w
+	for _, s := range w.box.Settings(w.server.URL) {
+		ts.Setenv(s.Name, s.Value)
+	}
+	ts.Setenv("SEGMENT_RATE_LIMIT", "100000")
+	ts.Setenv("SANDBOX_URL", w.server.URL)
+}
+
+func cmdAnswer(ts *testscript.TestScript, neg bool, args []string) {
+	numbers := []int{0, 1, 0} // status, from, to
+	for i, arg := range args[1:] {
+		n, err := strconv.Atoi(arg)
+		ts.Check(err)
+		numbers[i] = n
+	}
+	worldOf(ts).answer(args[0], numbers[1], numbers[2], status(numbers[0]))
+}
+
+func cmdMend(ts *testscript.TestScript, neg bool, args []string) { worldOf(ts).mend() }
+
+func cmdRequests(ts *testscript.TestScript, neg bool, args []string) {
+	if n := worldOf(ts).requests(args[1]); strconv.Itoa(n) != args[0] {
+		ts.Fatalf("%d requests match %s, want %s", n, args[1], args[0])
+	}
+}
+
+func cmdExits(ts *testscript.TestScript, neg bool, args []string) { exits(ts, args[0], args[1:]...) }
+
+func exits(ts *testscript.TestScript, code string, command ...string) {
+	got := 0
+	if err := ts.Exec(command[0], command[1:]...); err != nil {
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) {
+			ts.Fatalf("%s: %v", command, err)
+		}
+		got = exit.ExitCode()
+	}
+	if strconv.Itoa(got) != code {
+		ts.Fatalf("exit code %d, want %s", got, code)
+	}
+}
+
+func cmdContinue(ts *testscript.TestScript, neg bool, args []string) {
+	command, _, err := printedCommand(ts.ReadFile("stderr"))
+	ts.Check(err)
+	exits(ts, args[0], "sh", "-c", command)
+}
+
+func cmdOffset(ts *testscript.TestScript, neg bool, args []string) {
+	_, offset, err := printedCommand(ts.ReadFile("stderr"))
+	ts.Check(err)
+	if offset != args[0] {
+		ts.Fatalf("stopped at the offset %s, want %s", offset, args[0])
+	}
+}
+
+func cmdCustomersComplete(ts *testscript.TestScript, neg bool, args []string) {
+	err := worldOf(ts).complete()
+	if neg && err == nil {
+		ts.Fatalf("the customers are complete")
+	}
+	if !neg {
+		ts.Check(err)
+	}
+}
+
+func cmdReportsExact(ts *testscript.TestScript, neg bool, args []string) {
+	ts.Check(worldOf(ts).reportsExact(ts.MkAbs(args[0])))
+}
+
+func cmdSummaryAddsUp(ts *testscript.TestScript, neg bool, args []string) {
+	stdout := ts.ReadFile("stdout")
+	ts.Check(worldOf(ts).addsUp(stdout))
+	numbers, err := summary(stdout)
+	ts.Check(err)
+	for _, arg := range args {
+		label, want, _ := strings.Cut(arg, "=")
+		n, ok := numbers[label]
+		if !ok {
+			ts.Fatalf("the summary has no %q", label)
+		}
+		if strconv.Itoa(n) != want {
+			ts.Fatalf("%s: %d, want %s", label, n, want)
+		}
+	}
+}
+
+func cmdJSONLines(ts *testscript.TestScript, neg bool, args []string) {
+	text := ts.ReadFile(args[0])
+	if text == "" {
+		ts.Fatalf("%s is empty", args[0])
+	}
+	for line := range strings.Lines(text) {
+		var object map[string]any
+		if err := json.Unmarshal([]byte(line), &object); err != nil {
+			ts.Fatalf("%v in the line %s", err, line)
+		}
+	}
+}
+
+func cmdMode(ts *testscript.TestScript, neg bool, args []string) {
+	want, err := strconv.ParseUint(args[0], 8, 32)
+	ts.Check(err)
+	for _, name := range args[1:] {
+		info, err := os.Stat(ts.MkAbs(name))
+		ts.Check(err)
+		if info.Mode().Perm() != os.FileMode(want) {
+			ts.Fatalf("%s has the mode %o, want %o", name, info.Mode().Perm(), want)
+		}
+	}
+}

@@ -1,0 +1,309 @@
+package main
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"segsync/importer"
+	"segsync/internal/sandbox"
+)
+
+// world is what segsync finds outside: a sandbox on loopback that can be told to
+// answer some requests wrongly.
+type world struct {
+	box    *sandbox.Sandbox
+	server *sandbox.Server
+	dir    string // working directory of segsync
+
+	mu    sync.Mutex
+	rules []*rule
+	held  []chan struct{} // to close before the server is closed
+}
+
+// rule answers the requests that it matches, those in the given range of their
+// number.
+type rule struct {
+	match    *regexp.Regexp // of "METHOD /path?query", and " body" where there is one
+	from, to int            // counted from 1
+	seen     int
+	answer   http.HandlerFunc // nil: the sandbox's own answer, after hold
+	reached  chan struct{}    // closed with the first of them
+	hold     chan struct{}    // nil, or the request waits until it is closed
+}
+
+// newWorld starts a sandbox. It has neither a quota nor latency unless o says so.
+func newWorld(o sandbox.Options, dir string) (*world, error) {
+	w := &world{dir: dir}
+	o.Seed = 1
+	o.Record = true
+	o.Intercept = w.intercept
+	w.box = sandbox.New(o)
+	var err error
+	w.server, err = w.box.Listen("127.0.0.1:0")
+	return w, err
+}
+
+func startWorld(t *testing.T, o sandbox.Options) *world {
+	t.Helper()
+	w, err := newWorld(o, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.close)
+	return w
+}
+
+func (w *world) close() {
+	w.mend()
+	w.server.Close()
+}
+
+// mend ends all rules.
+func (w *world) mend() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.rules = nil
+	for _, hold := range w.held {
+		close(hold)
+	}
+	w.held = nil
+}
+
+// answer makes the sandbox answer the requests from number from to number to (0: to
+// the end) of those that match in a way of its own.
+func (w *world) answer(match string, from, to int, h http.HandlerFunc) {
+	w.add(&rule{match: regexp.MustCompile(w.expand(match)), from: from, to: to, answer: h})
+}
+
+// hold keeps the requests that match from being answered until mend. The channel that
+// it returns is closed when there is one.
+func (w *world) hold(match string, number int) (reached <-chan struct{}) {
+	r := &rule{match: regexp.MustCompile(w.expand(match)), from: number, hold: make(chan struct{}), reached: make(chan struct{})}
+	w.add(r)
+	return r.reached
+}
+
+func (w *world) add(r *rule) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.rules = append(w.rules, r)
+	if r.hold != nil {
+		w.held = append(w.held, r.hold)
+	}
+}
+
+// expand replaces @150 with the segment id of the profile that is listed at 150.
+func (w *world) expand(match string) string {
+	return regexp.MustCompile(`@\d+`).ReplaceAllStringFunc(match, func(s string) string {
+		n, _ := strconv.Atoi(s[1:])
+		return w.box.Want()[n].SegmentID
+	})
+}
+
+func (w *world) intercept(rw http.ResponseWriter, req *http.Request) bool {
+	r := w.ruleFor(req)
+	if r == nil {
+		return false
+	}
+	if r.hold != nil {
+		select {
+		case <-r.hold:
+		case <-req.Context().Done():
+		}
+	}
+	if r.answer == nil {
+		return false
+	}
+	r.answer(rw, req)
+	return true
+}
+
+func (w *world) ruleFor(req *http.Request) *rule {
+	line := req.Method + " " + req.URL.RequestURI()
+	if body, _ := io.ReadAll(req.Body); len(body) > 0 { // the sandbox has its own copy
+		line += " " + string(body)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, r := range w.rules {
+		if !r.match.MatchString(line) {
+			continue
+		}
+		r.seen++
+		if r.seen >= r.from && (r.to == 0 || r.seen <= r.to) {
+			if r.reached != nil && r.seen == r.from {
+				close(r.reached)
+			}
+			return r
+		}
+	}
+	return nil
+}
+
+// status returns an answer with the status and a body in the words of its API.
+func status(code int) http.HandlerFunc {
+	return func(rw http.ResponseWriter, req *http.Request) {
+		rw.WriteHeader(code)
+		if strings.HasPrefix(req.URL.Path, "/v1/spaces/") {
+			fmt.Fprintf(rw, `{"error":{"code":"made_up","message":"made up for a test"}}`)
+		} else {
+			fmt.Fprintf(rw, `{"code":%d,"key":"made_up","message":"made up for a test","details":"none","request_id":"v-123"}`, code)
+		}
+	}
+}
+
+// environ returns the settings, as the environment has them, with a quota that does
+// not slow the test down. Later ones win.
+func (w *world) environ(more ...string) []string {
+	env := []string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + os.TempDir(), "SEGMENT_RATE_LIMIT=100000"}
+	for _, s := range w.box.Settings(w.server.URL) {
+		env = append(env, s.Name+"="+s.Value)
+	}
+	return append(env, more...)
+}
+
+// requests returns how many requests match.
+func (w *world) requests(match string) int {
+	re, n := regexp.MustCompile(w.expand(match)), 0
+	for _, r := range w.box.Requests() {
+		if re.MatchString(r.Method + " " + r.Path + "?" + r.Query.Encode()) {
+			n++
+		}
+	}
+	return n
+}
+
+// complete returns how the customers of the project differ from what an import of the
+// whole space must leave there. Of customers that several profiles share only the
+// presence is checked. The mapping has tests of its own.
+func (w *world) complete() error {
+	want, shared := map[string]any{}, map[string]bool{}
+	for _, e := range w.box.Want() {
+		if e.SourceID == "" {
+			continue
+		}
+		_, again := want[e.SourceID]
+		shared[e.SourceID] = again
+		customer, _ := importer.MapCustomer(importer.Profile{SegmentID: e.SegmentID, SourceID: e.SourceID, Traits: e.Traits}, importer.DefaultMapping())
+		data, err := json.Marshal(customer)
+		if err != nil {
+			return err
+		}
+		want[e.SourceID] = decoded(data)
+	}
+	got := map[string]any{}
+	for id, data := range w.box.Customers() {
+		got[id] = decoded(data)
+		if shared[id] {
+			got[id] = want[id]
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		return fmt.Errorf("customers (-want +got):\n%.3000s", diff)
+	}
+	return nil
+}
+
+func decoded(data []byte) (v any) {
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.UseNumber()
+	if err := d.Decode(&v); err != nil {
+		return err.Error()
+	}
+	return v
+}
+
+var requestID = regexp.MustCompile(` \(request id [0-9a-f]+\)`)
+
+// reportsExact returns how the reports in dir differ from what an import of the whole
+// space must write: each profile once, in the order of the list.
+func (w *world) reportsExact(dir string) error {
+	wantTxt, wantRows := "", [][]string{{"segment_id", "source_id", "reason", "detail"}}
+	for _, e := range w.box.Want() {
+		switch {
+		case e.Vanished:
+			wantRows = append(wantRows, []string{e.SegmentID, "", "vanished", "Segment answered 404: not_found: Profile was not found."})
+		case e.SourceID == "":
+			wantTxt += e.SegmentID + "\n"
+		}
+	}
+	gotTxt, err := os.ReadFile(filepath.Join(dir, "profiles-without-identifier.txt"))
+	if err != nil {
+		return err
+	}
+	if diff := cmp.Diff(wantTxt, string(gotTxt)); diff != "" {
+		return fmt.Errorf("profiles-without-identifier.txt (-want +got):\n%s", diff)
+	}
+	data, err := os.ReadFile(filepath.Join(dir, "not-imported.csv"))
+	if err != nil {
+		return err
+	}
+	gotRows, err := csv.NewReader(strings.NewReader(requestID.ReplaceAllString(string(data), ""))).ReadAll()
+	if err != nil {
+		return err
+	}
+	if diff := cmp.Diff(wantRows, gotRows); diff != "" {
+		return fmt.Errorf("not-imported.csv (-want +got):\n%s", diff)
+	}
+	return nil
+}
+
+// summary reads the numbers of a summary by their labels.
+func summary(stdout string) (map[string]int, error) {
+	numbers := map[string]int{}
+	for line := range strings.Lines(stdout) {
+		m := regexp.MustCompile(`^ *(\S.*?) {2,}(\S+)`).FindStringSubmatch(line)
+		if m == nil {
+			return nil, fmt.Errorf("no line of a summary: %q", line)
+		}
+		if n, err := strconv.Atoi(m[2]); err == nil {
+			numbers[m[1]] = n
+		}
+	}
+	labels := slices.Sorted(maps.Keys(numbers))
+	want := []string{
+		"Customers sent", "Invalid birthdates", "Merged into another", "Not imported", "Profiles read",
+		"Requests to Segment", "Requests to Voucherify", "Retries", "Without identifier",
+	}
+	if diff := cmp.Diff(want, labels); diff != "" {
+		return nil, fmt.Errorf("labels of the summary (-want +got):\n%s", diff)
+	}
+	return numbers, nil
+}
+
+// addsUp returns how the summary contradicts itself or what the sandbox saw.
+func (w *world) addsUp(stdout string) error {
+	n, err := summary(stdout)
+	if err != nil {
+		return err
+	}
+	if sum := n["Customers sent"] + n["Without identifier"] + n["Merged into another"] + n["Not imported"]; sum != n["Profiles read"] {
+		return fmt.Errorf("%d profiles were read, but %d are accounted for:\n%s", n["Profiles read"], sum, stdout)
+	}
+	return nil
+}
+
+// printedCommand returns the command in the last line of stderr, and the offset in the
+// line before.
+func printedCommand(stderr string) (command, offset string, err error) {
+	m := regexp.MustCompile(`(?:^|\n)Stopped at the offset: (\S+)\nContinue with: (segsync import --offset .*)\n$`).FindStringSubmatch(stderr)
+	if m == nil {
+		return "", "", fmt.Errorf("the last two lines are not the offset and the command:\n%s", stderr)
+	}
+	return m[2], m[1], nil
+}
