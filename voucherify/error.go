@@ -45,11 +45,17 @@ func (e *Error) TooManyCustomers() bool { return e.Key == "too_many_customers" }
 // TooLarge reports whether the body was larger than the API, or a proxy, takes.
 func (e *Error) TooLarge() bool { return e.Status == http.StatusRequestEntityTooLarge }
 
+// NotFound reports whether what was asked for does not exist.
+func (e *Error) NotFound() bool { return e.Status == http.StatusNotFound && e.Key == "not_found" }
+
 // Refused reports whether the credentials are wrong, so that no request will be
 // answered.
 func (e *Error) Refused() bool {
 	return e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden
 }
+
+// QuotaUsedUp reports whether no call will be answered until the next billing cycle.
+func (e *Error) QuotaUsedUp() bool { return e.LimitType == "api_calls_cycle" }
 
 // Hint says what to do about the error, or "".
 func (e *Error) Hint() string {
@@ -66,7 +72,7 @@ func (e *Error) Hint() string {
 			"in Project Settings > Application Keys"
 	case e.Status == http.StatusNotFound:
 		return "check VOUCHERIFY_API_URL: it is the host alone, with no path"
-	case e.LimitType == "api_calls_cycle":
+	case e.QuotaUsedUp():
 		return "the calls of this billing cycle are used up; continue in the next one, or raise the plan"
 	case e.Status == http.StatusTooManyRequests:
 		return "the project's quota is used up, or its subscription has ended: look in Project Settings, then continue later"

@@ -4,31 +4,14 @@ import (
 	"context"
 	"sync"
 	"time"
-
-	"golang.org/x/time/rate"
 )
 
-// gate lets the requests of one API through: none during a pause, and never more
-// of them a second than the quota.
+// gate lets the requests of one API through: none during a pause, and at its pace.
 type gate struct {
-	limiter *rate.Limiter
+	pace *pace
 
 	mu    sync.Mutex
 	until time.Time // end of the pause
-}
-
-// headroom is the share of the quota that is left unused, so that requests which
-// the network brings closer together than they were sent stay within a quota that
-// is counted by the second.
-const headroom = 0.01
-
-func newGate(quota float64) *gate {
-	limit := rate.Inf
-	if quota > 0 {
-		limit = rate.Limit(quota * (1 - headroom))
-	}
-	// A burst of one spaces the requests evenly from the first one on.
-	return &gate{limiter: rate.NewLimiter(limit, 1)}
 }
 
 // wait returns when the next request may be sent. Whoever waited while a pause
@@ -39,7 +22,7 @@ func (g *gate) wait(ctx context.Context) error {
 		if err := sleep(ctx, time.Until(g.pausedUntil())); err != nil {
 			return err
 		}
-		if err := g.limiter.Wait(ctx); err != nil {
+		if err := g.pace.wait(ctx); err != nil {
 			return err
 		}
 		if !time.Now().Before(g.pausedUntil()) {

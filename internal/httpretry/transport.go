@@ -7,17 +7,20 @@ package httpretry
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -43,6 +46,9 @@ type Options struct {
 	// MaxWait is the longest pause asked for by the server that is sat out; a
 	// longer one ends the request with a WaitError. 0 means five minutes.
 	MaxWait time.Duration
+	// Bucket returns the server-side quota that a request counts in, or nil for none.
+	// It returns the same pointer for the same quota. A nil function means none.
+	Bucket func(*http.Request) *Bucket
 	// Secrets are taken out of the bodies of error answers and out of errors, in
 	// case the server repeats what it was sent.
 	Secrets []string
@@ -60,6 +66,11 @@ type Transport struct {
 	gate     *gate
 	redacted *strings.Replacer
 
+	mu      sync.Mutex
+	budgets map[*Bucket]*budget
+
+	warned atomic.Int64 // unix seconds of the last warning
+
 	requests, retries, throttled atomic.Int64
 }
 
@@ -74,10 +85,15 @@ type Stats struct {
 type WaitError struct {
 	API    string
 	Until  time.Time // when the server may be asked again
-	Status int       // of the answer that asked for the pause
+	Status int       // of the answer that asked for the pause; 0: only the reserve is left of Quota
+	Quota  string
 }
 
 func (e *WaitError) Error() string {
+	if e.Status == 0 {
+		return fmt.Sprintf("only the reserve is left of %s's quota %s until %s, longer than this run waits",
+			e.API, e.Quota, e.Until.Format(time.RFC3339))
+	}
 	return fmt.Sprintf("%s answered %d and asks to wait until %s, longer than this run waits",
 		e.API, e.Status, e.Until.Format(time.RFC3339))
 }
@@ -96,7 +112,12 @@ func New(opts Options) *Transport {
 		base.MaxIdleConnsPerHost = 512
 		opts.Base = base
 	}
-	return &Transport{opts: opts, gate: newGate(opts.Rate), redacted: newRedacted(opts.Secrets)}
+	return &Transport{
+		opts:     opts,
+		gate:     &gate{pace: newPace(opts.Rate)},
+		redacted: newRedacted(opts.Secrets),
+		budgets:  make(map[*Bucket]*budget),
+	}
 }
 
 // newRedacted returns a replacer of the secrets, in the forms that they have in JSON,
@@ -159,18 +180,9 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx := req.Context()
 	delays := newBackoff()
 	for attempt := 1; ; attempt++ {
-		if err := t.gate.wait(ctx); err != nil {
-			return nil, err
-		}
-		if attempt > 1 {
-			t.retries.Add(1)
-		}
-		resp, err := t.try(req)
+		resp, err := t.pass(req, attempt)
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
-		}
-		if errors.Is(err, context.DeadlineExceeded) {
-			err = fmt.Errorf("no answer within %s", attemptTimeout)
 		}
 		if !passing(resp, err) {
 			return finish(resp, err, attempt)
@@ -181,17 +193,80 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		if asked > 0 && t.gate.pause(time.Now().Add(asked)) {
 			t.opts.Log.Info("the server asks for a pause", "api", t.opts.API, "status", resp.StatusCode,
-				"wait", asked.Round(time.Millisecond))
+				"wait", asked.Round(time.Millisecond).String())
 		}
 		if attempt == maxAttempts {
 			return finish(resp, err, attempt)
 		}
-		t.opts.Log.Debug("trying again", "api", t.opts.API, "attempt", attempt,
-			"wait", delay.Round(time.Millisecond), "cause", describe(resp, err))
+		t.opts.Log.Log(ctx, t.level(attempt), "trying again", "api", t.opts.API, "attempt", attempt,
+			"wait", delay.Round(time.Millisecond).String(), "cause", describe(resp, err))
 		if err := sleep(ctx, delay); err != nil {
 			return nil, err
 		}
 	}
+}
+
+// level makes a warning of what has failed several times, but not of many requests that
+// fail together.
+func (t *Transport) level(attempt int) slog.Level {
+	const quietSeconds = 10
+	now, last := time.Now().Unix(), t.warned.Load()
+	if attempt >= 3 && now-last >= quietSeconds && t.warned.CompareAndSwap(last, now) {
+		return slog.LevelWarn
+	}
+	return slog.LevelDebug
+}
+
+// pass sends the request once, when its turn has come.
+func (t *Transport) pass(req *http.Request, attempt int) (*http.Response, error) {
+	budget, number := t.budget(req), 0
+	if budget != nil {
+		var err error
+		if number, err = t.spend(req.Context(), budget); err != nil {
+			return nil, err
+		}
+	}
+	var resp *http.Response
+	err := t.gate.wait(req.Context())
+	if err == nil {
+		if attempt > 1 {
+			t.retries.Add(1)
+		}
+		resp, err = t.try(req)
+	}
+	now := time.Now()
+	if budget != nil {
+		budget.give(now, number, resp)
+	}
+	if resp != nil {
+		if limit := t.gate.pace.observe(now, resp.StatusCode == http.StatusTooManyRequests); limit > 0 {
+			t.opts.Log.Warn("requests are refused below the limit, for somebody else uses the quota too: slowing down",
+				"api", t.opts.API, "limit", t.opts.Rate, "requests_per_second", math.Round(float64(limit)*10)/10)
+		}
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = fmt.Errorf("no answer within %s", attemptTimeout)
+	}
+	return resp, err
+}
+
+// budget returns the budget that the request counts in, or nil.
+func (t *Transport) budget(req *http.Request) *budget {
+	if t.opts.Bucket == nil {
+		return nil
+	}
+	bucket := t.opts.Bucket(req)
+	if bucket == nil {
+		return nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	b := t.budgets[bucket]
+	if b == nil {
+		b = newBudget(*bucket)
+		t.budgets[bucket] = b
+	}
+	return b
 }
 
 // try sends the request once and reads the whole answer.
@@ -255,10 +330,19 @@ func readBody(resp *http.Response) ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
+// cycleQuota is Voucherify's name for the calls of a billing cycle. Nobody waits for its
+// end.
+const cycleQuota = "api_calls_cycle"
+
 // passing reports whether another attempt may go better.
 func passing(resp *http.Response, err error) bool {
 	if err != nil {
-		return !errors.Is(err, errTooLarge)
+		var wait *WaitError
+		var certificate *tls.CertificateVerificationError
+		return !errors.Is(err, errTooLarge) && !errors.As(err, &wait) && !errors.As(err, &certificate)
+	}
+	if resp.Header.Get("X-Rate-Limit-Type") == cycleQuota {
+		return false
 	}
 	switch resp.StatusCode {
 	case http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusBadGateway,

@@ -84,10 +84,7 @@ func (b *bucket) take(now time.Time) (http.Header, bool) {
 		b.used++
 	}
 	end := b.since.Add(b.period)
-	retry := now.Unix()
-	if b.used == b.limit {
-		retry = end.Add(time.Second - 1).Unix()
-	}
+	retry := end.Add(time.Second - 1).Unix()
 	h := http.Header{}
 	h.Set("X-Rate-Limit-Limit", strconv.Itoa(b.limit))
 	h.Set("X-Rate-Limit-Remaining", strconv.Itoa(b.limit-b.used))

@@ -262,17 +262,17 @@ func TestBuckets(t *testing.T) {
 		})
 		begin := time.Now().Unix()
 		for i, want := range []string{
-			fmt.Sprintf("202 limit 2 remaining 1 retry %d after  type ", begin),
+			fmt.Sprintf("202 limit 2 remaining 1 retry %d after  type ", begin+10),
 			fmt.Sprintf("202 limit 2 remaining 0 retry %d after  type ", begin+10),
 			fmt.Sprintf("429 limit 2 remaining 0 retry %d after 6 type bulk_api_calls", begin+10),
-			fmt.Sprintf("202 limit 2 remaining 1 retry %d after  type ", begin+12),
+			fmt.Sprintf("202 limit 2 remaining 1 retry %d after  type ", begin+20),
 		} {
 			w := ask(s, "POST", bulk, `[]`)
 			equal(t, fmt.Sprint("call ", i), headers(w.Code, w.Header()), want)
 			time.Sleep([]time.Duration{2, 2, 8, 0}[i] * time.Second)
 		}
 		w := ask(s, "GET", actions, "")
-		equal(t, "GET", headers(w.Code, w.Header()), fmt.Sprintf("200 limit 100 remaining 99 retry %d after  type ", begin+12))
+		equal(t, "GET", headers(w.Code, w.Header()), fmt.Sprintf("200 limit 100 remaining 99 retry %d after  type ", begin+12+3600))
 	})
 }
 

@@ -1,0 +1,188 @@
+package httpretry
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// Bucket is a quota that the server counts by itself and tells of in the headers
+// X-Rate-Limit-Limit, X-Rate-Limit-Remaining and X-Rate-Limit-Retry of its answers.
+//
+// https://docs.voucherify.io/guides/limits
+type Bucket struct {
+	// Name is for the log.
+	Name string
+	// Period is the length of the quota's period where the headers do not tell when
+	// it ends.
+	Period time.Duration
+	// Reserve is the share of the quota that is left to others, from 0 to 1.
+	Reserve float64
+}
+
+// budget keeps within a Bucket. It goes by the last answer: until there is one, and
+// after the end of a period, a single request finds out how much is left.
+type budget struct {
+	bucket Bucket
+
+	mu        sync.Mutex
+	news      chan struct{} // closed, and made anew, at every answer
+	inFlight  int
+	sent      int  // requests that had leave so far
+	newest    int  // requests that had leave when remaining was heard of
+	unlimited bool // the server tells of no quota
+	known     bool // the following is from an answer of this period
+	limit     int
+	remaining int
+	began     time.Time // of the period, as far as it was seen
+	end       time.Time // of the period
+	told      time.Time // the end that the server told of last
+	next      time.Time // when the next request may be sent
+	waiting   time.Time // since when nothing was left; zero: something was
+	announced time.Time // end of the wait that was logged last
+}
+
+func newBudget(b Bucket) *budget { return &budget{bucket: b, news: make(chan struct{})} }
+
+// spreadWithin is the longest rest of a period over which requests are spread. A longer
+// period is that of bulk requests, which the live shop hardly makes.
+const spreadWithin = 100 * time.Second
+
+// turn says what a request has to wait for: until a time, for news, or for nothing. Then
+// number counts it.
+type turn struct {
+	number int
+	until  time.Time
+	news   <-chan struct{}
+	dry    bool // nothing but the reserve is left until then
+}
+
+// take asks for leave to send a request; if it has to wait, it has to ask again after.
+func (b *budget) take(now time.Time) turn {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.known && !now.Before(b.end) {
+		b.known = false
+	}
+	switch {
+	case b.unlimited:
+		return b.leave()
+	case !b.known && b.inFlight > 0:
+		return turn{news: b.news}
+	case !b.known:
+		return b.leave()
+	}
+	usable := b.remaining - b.inFlight - int(float64(b.limit)*b.bucket.Reserve)
+	switch {
+	case usable <= 0 && b.inFlight > 0:
+		return turn{news: b.news}
+	case usable <= 0:
+		if b.waiting.IsZero() {
+			b.waiting = now
+		}
+		return turn{until: b.end, dry: true}
+	case now.Before(b.next):
+		return turn{until: b.next}
+	}
+	b.waiting = time.Time{}
+	if left := b.end.Sub(now); left <= spreadWithin {
+		b.next = now.Add(left / time.Duration(usable))
+	}
+	return b.leave()
+}
+
+func (b *budget) leave() turn {
+	b.inFlight++
+	b.sent++
+	return turn{number: b.sent}
+}
+
+// give takes note of the answer to the request of this number, which is nil if there was
+// none.
+func (b *budget) give(now time.Time, number int, resp *http.Response) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.inFlight--
+	close(b.news)
+	b.news = make(chan struct{})
+	if resp == nil {
+		return
+	}
+	limit, errLimit := strconv.Atoi(resp.Header.Get("X-Rate-Limit-Limit"))
+	remaining, errRemaining := strconv.Atoi(resp.Header.Get("X-Rate-Limit-Remaining"))
+	if errLimit != nil || errRemaining != nil {
+		b.unlimited = b.unlimited || !b.known && resp.StatusCode/100 == 2
+		return
+	}
+	b.unlimited = false
+	// Answers overtake each other: one to a request that was sent before less was left
+	// tells of an earlier moment, and not of a new period.
+	if !b.known || remaining > b.remaining && number > b.newest {
+		b.began, b.next = now, time.Time{}
+		b.remaining = remaining
+	}
+	if remaining <= b.remaining {
+		b.remaining, b.newest = remaining, b.sent
+	}
+	b.known, b.limit = true, limit
+	b.end = b.began.Add(b.bucket.Period)
+	retry, err := strconv.ParseInt(resp.Header.Get("X-Rate-Limit-Retry"), 10, 64)
+	switch end := time.Unix(retry, 0); {
+	case err != nil:
+	case end.After(now):
+		b.end, b.told = end, end
+	case end.Equal(b.told):
+		// Still of the period that should be over: the answer was long under way, or
+		// our clock is ahead of the server's.
+		b.end = now.Add(time.Second)
+	}
+}
+
+// spend waits for leave to send a request, and returns its number. Nothing but the reserve
+// being left for longer than the longest wait is a WaitError.
+func (t *Transport) spend(ctx context.Context, b *budget) (number int, err error) {
+	for {
+		now := time.Now()
+		turn := b.take(now)
+		switch {
+		case turn.news != nil:
+			select {
+			case <-turn.news:
+			case <-ctx.Done():
+				return 0, ctx.Err()
+			}
+			continue
+		case turn.until.IsZero():
+			return turn.number, nil
+		}
+		if turn.dry {
+			if turn.until.Sub(b.waitingSince()) > t.opts.MaxWait {
+				return 0, &WaitError{API: t.opts.API, Until: turn.until, Quota: b.bucket.Name}
+			}
+			if b.announce(turn.until) {
+				t.opts.Log.Info("the quota is used up but for the reserve: waiting", "api", t.opts.API,
+					"quota", b.bucket.Name, "until", turn.until.Format(time.RFC3339))
+			}
+		}
+		if err := sleep(ctx, turn.until.Sub(now)); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// announce reports whether waiting until then is news.
+func (b *budget) announce(until time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	news := !until.Equal(b.announced)
+	b.announced = until
+	return news
+}
+
+func (b *budget) waitingSince() time.Time {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.waiting
+}

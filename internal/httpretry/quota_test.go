@@ -1,0 +1,335 @@
+package httpretry_test
+
+import (
+	"bytes"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"segsync/internal/httpretry"
+)
+
+// bucketServer counts requests in a quota as Voucherify does.
+type bucketServer struct {
+	limit   int
+	period  time.Duration
+	others  int           // taken by others at the start of each period
+	ahead   time.Duration // our clock is ahead of the server's by this
+	latency time.Duration
+
+	mu       sync.Mutex
+	began    time.Time
+	used     int
+	least    int // of what was left after a request
+	refused  int
+	inFlight int
+	most     int // requests in flight at once
+	at       []time.Time
+}
+
+func (s *bucketServer) RoundTrip(*http.Request) (*http.Response, error) {
+	s.mu.Lock()
+	now := time.Now()
+	if s.began.IsZero() {
+		s.began, s.used, s.least = now, s.others, s.limit
+	}
+	for now.Sub(s.began) >= s.period {
+		s.began, s.used = s.began.Add(s.period), s.others
+	}
+	s.inFlight++
+	s.most = max(s.most, s.inFlight)
+	s.at = append(s.at, now)
+	code := 200
+	if s.used == s.limit {
+		code = 429
+		s.refused++
+	} else {
+		s.used++
+	}
+	left := s.limit - s.used
+	s.least = min(s.least, left)
+	header := []string{
+		"X-Rate-Limit-Limit", strconv.Itoa(s.limit), "X-Rate-Limit-Remaining", strconv.Itoa(left),
+		"X-Rate-Limit-Retry", strconv.FormatInt(s.began.Add(s.period-s.ahead).Unix(), 10),
+	}
+	s.mu.Unlock()
+	time.Sleep(s.latency)
+	s.mu.Lock()
+	s.inFlight--
+	s.mu.Unlock()
+	return response(code, strings.NewReader(`{}`), header...), nil
+}
+
+func (s *bucketServer) times(start time.Time) (times []time.Duration) {
+	for _, t := range s.at {
+		times = append(times, t.Sub(start))
+	}
+	return times
+}
+
+func always(b *httpretry.Bucket) func(*http.Request) *httpretry.Bucket {
+	return func(*http.Request) *httpretry.Bucket { return b }
+}
+
+// sendAll sends n requests from many callers at once.
+func sendAll(t *testing.T, tr *httpretry.Transport, n int) {
+	t.Helper()
+	var all sync.WaitGroup
+	for range n {
+		all.Go(func() {
+			if _, err := get(t, tr); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// All but the reserve is used, in each period, and never more.
+func TestBudgetKeepsTheReserve(t *testing.T) {
+	for _, c := range []struct {
+		name       string
+		limit      int
+		period     time.Duration
+		others     int
+		reserve    float64
+		n          int
+		least, max int // left; periods
+	}{
+		{"a minute", 100, time.Minute, 0, 0.2, 300, 20, 4},
+		{"a minute, no reserve", 100, time.Minute, 0, 0, 300, 0, 3},
+		{"others were first", 100, time.Minute, 50, 0.2, 90, 20, 3},
+		{"a long period", 50, 4 * time.Minute, 0, 0.2, 100, 10, 3},
+		{"one at a time", 2, time.Minute, 0, 0.5, 4, 1, 4},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &bucketServer{limit: c.limit, period: c.period, others: c.others, latency: 300 * time.Millisecond}
+				tr := httpretry.New(httpretry.Options{Base: s, MaxWait: time.Hour,
+					Bucket: always(&httpretry.Bucket{Name: "api_calls", Period: c.period, Reserve: c.reserve})})
+				began := time.Now()
+				sendAll(t, tr, c.n)
+				if s.refused != 0 || s.least != c.least {
+					t.Errorf("%d refused, and as few as %d left, want %d", s.refused, s.least, c.least)
+				}
+				if d := time.Since(began); d > time.Duration(c.max)*c.period || len(s.at) != c.n {
+					t.Errorf("%d requests in %s", len(s.at), d)
+				}
+			})
+		})
+	}
+}
+
+// When the reserve is reached the next request waits for the end of the period that the
+// server told of, which is logged once, and no longer.
+func TestBudgetWaitsForTheNextPeriod(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &bucketServer{limit: 10, period: 4 * time.Minute}
+		var log bytes.Buffer
+		tr := httpretry.New(httpretry.Options{API: "Voucherify", Base: s, Log: slog.New(slog.NewTextHandler(&log, nil)),
+			Bucket: always(&httpretry.Bucket{Name: "bulk_api_calls", Period: time.Hour, Reserve: 0.2})})
+		began := time.Now()
+		sendAll(t, tr, 12)
+		var want []time.Duration
+		for i := range 12 {
+			want = append(want, time.Duration(i/8)*4*time.Minute)
+		}
+		if diff := cmp.Diff(want, s.times(began)); diff != "" {
+			t.Errorf("times of the requests (-want +got):\n%s", diff)
+		}
+		line := `level=INFO msg="the quota is used up but for the reserve: waiting" api=Voucherify quota=bulk_api_calls until=` +
+			began.Add(4*time.Minute).Format(time.RFC3339)
+		if strings.Count(log.String(), line) != 1 || strings.Count(log.String(), "\n") != 1 {
+			t.Errorf("log:\n%s", log.String())
+		}
+	})
+}
+
+func TestBudgetThatEndsTooLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &bucketServer{limit: 10, period: time.Hour}
+		tr := httpretry.New(httpretry.Options{API: "Voucherify", Base: s,
+			Bucket: always(&httpretry.Bucket{Name: "bulk_api_calls", Period: time.Hour, Reserve: 0.2})})
+		began := time.Now()
+		sendAll(t, tr, 8)
+		_, err := tr.Client().Get(apiURL)
+		var wait *httpretry.WaitError
+		if !errors.As(err, &wait) {
+			t.Fatalf("error %v", err)
+		}
+		want := &httpretry.WaitError{API: "Voucherify", Until: began.Add(time.Hour), Quota: "bulk_api_calls"}
+		if diff := cmp.Diff(want, wait); diff != "" {
+			t.Errorf("WaitError (-want +got):\n%s", diff)
+		}
+		text := "only the reserve is left of Voucherify's quota bulk_api_calls until " + began.Add(time.Hour).Local().Format(time.RFC3339) + ", longer than this run waits"
+		if wait.Error() != text {
+			t.Errorf("%q\nwant %q", wait, text)
+		}
+		if time.Since(began) != 0 || len(s.at) != 8 {
+			t.Errorf("after %s, %d requests", time.Since(began), len(s.at))
+		}
+		time.Sleep(time.Hour) // the next period
+		sendAll(t, tr, 8)
+		if s.least != 2 {
+			t.Errorf("as few as %d left", s.least)
+		}
+	})
+}
+
+// The first request goes alone: what is left is not known yet. The others do not go all
+// at once if that would be too many.
+func TestFirstRequestFindsOutWhatIsLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &bucketServer{limit: 10, period: time.Hour, others: 5, latency: 2 * time.Second}
+		tr := httpretry.New(httpretry.Options{Base: s, MaxWait: 2 * time.Hour,
+			Bucket: always(&httpretry.Bucket{Name: "bulk_api_calls", Period: time.Hour, Reserve: 0.2})})
+		began := time.Now()
+		sendAll(t, tr, 5)
+		want := []time.Duration{0, 2 * time.Second, 2 * time.Second, time.Hour, time.Hour + 2*time.Second}
+		if diff := cmp.Diff(want, s.times(began)); diff != "" {
+			t.Errorf("times of the requests (-want +got):\n%s", diff)
+		}
+		if s.least != 2 || s.refused != 0 {
+			t.Errorf("as few as %d left, %d refused", s.least, s.refused)
+		}
+	})
+}
+
+// Where our clock is ahead of the server's the period goes on for a while after the time
+// that it told of. That must not be taken for a new period of full length.
+func TestBudgetWithAClockThatIsAhead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &bucketServer{limit: 20, period: time.Hour, ahead: 3 * time.Second}
+		tr := httpretry.New(httpretry.Options{Base: s, MaxWait: 3 * time.Hour,
+			Bucket: always(&httpretry.Bucket{Name: "bulk_api_calls", Period: time.Hour, Reserve: 0.5})})
+		began := time.Now()
+		sendAll(t, tr, 20)
+		if d := time.Since(began); d > time.Hour+5*time.Second || s.least < 5 {
+			t.Errorf("it took %s, and as few as %d were left", d, s.least)
+		}
+	})
+}
+
+// An answer that comes after the end of the period it was given in says nothing about the
+// next one.
+func TestAnswerFromThePeriodBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &bucketServer{limit: 4, period: time.Hour}
+		tr := httpretry.New(httpretry.Options{Base: s, MaxWait: 3 * time.Hour,
+			Bucket: always(&httpretry.Bucket{Name: "bulk_api_calls", Period: time.Hour, Reserve: 0.5})})
+		began := time.Now()
+		sendAll(t, tr, 1)
+		time.Sleep(time.Hour - time.Second)
+		s.latency = 10 * time.Second
+		var all sync.WaitGroup
+		all.Go(func() { sendAll(t, tr, 1) })
+		synctest.Wait()
+		s.latency = 0
+		time.Sleep(5 * time.Second)
+		sendAll(t, tr, 2)
+		all.Wait()
+		if d := time.Since(began); d > time.Hour+15*time.Second {
+			t.Errorf("it took %s", d)
+		}
+	})
+}
+
+func TestNoBudgetWithoutHeaders(t *testing.T) {
+	for name, bucket := range map[string]*httpretry.Bucket{
+		"no headers": {Name: "api_calls", Period: time.Minute, Reserve: 0.2}, "no bucket": nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &quotaServer{latency: time.Second, quota: 1 << 30}
+				tr := httpretry.New(httpretry.Options{Base: s, Bucket: always(bucket)})
+				began := time.Now()
+				sendAll(t, tr, 500)
+				if d := time.Since(began); d > 2*time.Second {
+					t.Errorf("500 requests took %s", d)
+				}
+			})
+		})
+	}
+}
+
+// A first request that fails does not keep the others waiting.
+func TestFirstRequestThatFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{answers: []server{networkError, answer(500, ``), answer(200, `{}`, "X-Rate-Limit-Limit", "100", "X-Rate-Limit-Remaining", "90")}}
+		tr := httpretry.New(httpretry.Options{Base: s, Bucket: always(&httpretry.Bucket{Name: "api_calls", Period: time.Hour})})
+		began := time.Now()
+		sendAll(t, tr, 20)
+		if d := time.Since(began); d > 5*time.Second {
+			t.Errorf("it took %s", d)
+		}
+	})
+}
+
+// Voucherify's quota of a billing cycle: nobody waits for its end.
+func TestQuotaOfTheCycle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		s := &script{answers: []server{answer(429, `{}`, "X-Rate-Limit-Type", "api_calls_cycle", "Retry-After", "5",
+			"X-Rate-Limit-Limit", "1000", "X-Rate-Limit-Remaining", "0")}}
+		tr := httpretry.New(httpretry.Options{Base: s, Bucket: always(&httpretry.Bucket{Name: "api_calls", Period: time.Hour, Reserve: 0.2})})
+		resp, err := get(t, tr)
+		if err != nil || resp.StatusCode != 429 || len(s.at) != 1 || time.Since(began) != 0 {
+			t.Errorf("%v, %v, %d requests, %s", resp, err, len(s.at), time.Since(began))
+		}
+	})
+}
+
+// What is left of a minute is spread over it; of a longer period it is not.
+func TestBudgetSpreadsOverAMinute(t *testing.T) {
+	for _, c := range []struct {
+		period time.Duration
+		want   time.Duration // between two requests
+	}{{time.Minute, time.Second}, {time.Hour, 0}} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &bucketServer{limit: 60, period: c.period}
+			tr := httpretry.New(httpretry.Options{Base: s, Bucket: always(&httpretry.Bucket{Name: "api_calls", Period: c.period})})
+			began := time.Now()
+			sendAll(t, tr, 40)
+			times := s.times(began)
+			for i := 2; i < len(times); i++ {
+				if d := times[i] - times[i-1]; d < c.want*95/100 || d > c.want*105/100 {
+					t.Fatalf("period %s: requests at %v", c.period, times)
+				}
+			}
+		})
+	}
+}
+
+// Each quota is counted by itself.
+func TestTwoBuckets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bulk := &httpretry.Bucket{Name: "bulk_api_calls", Period: time.Hour}
+		calls := &httpretry.Bucket{Name: "api_calls", Period: time.Hour}
+		servers := map[string]*bucketServer{"POST": {limit: 1, period: time.Hour}, "GET": {limit: 100, period: time.Hour}}
+		tr := httpretry.New(httpretry.Options{
+			Base: server(func(r *http.Request) (*http.Response, error) { return servers[r.Method].RoundTrip(r) }),
+			Bucket: func(r *http.Request) *httpretry.Bucket {
+				if r.Method == "POST" {
+					return bulk
+				}
+				return calls
+			},
+		})
+		if _, err := tr.Client().Post(apiURL, "", strings.NewReader("1")); err != nil {
+			t.Fatal(err)
+		}
+		var wait *httpretry.WaitError
+		if _, err := tr.Client().Post(apiURL, "", strings.NewReader("1")); !errors.As(err, &wait) || wait.Quota != "bulk_api_calls" {
+			t.Errorf("error %v", err)
+		}
+		sendAll(t, tr, 50)
+	})
+}
