@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"segsync/voucherify"
 )
@@ -16,9 +17,17 @@ type batch struct {
 	bytes   int             // of the JSON in records, with separators
 	pages   []*page         // in listing order
 
-	done    chan struct{} // closed when the request was answered
-	err     error         // valid once done is closed, like refused
-	refused []refused
+	done    chan struct{} // closed when all of it was answered
+	err     error         // valid once done is closed, like answers
+	answers []answer
+}
+
+// answer is Voucherify's to one bulk request: it took the records, or refuses the only
+// one.
+type answer struct {
+	action  Action
+	records []record
+	refused *refusal
 }
 
 // record is one customer of a batch.
@@ -27,17 +36,21 @@ type record struct {
 	json    []byte
 }
 
-// refused is a record that Voucherify does not take, alone or in a batch.
-type refused struct {
-	record record
-	why    refusal
-}
-
 // outcome is what became of the profiles of one page.
 type outcome struct {
-	counts            Counts
-	withoutIdentifier []string // segment ids
+	counts            Counts // without what Voucherify has to say
+	withoutIdentifier []string
 	notImported       []notImported
+	sent              []sentRecord
+	hashes            []uint64 // of the profiles
+}
+
+// sentRecord is a customer that Voucherify accepted.
+type sentRecord struct {
+	customer   sentCustomer
+	identifier Identifier
+	action     Action
+	last       bool // of the action
 }
 
 // A partial batch is sent when it has waited for this many pages, and for as many
@@ -54,7 +67,9 @@ func (r *run) fillBatches(ctx context.Context, pages <-chan *page, batches chan<
 	flush := func() error {
 		full := current
 		current = newBatch()
-		if len(full.records) == 0 {
+		if len(full.records)+len(full.pages) == 0 {
+			return nil
+		} else if len(full.records) == 0 {
 			close(full.done)
 		} else if err := r.startUpload(ctx, full); err != nil {
 			return err
@@ -67,7 +82,6 @@ func (r *run) fillBatches(ctx context.Context, pages <-chan *page, batches chan<
 		}
 	}
 
-	last := false
 	for p := range receive(ctx, pages) {
 		select {
 		case <-p.done:
@@ -92,7 +106,6 @@ func (r *run) fillBatches(ctx context.Context, pages <-chan *page, batches chan<
 		}
 		current.pages = append(current.pages, p)
 		p.profiles = nil
-		last = p.next == ""
 		if r.overdue(current) {
 			if err := flush(); err != nil {
 				return err
@@ -102,7 +115,7 @@ func (r *run) fillBatches(ctx context.Context, pages <-chan *page, batches chan<
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if r.pageErr == nil && !last {
+	if r.pageErr == nil && !r.complete {
 		r.pageErr = ErrStopped
 	}
 	return flush()
@@ -133,28 +146,24 @@ func (r *run) overdue(b *batch) bool {
 func (b *batch) add(p *profile) {
 	out := &p.page.outcome
 	out.counts.Read++
+	out.hashes = append(out.hashes, hashOf(p.segmentID))
+	if p.page.late {
+		out.counts.FoundLate++
+	}
 	switch {
-	case p.refused != nil:
-		out.refuse(p, *p.refused)
+	case p.vanished != nil:
+		out.counts.Vanished++
+		out.notImported = append(out.notImported, notImported{segmentID: p.segmentID, sourceID: p.sourceID, why: *p.vanished})
 	case p.customer == nil:
 		out.counts.WithoutIdentifier++
 		out.withoutIdentifier = append(out.withoutIdentifier, p.segmentID)
 	case b.ids[p.sourceID]:
 		out.counts.Merged++
 	default:
-		out.counts.Sent++
-		if p.invalidBirthdate {
-			out.counts.InvalidBirthdates++
-		}
 		b.ids[p.sourceID] = true
 		b.records = append(b.records, record{profile: p, json: p.customer})
 		b.bytes += len(p.customer) + len(",")
 	}
-}
-
-func (o *outcome) refuse(p *profile, why refusal) {
-	o.counts.NotImported++
-	o.notImported = append(o.notImported, notImported{p.segmentID, p.sourceID, why})
 }
 
 // startUpload sends the batch in the background, once enough of the customers in
@@ -185,26 +194,28 @@ func (r *run) send(ctx context.Context, b *batch, records []record) error {
 		customers[i] = rec.json
 	}
 	id, err := r.voucherify.UpsertCustomers(ctx, customers)
-	var answer *voucherify.Error
+	var refused *voucherify.Error
 	switch {
 	case err == nil:
 		r.log.Debug("customers sent", "customers", len(records), "async_action_id", id)
+		accepted := Action{ID: id, Accepted: time.Now().UTC(), Sent: len(records), Resent: r.resending}
+		b.answers = append(b.answers, answer{action: accepted, records: records})
 		return nil
-	case !errors.As(err, &answer):
-	case answer.TooManyCustomers() && len(records) > oldMaxCustomers:
+	case !errors.As(err, &refused):
+	case refused.TooManyCustomers() && len(records) > oldMaxCustomers:
 		if r.maxRecords.Swap(oldMaxCustomers) > oldMaxCustomers { // other requests may be told so too
 			r.log.Warn("Voucherify takes no more than 100 customers at once: using batches of 100 from here on",
 				"VOUCHERIFY_BATCH_SIZE", r.settings.BatchSize)
 		}
 		return r.sendParts(ctx, b, records, oldMaxCustomers)
-	case answer.TooLarge() && len(records) > 1:
+	case refused.TooLarge() && len(records) > 1:
 		half := (len(records) + 1) / 2
 		r.maxBytes.Store(min(r.maxBytes.Load(), int64(voucherify.BulkBytes(customers)/2)))
 		r.log.Warn("the bulk request is too large: halving it", "customers", len(records),
 			"bytes", voucherify.BulkBytes(customers))
 		return r.sendParts(ctx, b, records, half)
-	case answer.TooLarge():
-		b.refused = append(b.refused, refused{records[0], refusal{"too_large", answer.Error()}})
+	case refused.TooLarge():
+		b.answers = append(b.answers, answer{records: records, refused: &refusal{"too_large", refused.Error()}})
 		return nil
 	}
 	first, last := records[0].profile.segmentID, records[len(records)-1].profile.segmentID

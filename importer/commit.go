@@ -2,70 +2,212 @@ package importer
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"iter"
+	"os"
+	"time"
 )
 
-// commit takes the batches in order. Once Voucherify has accepted one, what became of
-// the pages that it completes goes into the reports, and then the offset moves past
-// them.
-func (r *run) commit(ctx context.Context, batches <-chan *batch) error {
+// inOrder hands on the batches in order, each once it was answered.
+func (r *run) inOrder(ctx context.Context, batches <-chan *batch, answered chan<- *batch) {
+	defer close(answered)
 	for b := range receive(ctx, batches) {
 		select {
 		case <-b.done:
 		case <-ctx.Done():
-			return ctx.Err()
+			return
 		}
-		if b.err != nil {
-			return b.err
-		}
-		for _, rec := range b.refused {
-			rec.record.profile.page.outcome.unsend(rec.record.profile, rec.why)
-		}
-		if err := r.commitPages(b.pages); err != nil {
-			return err
+		select {
+		case answered <- b:
+		case <-ctx.Done():
+			return
 		}
 	}
-	return ctx.Err()
 }
 
-// unsend notes that a customer counted as sent was refused after all. Its page is not
-// committed yet: pages end with the batch that holds their last customer, or later.
-func (o *outcome) unsend(p *profile, why refusal) {
-	o.counts.Sent--
+// saveInterval is the least time between two saves; what comes in between is saved
+// together.
+const saveInterval = 200 * time.Millisecond
+
+// commit takes the answered batches in order, and verdicts as they come, and saves what
+// they say: reports first, state after.
+func (r *run) commit(ctx context.Context, answered <-chan *batch, verdicts <-chan []verdict) error {
+	next := r.State().clone()
+	var saved time.Time
+	var due <-chan time.Time // nil: nothing is to be saved
+	for answered != nil || verdicts != nil {
+		var err error
+		saveNow, changed := false, true
+		select {
+		case b, more := <-answered:
+			if more {
+				err = r.commitBatch(next, b)
+			} else {
+				answered, saveNow, changed = nil, true, false
+			}
+		case v, more := <-verdicts:
+			if more {
+				err = r.settleAll(next, v)
+			} else {
+				verdicts, saveNow, changed = nil, true, false
+			}
+		case <-due:
+			saveNow, changed = true, false
+		case <-ctx.Done():
+			err, changed = ctx.Err(), false
+		}
+		if err != nil {
+			changed = false // above all a new import has no room yet: its state must not take that of an older one
+		}
+		if limit := r.settings.MaxRejects; err == nil && limit >= 0 && next.Counts.Rejected > limit {
+			err = &TooManyRejectsError{next.Counts.Rejected, limit}
+		}
+		if changed && due == nil {
+			due = time.After(saveInterval - time.Since(saved))
+		}
+		if due != nil && (saveNow || err != nil) {
+			if saveErr := r.save(next); saveErr != nil {
+				return errors.Join(err, saveErr)
+			}
+			next, saved, due = r.State().clone(), time.Now(), nil
+		}
+		if err != nil {
+			return err
+		}
+		if answered == nil && saveNow {
+			r.everythingSent()
+		}
+	}
+	if len(r.State().Actions) > 0 {
+		return ctx.Err() // that the verifier was canceled does not tell
+	}
+	return nil
+}
+
+// everythingSent lets the verifier come to its end.
+func (r *run) everythingSent() {
+	if r.sentAll {
+		return
+	}
+	r.sentAll = true
+	if r.pageErr != nil {
+		r.stopVerifying() // the next run takes its actions up
+		return
+	}
+	close(r.allSent)
+	if n := r.State().Unconfirmed(); n > 0 && !r.settings.Verify.Off {
+		r.log.Info("everything is sent; waiting for Voucherify to confirm", "customers", n)
+	}
+}
+
+// commitBatch brings what Voucherify answered to a batch, and the pages that the batch
+// completes, into the next state and the reports.
+func (r *run) commitBatch(next *State, b *batch) error {
+	if b.err != nil {
+		return b.err
+	}
+	if !r.saved.Load() && !r.begun {
+		if err := r.begin(); err != nil {
+			return err
+		}
+		r.begun = true
+	}
+	for _, a := range b.answers {
+		for i, rec := range a.records {
+			rec.profile.page.outcome.answered(rec.profile, a, i == len(a.records)-1)
+		}
+	}
+	for _, p := range b.pages {
+		r.commitPage(next, p)
+	}
+	return nil
+}
+
+// answered notes what Voucherify said of a customer. Its page is not committed yet: a
+// page ends with the batch that holds its last customer, or later.
+func (o *outcome) answered(p *profile, a answer, last bool) {
+	if a.refused != nil {
+		o.counts.Rejected++
+		o.notImported = append(o.notImported, notImported{segmentID: p.segmentID, sourceID: p.sourceID, why: *a.refused})
+		return
+	}
 	if p.invalidBirthdate {
-		o.counts.InvalidBirthdates--
+		o.counts.InvalidBirthdates++
 	}
-	o.refuse(p, why)
+	o.sent = append(o.sent, sentRecord{sentCustomer{p.segmentID, p.sourceID}, p.identifier, a.action, last})
 }
 
-func (r *run) commitPages(pages []*page) error {
-	if len(pages) == 0 {
-		return nil
+func (r *run) commitPage(next *State, p *page) {
+	counts := p.outcome.counts
+	if p.replaces != "" { // these profiles were counted when they were sent first
+		counts.Read, counts.InvalidBirthdates = 0, 0
+		next.removeAction(p.replaces)
+	} else {
+		for _, hash := range p.outcome.hashes {
+			r.reports.noteProfile(hash)
+		}
 	}
-	if r.fresh {
-		if err := r.reports.startAnew(); err != nil {
+	next.Counts.add(counts)
+	for _, id := range p.outcome.withoutIdentifier {
+		r.reports.noteWithoutIdentifier(id)
+	}
+	for _, n := range p.outcome.notImported {
+		r.reports.noteNotImported(n)
+		r.announce(n)
+	}
+	var a *Action
+	for _, s := range p.outcome.sent {
+		if a == nil || a.ID != s.action.ID {
+			a = next.ensureAction(s.action)
+		}
+		r.reports.noteSent(a, s.customer)
+		a.open = !s.last
+		if p.replaces == "" {
+			next.Identifiers[s.identifier.String()]++
+		}
+	}
+	next.Position = p.after
+}
+
+// begin makes room for a new import: the state of an older one that was not finished is
+// kept under another name, and the reports are started anew, unless this import starts
+// where an older one stopped.
+func (r *run) begin() error {
+	path := r.settings.Files.Path(r.settings.Files.State)
+	if old, err := LoadState(path); err != nil || old != nil && old.Unfinished() {
+		if err := os.Rename(path, path+".bak"); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		r.fresh = false
 	}
-	var sum outcome
-	for _, p := range pages {
-		sum.counts.add(p.outcome.counts)
-		sum.withoutIdentifier = append(sum.withoutIdentifier, p.outcome.withoutIdentifier...)
-		sum.notImported = append(sum.notImported, p.outcome.notImported...)
-	}
-	if err := r.reports.append(sum); err != nil {
+	if err := errors.Join(r.reports.pending.cut(0), r.reports.seen.cut(0)); err != nil {
 		return err
 	}
-	for _, line := range sum.notImported {
-		r.log.Warn("profile not imported", "segment_id", line.segmentID, "source_id", line.sourceID,
-			"reason", line.why.reason, "detail", line.why.detail)
+	if r.from == Beginning {
+		if err := errors.Join(r.reports.withoutIdentifier.cut(0), r.reports.notImported.cut(0)); err != nil {
+			return err
+		}
 	}
-	r.mu.Lock()
-	r.counts.add(sum.counts)
-	r.mu.Unlock()
-	r.offset = pages[len(pages)-1].next
+	r.reports.noteHeader()
 	return nil
+}
+
+// save saves the state after the reports it speaks of.
+func (r *run) save(next *State) error {
+	lengths, err := r.reports.flush()
+	if err != nil {
+		return err
+	}
+	if len(next.Actions) == 0 {
+		lengths[PendingFile] = 0
+	}
+	next.Lengths = lengths
+	if err := next.save(r.settings.Files.Path(r.settings.Files.State)); err != nil {
+		return err
+	}
+	r.state.Store(next)
+	r.saved.Store(true)
+	return r.reports.pending.cut(lengths[PendingFile])
 }
 
 // receive ranges over a channel until it is closed or ctx ends.

@@ -2,21 +2,24 @@
 // Voucherify project.
 //
 //	Segment                                                        Voucherify
-//	list ──▶ dispatch ──▶ pages, in listing order ──▶ batch ──▶ batches, in order ──▶ commit
-//	             │                   ▲                  │                 ▲             │
-//	             ▼                   │                  ▼                 │             ▼
-//	           read: many profiles at once            upload: several POSTs at once   reports,
-//	           external IDs, traits, MapCustomer                                      offset
+//	source ─▶ list ─▶ dispatch ─▶ pages, in order ─▶ fillBatches ─▶ batches, in order ─▶ commit ─▶ reports,
+//	                      │              ▲                │                 ▲              ▲       state
+//	                      ▼              │                ▼                 │              │
+//	                    readProfiles: many at once      uploads: several POSTs           verifier: verdicts on
+//	                    external IDs, traits, MapCustomer  at once                       the async actions
 //
 // Work runs in parallel, results are taken in listing order. That is what makes one
-// number, the offset, enough to resume: it is the end of the last page all of whose
+// position enough to continue from: it is the end of the last page all of whose
 // customers Voucherify has accepted, and the reports and counts speak of exactly the
-// pages before it. A customer may be sent twice, after a crash or when the list moved
-// in between; upserts by source_id make that harmless.
+// pages before it. They are written first, the state after. A customer may be sent
+// twice, after a crash or when the list moved in between; upserts by source_id make that
+// harmless.
 //
-// A page that cannot be read ends the run, but what was listed before it is finished
-// and sent first. The stages, in the order of the data, are in list.go, read.go,
-// batch.go and commit.go.
+// A page that cannot be read ends the run, but what was listed before it is finished and
+// sent first. An accepted customer is not an imported one: the verifier reads what became
+// of each async action, and only then is a customer counted as confirmed or rejected. The
+// stages, in the order of the data, are in source.go, list.go, read.go, batch.go,
+// commit.go, verify.go and settle.go.
 package importer
 
 import (
@@ -24,8 +27,9 @@ import (
 	"errors"
 	"log/slog"
 	"math"
-	"sync"
+	"slices"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
@@ -42,16 +46,20 @@ var ErrStopped = errors.New("stopped")
 
 // Settings say how to import.
 type Settings struct {
-	Identifier  string // type of the external ID that becomes source_id
-	PageSize    int    // profiles per list page, 1 to 100
-	TraitsLimit int    // traits per request, 1 to 200; further pages are read
-	BatchSize   int    // customers per bulk request
-	Readers     int    // profiles that are read at once
-	Dir         string // where the reports go
+	Identifiers []Identifier // where source_id comes from, in order of preference
+	PageSize    int          // profiles per list page, 1 to 100
+	TraitsLimit int          // traits per request, 1 to 200; further pages are read
+	BatchSize   int          // customers per bulk request
+	Readers     int          // profiles that are read at once
 	Mapping     Mapping
+	Files       Files
+	Profiles    []segmentprofiles.Identifier // import these; nil means the whole list
+	CatchUp     bool                         // look again for profiles that moved while the list was read
+	Verify      Verify
+	MaxRejects  int // stop after more rejected customers; negative: never
 }
 
-// Importer imports profiles, and counts them over all of its runs.
+// Importer carries out one import, in one or more runs.
 type Importer struct {
 	segment    *segmentprofiles.Client
 	voucherify *voucherify.Client
@@ -61,35 +69,32 @@ type Importer struct {
 	stopped context.Context
 	stop    context.CancelFunc
 
-	read   atomic.Int64 // profiles read, committed or not
-	mu     sync.Mutex
-	counts Counts
+	idTypes []string // of the external IDs that are read
+	include []string // the traits that are read
+
+	read  atomic.Int64 // profiles read, committed or not
+	saved atomic.Bool  // state is on the disk, not only in memory
+	state atomic.Pointer[State]
 }
 
-// Counts say what became of the profiles of the committed pages: Read is the sum of
-// Sent, WithoutIdentifier, NotImported and Merged.
-type Counts struct {
-	Read              int // profiles
-	Sent              int // customers that Voucherify accepted, which is not yet imported
-	WithoutIdentifier int // profiles that were not sent for lack of a source_id
-	NotImported       int // profiles that vanished, or that Voucherify refused
-	Merged            int // profiles whose source_id an earlier one of the same batch has
-	InvalidBirthdates int // customers sent with birthdate null
-}
-
-func (c *Counts) add(d Counts) {
-	c.Read += d.Read
-	c.Sent += d.Sent
-	c.WithoutIdentifier += d.WithoutIdentifier
-	c.NotImported += d.NotImported
-	c.Merged += d.Merged
-	c.InvalidBirthdates += d.InvalidBirthdates
-}
-
-// New returns an Importer that reads from segment and writes to vch.
-func New(segment *segmentprofiles.Client, vch *voucherify.Client, s Settings, log *slog.Logger) *Importer {
+// New returns an Importer that reads from segment and writes to vch. It continues from
+// the state: one that was loaded, or a new one, which takes the place of an older one on
+// the disk as soon as there is something to save.
+func New(segment *segmentprofiles.Client, vch *voucherify.Client, s Settings, state *State, log *slog.Logger) *Importer {
 	im := &Importer{segment: segment, voucherify: vch, settings: s, log: log}
+	im.include = s.Mapping.Traits()
+	for _, id := range s.Identifiers {
+		if id.Trait != "" {
+			im.include = append(im.include, id.Trait)
+		} else {
+			im.idTypes = append(im.idTypes, id.Type)
+		}
+	}
+	slices.Sort(im.include)
+	im.include = slices.Compact(im.include)
 	im.stopped, im.stop = context.WithCancel(context.Background())
+	im.state.Store(state)
+	im.saved.Store(len(state.Lengths) > 0)
 	return im
 }
 
@@ -97,45 +102,122 @@ func New(segment *segmentprofiles.Client, vch *voucherify.Client, s Settings, lo
 // is finished and sent.
 func (im *Importer) Stop() { im.stop() }
 
-// Counts returns the counts of the pages committed so far.
-func (im *Importer) Counts() Counts {
-	im.mu.Lock()
-	defer im.mu.Unlock()
-	return im.counts
-}
+// State returns what is known of the import so far. It must not be changed.
+func (im *Importer) State() *State { return im.state.Load() }
 
 // ProfilesRead returns how many profiles have been read so far, those included whose
-// page is not committed yet.
+// page is not complete yet.
 func (im *Importer) ProfilesRead() int { return int(im.read.Load()) }
 
-// Run imports from the offset to the end of the list. It returns the offset to resume
-// from, which is as far along as possible whatever the error: Voucherify has accepted
-// every customer before it. Canceling ctx ends the run at once; see Stop for the
-// gentle way.
-func (im *Importer) Run(ctx context.Context, offset string) (resume string, err error) {
-	reports, err := openReports(im.settings.Dir)
+// Run imports from the position of the state to the end, and waits for the verdict on
+// the customers sent. On an error the position is as far along as possible: Voucherify
+// has accepted every customer before it. Canceling ctx ends the run at once; see Stop for
+// the gentle way.
+func (im *Importer) Run(ctx context.Context) error {
+	return im.withReports(func(reports *reports) error {
+		known, err := im.known(reports)
+		if err != nil {
+			return err
+		}
+		err = im.runPipeline(ctx, reports, func(ctx context.Context, r *run) source {
+			return r.remaining(ctx, im.State().Position, known)
+		})
+		if err == nil && im.State().anyFailed() {
+			err = im.runPipeline(ctx, reports, func(_ context.Context, r *run) source {
+				r.resending = true
+				return r.failedActions(im.State())
+			})
+		}
+		return err
+	})
+}
+
+// Verify waits for the verdict on the customers sent, and imports nothing.
+func (im *Importer) Verify(ctx context.Context) error {
+	return im.withReports(func(reports *reports) error {
+		return im.runPipeline(ctx, reports, func(context.Context, *run) source { return nothing })
+	})
+}
+
+// withReports calls do with the files of the import, and marks the import as finished if
+// it then is.
+func (im *Importer) withReports(do func(*reports) error) error {
+	if err := prepareDir(im.settings.Files.Dir); err != nil {
+		return err
+	}
+	reports, err := openReports(im.settings.Files)
 	if err != nil {
-		return offset, err
+		return err
 	}
 	defer reports.close()
+	state := im.State().clone()
+	for i := range state.Actions {
+		state.Actions[i].open = false // what a run before this one left open is sent again
+	}
+	im.state.Store(state)
+	if im.saved.Load() {
+		if err := reports.cut(state.Lengths); err != nil {
+			return err
+		}
+	}
+	if err := do(reports); err != nil {
+		return err
+	}
+	return im.finish()
+}
 
+// known returns the profiles that earlier runs of this import have listed.
+func (im *Importer) known(r *reports) (seen, error) {
+	if !im.saved.Load() {
+		return make(seen), nil
+	}
+	return r.hashesOfSeen()
+}
+
+// finish marks the import as finished, unless something is left to do.
+func (im *Importer) finish() error {
+	state := im.State().clone()
+	waiting := len(state.Actions) > 0 && !im.settings.Verify.Off
+	if !state.Position.Done || waiting || !state.Unfinished() {
+		return nil
+	}
+	state.Finished = time.Now().UTC()
+	if state.From == Beginning && state.Input == "" {
+		state.LastStarted = state.Started
+	}
+	if err := state.save(im.settings.Files.Path(im.settings.Files.State)); err != nil {
+		return err
+	}
+	im.state.Store(state)
+	return nil
+}
+
+// runPipeline imports the profiles of a source.
+func (im *Importer) runPipeline(ctx context.Context, reports *reports, from func(context.Context, *run) source) error {
 	g, ctx := errgroup.WithContext(ctx)
 	reading, stopReading := context.WithCancel(ctx)
 	defer stopReading()
 	wanted, unwant := context.WithCancel(reading)
 	defer unwant()
 	defer context.AfterFunc(im.stopped, unwant)()
+	verifying, stopVerifying := context.WithCancel(ctx)
+	defer stopVerifying()
+	defer context.AfterFunc(im.stopped, stopVerifying)()
 
 	r := &run{
-		Importer:    im,
-		reports:     reports,
-		fresh:       offset == Beginning,
-		offset:      offset,
-		wanted:      wanted,
-		unwant:      unwant,
-		stopReading: stopReading,
-		uploads:     g,
-		uploadSlots: semaphore.NewWeighted(customersInFlight),
+		Importer:      im,
+		reports:       reports,
+		started:       im.State().Started,
+		since:         im.State().Since,
+		from:          im.State().From,
+		announced:     make(map[string]bool),
+		wanted:        wanted,
+		unwant:        unwant,
+		stopReading:   stopReading,
+		stopVerifying: stopVerifying,
+		allSent:       make(chan struct{}),
+		uploads:       g,
+		uploadSlots:   semaphore.NewWeighted(customersInFlight),
 	}
 	r.failedPage.Store(math.MaxInt64)
 	r.maxRecords.Store(int64(im.settings.BatchSize))
@@ -145,37 +227,48 @@ func (im *Importer) Run(ctx context.Context, offset string) (resume string, err 
 	work := make(chan *profile)
 	pages := make(chan *page, im.window())
 	batches := make(chan *batch, batchesAhead)
+	answered := make(chan *batch, batchesAhead)
+	verdicts := make(chan []verdict)
 
-	g.Go(func() error { r.list(wanted, offset, listed); return nil })
+	pagesToList := from(wanted, r)
+	g.Go(func() error { r.list(wanted, pagesToList, listed); return nil })
 	g.Go(func() error { r.dispatch(reading, listed, work, pages); return nil })
 	for range im.settings.Readers {
 		g.Go(func() error { r.readProfiles(reading, work); return nil })
 	}
 	g.Go(func() error { return r.fillBatches(ctx, pages, batches) })
-	g.Go(func() error { return r.commit(ctx, batches) })
-	err = g.Wait()
-	switch {
-	case r.offset == "": // past the last page
-		return "", nil
-	case err != nil && errors.Is(r.pageErr, ErrStopped):
-		return r.offset, err
+	g.Go(func() error { r.verify(verifying, verdicts); return nil })
+	g.Go(func() error { r.inOrder(ctx, batches, answered); return nil })
+	g.Go(func() error { return r.commit(ctx, answered, verdicts) })
+	err := g.Wait()
+	if errors.Is(r.pageErr, ErrStopped) && (err != nil || im.State().Position.Done) {
+		return err
 	}
-	return r.offset, errors.Join(r.pageErr, err)
+	return errors.Join(r.pageErr, err, r.verifyErr)
 }
 
-// run is the state that the stages of one Run share. Each field has one owner, but
+// run is the state that the stages of one pipeline share. Each field has one owner, but
 // for the atomics.
 type run struct {
 	*Importer
-	reports *reports // of commit
-	fresh   bool     // of commit: start the reports anew
-	offset  string   // of commit: the safe offset
-	pageErr error    // of fillBatches: why the list was not read to its end
+	reports   *reports        // of commit
+	begun     bool            // of commit: a new import has room
+	sentAll   bool            // of commit: no further customer will be sent
+	announced map[string]bool // of commit: reasons that were shown
+	complete  bool            // of dispatch: the source was read to its end
+	pageErr   error           // of fillBatches: why it was not
+	verifyErr error           // of verify: why it does not know what became of the customers sent
+	started   time.Time
+	since     time.Time // import only profiles active after this
+	from      string
+	resending bool // customers of failed actions
 
-	wanted      context.Context // ends when no further page is wanted
-	unwant      context.CancelFunc
-	stopReading context.CancelFunc
-	failedPage  atomic.Int64 // number of the first page that could not be read
+	wanted        context.Context // ends when no further page is wanted
+	unwant        context.CancelFunc
+	stopReading   context.CancelFunc
+	stopVerifying context.CancelFunc
+	failedPage    atomic.Int64  // number of the first page that could not be read
+	allSent       chan struct{} // closed by commit when no further customer will be sent
 
 	uploads              *errgroup.Group
 	uploadSlots          *semaphore.Weighted

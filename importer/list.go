@@ -2,18 +2,20 @@ package importer
 
 import (
 	"context"
-	"fmt"
+	"iter"
 	"sync"
 	"sync/atomic"
 
 	"segsync/segmentprofiles"
 )
 
-// page is a page of the list on its way through the program.
+// page is a page of profiles on its way through the program.
 type page struct {
-	number   int64  // counted from 0 in this run
-	next     string // cursor of the page after it, "" if it is the last one
+	number   int64    // counted from 0 in this run
+	after    Position // once this page is complete
 	profiles []*profile
+	late     bool   // found by a later pass over the list
+	replaces string // id of the failed action whose customers are sent again, or ""
 
 	unread atomic.Int64
 	once   sync.Once
@@ -23,24 +25,15 @@ type page struct {
 	outcome outcome // of fillBatches, then of commit
 }
 
-func newPage(number int64, listed *segmentprofiles.ProfilesPage) *page {
-	p := &page{number: number, next: listed.Cursor.Next, done: make(chan struct{})}
-	for _, entry := range listed.Data {
-		p.profiles = append(p.profiles, &profile{page: p, segmentID: entry.SegmentID})
-	}
-	p.unread.Store(int64(len(p.profiles)))
-	if len(p.profiles) == 0 {
-		p.finish(nil)
-	}
-	return p
+// source yields the profiles to import, in pages. Its last page, or its error, ends it.
+type source = iter.Seq2[*page, error]
+
+func (p *page) add(id segmentprofiles.Identifier, label string) {
+	p.profiles = append(p.profiles, &profile{page: p, id: id, segmentID: label})
 }
 
 // failedPage returns a page that could not be listed.
-func failedPage(number int64, err error) *page {
-	p := &page{number: number, done: make(chan struct{})}
-	p.finish(err)
-	return p
-}
+func failedPage(err error) *page { return &page{err: err} }
 
 // finish closes done; only the first call counts.
 func (p *page) finish(err error) {
@@ -50,27 +43,30 @@ func (p *page) finish(err error) {
 	})
 }
 
-// list sends the pages from the offset to the end of the list, or to the first that
-// cannot be listed, which is sent with its error. It ends early with ctx.
-func (r *run) list(ctx context.Context, offset string, listed chan<- *page) {
+// list sends the pages of the source, to its end or to the first that cannot be
+// listed, which is sent with its error. It ends early with ctx.
+func (r *run) list(ctx context.Context, pages source, listed chan<- *page) {
 	defer close(listed)
-	number, cursor := int64(0), offset
-	for entries, err := range r.segment.AllProfiles(ctx, offset, r.settings.PageSize) {
-		var p *page
+	number := int64(0)
+	for p, err := range pages {
 		if ctx.Err() != nil {
 			return
 		}
 		if err != nil {
-			p = failedPage(number, fmt.Errorf("listing profiles at offset %s: %w", cursor, err))
-		} else {
-			p = newPage(number, entries)
+			p = failedPage(err)
+		}
+		p.number = number
+		p.done = make(chan struct{})
+		p.unread.Store(int64(len(p.profiles)))
+		if len(p.profiles) == 0 {
+			p.finish(p.err)
 		}
 		select {
 		case listed <- p:
 		case <-ctx.Done():
 			return
 		}
-		number, cursor = number+1, p.next
+		number++
 	}
 }
 
@@ -94,6 +90,7 @@ func (r *run) dispatch(ctx context.Context, listed <-chan *page, work chan<- *pr
 			}
 		}
 	}
+	r.complete = r.wanted.Err() == nil
 }
 
 // fail makes p the page with which the run ends, unless an earlier one has failed.

@@ -73,12 +73,12 @@ func TestRunImportsTheWholeList(t *testing.T) {
 				w := newWorld(t, c.o)
 				w.settings.PageSize, w.settings.BatchSize, w.settings.Readers = c.page, c.batch, c.width
 				im := w.importer()
-				offset, err := im.Run(context.Background(), importer.Beginning)
+				offset, err := run(context.Background(), im)
 				if err != nil || offset != "" {
 					t.Fatalf("offset %q, error %v", offset, err)
 				}
 				w.wantComplete()
-				wantCounts(t, im.Counts(), c.profiles)
+				w.wantConfirmed(im, c.profiles)
 				if im.ProfilesRead() != c.profiles {
 					t.Errorf("%d profiles read, want %d", im.ProfilesRead(), c.profiles)
 				}
@@ -109,10 +109,10 @@ func TestRunEndsWithTheStageThatFails(t *testing.T) {
 				w := newWorld(t, sandbox.Options{Profiles: 100, Plain: true, Latency: time.Second})
 				w.on(c.match, c.fault)
 				im := w.importer()
-				offset, err := im.Run(context.Background(), importer.Beginning)
+				offset, err := run(context.Background(), im)
 				want := c.err
 				for _, n := range []int{50, 53, 57} {
-					want = strings.ReplaceAll(want, fmt.Sprintf("@%d", n), w.box.Want()[n].SegmentID)
+					want = strings.ReplaceAll(want, fmt.Sprintf("@%d", n), w.profiles()[n].SegmentID)
 				}
 				if offset != c.want || err == nil || err.Error() != want {
 					t.Errorf("offset %s, error %v\nwant   %s, error %v", offset, err, c.want, want)
@@ -121,7 +121,7 @@ func TestRunEndsWithTheStageThatFails(t *testing.T) {
 				fmt.Sscan(c.want, &n)
 				w.wantCustomers(n)
 				w.wantReports(n)
-				wantCounts(t, im.Counts(), n)
+				w.wantCounts(im, n)
 			})
 		})
 	}
@@ -150,7 +150,7 @@ func TestRunReportsTheFirstOfTwoFailures(t *testing.T) {
 			return status(400)(rw, r)
 		})
 		w.on(`@75/traits`, status(401))
-		offset, err := w.importer().Run(context.Background(), importer.Beginning)
+		offset, err := run(context.Background(), w.importer())
 		var answer *segmentprofiles.Error
 		if offset != "20" || !errors.As(err, &answer) || answer.Status != 400 {
 			t.Errorf("offset %s, error %v", offset, err)
@@ -168,7 +168,7 @@ func TestNothingIsListedAfterAFailure(t *testing.T) {
 		w.on(`@5/traits`, slowly(time.Minute))
 		w.on(`next=40$`, slowly(time.Second))
 		w.on(`@25/traits`, status(400))
-		offset, err := w.importer().Run(context.Background(), importer.Beginning)
+		offset, err := run(context.Background(), w.importer())
 		if offset != "20" || err == nil {
 			t.Errorf("offset %s, error %v", offset, err)
 		}
@@ -192,7 +192,7 @@ func TestRunEndsWithTheUploadThatFails(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, sandbox.Options{Profiles: 100, Plain: true, VoucherifyLatency: time.Second})
-				first := w.box.Want()[20*(c.failed-1)]
+				first := w.profiles()[20*(c.failed-1)]
 				w.on("^POST", func(rw answerWriter, r request) bool {
 					w.mu.Lock()
 					mine := strings.Contains(string(w.posts[len(w.posts)-1]), first.SourceID)
@@ -201,7 +201,7 @@ func TestRunEndsWithTheUploadThatFails(t *testing.T) {
 				})
 				w.settings.Readers = 1 // so that the bulk requests come one by one
 				im := w.importer()
-				offset, err := im.Run(context.Background(), importer.Beginning)
+				offset, err := run(context.Background(), im)
 				var answer *voucherify.Error
 				if offset != c.want || !errors.As(err, &answer) || answer.Status != 402 {
 					t.Errorf("offset %s, error %v", offset, err)
@@ -210,7 +210,7 @@ func TestRunEndsWithTheUploadThatFails(t *testing.T) {
 					t.Errorf("%v", err)
 				}
 				n := 20 * (c.failed - 1)
-				wantCounts(t, im.Counts(), n)
+				w.wantCounts(im, n)
 				w.wantReports(n)
 			})
 		})
@@ -221,19 +221,32 @@ func TestRunEndsWithAReportThatCannotBeWritten(t *testing.T) {
 	if _, err := os.Stat("/dev/full"); err != nil {
 		t.Skip("there is no /dev/full")
 	}
-	for name, file := range map[string]string{"without identifier": importer.WithoutIdentifierFile} {
-		t.Run(name, func(t *testing.T) {
+	for _, file := range []string{
+		"profiles-without-identifier.txt", "not-imported.csv", "segsync-pending.csv", "segsync-seen.bin", "segsync-state.json.tmp",
+	} {
+		t.Run(file, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, sandbox.Options{Profiles: 100, Latency: time.Second})
-				if err := os.Symlink("/dev/full", filepath.Join(w.settings.Dir, file)); err != nil {
+				full := w.settings.Files.Path(file)
+				if err := os.Symlink("/dev/full", full); err != nil {
 					t.Fatal(err)
 				}
 				im := w.importer()
-				offset, err := im.Run(context.Background(), "20")
-				if offset != "20" || err == nil || !strings.Contains(err.Error(), "no space left") {
+				offset, err := run(context.Background(), im)
+				if offset != importer.Beginning || err == nil || !strings.Contains(err.Error(), "no space left") {
 					t.Errorf("offset %s, error %v", offset, err)
 				}
-				wantCounts(t, im.Counts(), 0)
+				if !strings.Contains(err.Error(), strings.TrimSuffix(file, ".tmp")) {
+					t.Errorf("the error does not name %s: %v", file, err)
+				}
+				w.wantCounts(im, 0)
+
+				os.Remove(full)
+				if _, err := run(context.Background(), im); err != nil {
+					t.Fatal(err)
+				}
+				w.wantComplete()
+				w.wantConfirmed(im, 100)
 			})
 		})
 	}
@@ -242,11 +255,12 @@ func TestRunEndsWithAReportThatCannotBeWritten(t *testing.T) {
 // A directory that cannot be used is noticed before anything is asked for.
 func TestRunNeedsItsDirectory(t *testing.T) {
 	w := newWorld(t, sandbox.Options{Profiles: 100})
-	w.settings.Dir = filepath.Join(w.settings.Dir, "file")
-	if err := os.WriteFile(w.settings.Dir, nil, 0o600); err != nil {
+	dir := filepath.Join(w.settings.Files.Dir, "file")
+	w.settings.Files = importer.NewFiles(dir, "")
+	if err := os.WriteFile(dir, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	offset, err := w.importer().Run(context.Background(), "30")
+	offset, err := run(context.Background(), w.importerOf(newState("30")))
 	if offset != "30" || err == nil {
 		t.Errorf("offset %s, error %v", offset, err)
 	}
@@ -261,7 +275,7 @@ func TestStopFinishesWhatIsBeingRead(t *testing.T) {
 		w := newWorld(t, sandbox.Options{Profiles: 1000, Plain: true, Latency: time.Second, VoucherifyLatency: time.Second})
 		im := w.importer()
 		w.on(`@25/traits`, stopping(im, true, nil))
-		offset, err := im.Run(context.Background(), importer.Beginning)
+		offset, err := run(context.Background(), im)
 		if !errors.Is(err, importer.ErrStopped) {
 			t.Errorf("error %v", err)
 		}
@@ -271,16 +285,16 @@ func TestStopFinishesWhatIsBeingRead(t *testing.T) {
 			t.Errorf("stopped at %s", offset)
 		}
 		w.wantCustomers(n)
-		wantCounts(t, im.Counts(), n)
+		w.wantCounts(im, n)
 		if read := w.box.Stats().ExternalIDsRequests; read != n {
 			t.Errorf("%d profiles were read, but %d sent", read, n)
 		}
 
 		// A later run of the same importer does nothing.
-		if again, err := im.Run(context.Background(), offset); again != offset || !errors.Is(err, importer.ErrStopped) {
+		if again, err := run(context.Background(), im); again != offset || !errors.Is(err, importer.ErrStopped) {
 			t.Errorf("offset %s, error %v", again, err)
 		}
-		wantCounts(t, im.Counts(), n)
+		w.wantCounts(im, n)
 	})
 }
 
@@ -294,7 +308,7 @@ func TestStopDoesNotWaitForTheList(t *testing.T) {
 			return slowly(time.Hour)(rw, r)
 		})
 		began := time.Now()
-		offset, err := im.Run(context.Background(), importer.Beginning)
+		offset, err := run(context.Background(), im)
 		if !errors.Is(err, importer.ErrStopped) || time.Since(began) > time.Minute {
 			t.Errorf("after %s: offset %s, error %v", time.Since(began), offset, err)
 		}
@@ -321,13 +335,13 @@ func TestCancelEndsAtOnce(t *testing.T) {
 				began := time.Now()
 				time.AfterFunc(time.Minute, cancel)
 				im := w.importer()
-				offset, err := im.Run(ctx, importer.Beginning)
+				offset, err := run(ctx, im)
 				if !errors.Is(err, context.Canceled) || time.Since(began) != time.Minute {
 					t.Errorf("after %s: offset %s, error %v", time.Since(began), offset, err)
 				}
 				var n int
 				fmt.Sscan(offset, &n)
-				wantCounts(t, im.Counts(), n)
+				w.wantCounts(im, n)
 				w.wantReports(n)
 			})
 		})
@@ -345,7 +359,7 @@ func TestSlowProfileHoldsBackNoMoreThanTheWindow(t *testing.T) {
 			ahead = w.box.Stats().TraitsRequests
 			return false
 		})
-		if _, err := w.importer().Run(context.Background(), importer.Beginning); err != nil {
+		if _, err := run(context.Background(), w.importer()); err != nil {
 			t.Fatal(err)
 		}
 		if ahead < 40 || ahead > 500 {
@@ -368,7 +382,7 @@ func TestBatchesAreFilledAcrossPages(t *testing.T) {
 			w := newWorld(t, sandbox.Options{Profiles: 200, Plain: true, Identified: c.identified})
 			w.settings.PageSize, w.settings.BatchSize = 7, 30
 			w.settings.Readers = 1
-			if _, err := w.importer().Run(context.Background(), importer.Beginning); err != nil {
+			if _, err := run(context.Background(), w.importer()); err != nil {
 				t.Fatal(err)
 			}
 			got := w.batches()
@@ -395,11 +409,11 @@ func TestFirstListedProfileOfASourceIDWins(t *testing.T) {
 		w := newWorld(t, sandbox.Options{Profiles: 50})
 		w.settings.BatchSize = 100
 		im := w.importer()
-		if _, err := im.Run(context.Background(), importer.Beginning); err != nil {
+		if _, err := run(context.Background(), im); err != nil {
 			t.Fatal(err)
 		}
 		first, shared := map[string]sandbox.Expect{}, 0
-		for _, e := range w.box.Want() {
+		for _, e := range w.profiles() {
 			if e.SourceID == "" {
 				continue
 			}
@@ -409,7 +423,7 @@ func TestFirstListedProfileOfASourceIDWins(t *testing.T) {
 			}
 			first[e.SourceID] = e
 		}
-		if c := im.Counts(); shared == 0 || c.Merged != shared || c.Sent != len(first) {
+		if c := im.State().Counts; shared == 0 || c.Merged != shared || c.Confirmed != len(first) {
 			t.Errorf("%d profiles share a source_id: %+v", shared, c)
 		}
 		for id, data := range w.box.Customers() {
@@ -436,18 +450,18 @@ func TestVanishedProfilesAreReported(t *testing.T) {
 		w.on(`@3/external_ids`, status(404))
 		w.on(`@17/traits`, status(404))
 		im := w.importer()
-		if _, err := im.Run(context.Background(), importer.Beginning); err != nil {
+		if _, err := run(context.Background(), im); err != nil {
 			t.Fatal(err)
 		}
 		want := [][]string{
-			{"segment_id", "source_id", "reason", "detail"},
-			{w.box.Want()[3].SegmentID, "", "vanished", "Segment answered 404: made_up: made up"},
-			{w.box.Want()[17].SegmentID, w.box.Want()[17].SourceID, "vanished", "Segment answered 404: made_up: made up"},
+			{"segment_id", "source_id", "reason", "detail", "async_action_id", "request_id"},
+			{w.profiles()[3].SegmentID, "", "vanished", "Segment answered 404: made_up: made up", "", ""},
+			{w.profiles()[17].SegmentID, w.profiles()[17].SourceID, "vanished", "Segment answered 404: made_up: made up", "", ""},
 		}
 		if diff := cmp.Diff(want, w.notImported()); diff != "" {
 			t.Errorf("(-want +got)\n%s", diff)
 		}
-		if diff := cmp.Diff(importer.Counts{Read: 30, Sent: 28, NotImported: 2}, im.Counts()); diff != "" {
+		if diff := cmp.Diff(importer.Counts{Read: 30, Confirmed: 28, Vanished: 2}, im.State().Counts); diff != "" {
 			t.Errorf("(-want +got)\n%s", diff)
 		}
 	})
@@ -463,15 +477,15 @@ func TestTooLargeCustomerIsReported(t *testing.T) {
 			return true
 		})
 		im := w.importer()
-		if _, err := im.Run(context.Background(), importer.Beginning); err != nil {
+		if _, err := run(context.Background(), im); err != nil {
 			t.Fatal(err)
 		}
-		e := w.box.Want()[13]
+		e := w.profiles()[13]
 		rows := w.notImported()
 		if len(rows) != 2 || !cmp.Equal(rows[1][:3], []string{e.SegmentID, e.SourceID, "too_large"}) || !strings.HasPrefix(rows[1][3], "Voucherify answered 413") {
 			t.Errorf("%q", rows)
 		}
-		if diff := cmp.Diff(importer.Counts{Read: 50, Sent: 49, NotImported: 1}, im.Counts()); diff != "" {
+		if diff := cmp.Diff(importer.Counts{Read: 50, Confirmed: 49, Rejected: 1}, im.State().Counts); diff != "" {
 			t.Errorf("(-want +got)\n%s", diff)
 		}
 		if _, ok := w.box.Customers()[e.SourceID]; ok || len(w.box.Customers()) != 49 {
@@ -487,7 +501,7 @@ func TestBatchesShrinkToWhatIsTaken(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, sandbox.Options{Profiles: 2000, Plain: true, MaxCustomers: 100})
 			w.settings.PageSize, w.settings.BatchSize = 100, 500
-			if _, err := w.importer().Run(context.Background(), importer.Beginning); err != nil {
+			if _, err := run(context.Background(), w.importer()); err != nil {
 				t.Fatal(err)
 			}
 			w.wantComplete()
@@ -504,7 +518,7 @@ func TestBatchesShrinkToWhatIsTaken(t *testing.T) {
 			w := newWorld(t, sandbox.Options{Profiles: 1000, Plain: true, MaxBody: 20_000})
 			w.settings.PageSize, w.settings.BatchSize = 100, 200
 			w.settings.Readers = 1
-			if _, err := w.importer().Run(context.Background(), importer.Beginning); err != nil {
+			if _, err := run(context.Background(), w.importer()); err != nil {
 				t.Fatal(err)
 			}
 			w.wantComplete()
@@ -518,16 +532,16 @@ func TestBatchesShrinkToWhatIsTaken(t *testing.T) {
 // A partial batch is not kept back for ever where few profiles have an identifier.
 func TestOffsetKeepsUpWithFewIdentifiers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, sandbox.Options{Profiles: 2000, Plain: true, Identified: 0.001})
+		w := newWorld(t, sandbox.Options{Profiles: 2000, Plain: true, Identified: 0.001, Latency: 100 * time.Millisecond})
 		w.settings.PageSize = 50
 		w.on(`next=1950$`, status(400))
 		var before importer.Counts
 		im := w.importer()
 		w.on(`@1500/external_ids`, func(answerWriter, request) bool {
-			before = im.Counts()
+			before = im.State().Counts
 			return false
 		})
-		offset, err := im.Run(context.Background(), importer.Beginning)
+		offset, err := run(context.Background(), im)
 		if offset != "1950" || err == nil {
 			t.Errorf("offset %s, error %v", offset, err)
 		}
@@ -540,8 +554,12 @@ func TestOffsetKeepsUpWithFewIdentifiers(t *testing.T) {
 // Profiles are not kept once they are sent: towards the end of a long list no more memory
 // is in use than a few pages take.
 func TestMemoryDoesNotGrowWithTheList(t *testing.T) {
+	if underRace {
+		t.Skip("the race detector has memory of its own")
+	}
 	w := newWorld(t, sandbox.Options{Profiles: 20_000, Plain: true, Discard: true})
 	w.settings.PageSize, w.settings.BatchSize, w.settings.Readers = 100, 100, 16
+	w.settings.Verify.Off = true
 	least := uint64(1 << 60) // what is in use between two pages differs
 	w.on(`next=1[5-9]\d00$`, func(_ answerWriter, r request) bool {
 		w.mu.Lock()
@@ -555,7 +573,7 @@ func TestMemoryDoesNotGrowWithTheList(t *testing.T) {
 		}
 		return false
 	})
-	if _, err := w.importer().Run(context.Background(), importer.Beginning); err != nil {
+	if _, err := run(context.Background(), w.importer()); err != nil {
 		t.Fatal(err)
 	}
 	if least > 6<<20 {

@@ -2,143 +2,216 @@ package importer
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/csv"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/sync/errgroup"
 )
 
-// Names of the reports in Settings.Dir.
-const (
-	WithoutIdentifierFile = "profiles-without-identifier.txt" // segment ids, one per line
-	NotImportedFile       = "not-imported.csv"
-)
+// Files names the files of an import in its directory.
+type Files struct {
+	Dir               string
+	State             string
+	WithoutIdentifier string // segment ids, one per line
+	NotImported       string // CSV, see notImportedHeader
+	pending, seen     string
+}
 
-// notImported is a line of NotImportedFile.
+// PendingFile is the key in State.Lengths of the file that names the customers of the
+// actions which are not confirmed yet.
+const PendingFile = "pending"
+
+// NewFiles returns the names in dir. suffix is put before the ending of each.
+func NewFiles(dir, suffix string) Files {
+	return Files{
+		Dir:               dir,
+		State:             "segsync-state" + suffix + ".json",
+		WithoutIdentifier: "profiles-without-identifier" + suffix + ".txt",
+		NotImported:       "not-imported" + suffix + ".csv",
+		pending:           "segsync-pending" + suffix + ".csv",
+		seen:              "segsync-seen" + suffix + ".bin",
+	}
+}
+
+// Path returns the path of one of the names.
+func (f Files) Path(name string) string { return filepath.Join(f.Dir, name) }
+
+// notImported is a line of Files.NotImported.
 type notImported struct {
 	segmentID, sourceID string
 	why                 refusal
+	actionID, requestID string
 }
 
-// reports are the files that name the profiles which did not become customers.
+const notImportedHeader = "segment_id,source_id,reason,detail,async_action_id,request_id\n"
+
+// sentCustomer is a line of the pending file.
+type sentCustomer struct{ segmentID, sourceID string }
+
+// reports are the files that grow with the import: those for people, the customers not
+// yet confirmed, and the hashes of all profiles read. What is noted is written by flush.
 type reports struct {
-	withoutIdentifier, notImported *appendFile
+	withoutIdentifier, notImported, pending, seen *appendFile
+
+	ids, refused, customers, hashes bytes.Buffer // noted, not written
 }
 
-// openReports opens the reports to continue them, and makes them if there are none.
-func openReports(dir string) (*reports, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("making the directory for the reports: %w", err)
+func openReports(files Files) (*reports, error) {
+	r := new(reports)
+	for _, f := range []struct {
+		name string
+		file **appendFile
+	}{
+		{files.WithoutIdentifier, &r.withoutIdentifier}, {files.NotImported, &r.notImported},
+		{files.pending, &r.pending}, {files.seen, &r.seen},
+	} {
+		file, err := openAppend(files.Dir, f.name)
+		if err != nil {
+			return nil, errors.Join(err, r.close())
+		}
+		*f.file = file
 	}
-	withoutIdentifier, err := openAppend(filepath.Join(dir, WithoutIdentifierFile), "")
-	if err != nil {
-		return nil, err
+	return r, nil
+}
+
+func (r *reports) all() map[string]*appendFile {
+	all := map[string]*appendFile{
+		"without_identifier": r.withoutIdentifier, "not_imported": r.notImported, PendingFile: r.pending, "seen": r.seen,
 	}
-	notImported, err := openAppend(filepath.Join(dir, NotImportedFile), "segment_id,source_id,reason,detail\n")
-	if err != nil {
-		withoutIdentifier.close()
-		return nil, err
+	for name, file := range all {
+		if file == nil {
+			delete(all, name)
+		}
 	}
-	return &reports{withoutIdentifier, notImported}, nil
+	return all
 }
 
 func (r *reports) close() error {
-	return errors.Join(r.withoutIdentifier.close(), r.notImported.close())
+	var errs []error
+	for _, file := range r.all() {
+		errs = append(errs, file.close())
+	}
+	return errors.Join(errs...)
 }
 
-// startAnew empties the reports.
-func (r *reports) startAnew() error {
-	return errors.Join(r.withoutIdentifier.empty(), r.notImported.empty())
-}
-
-// append writes the lines of one or more pages.
-func (r *reports) append(o outcome) error {
-	var ids, rows bytes.Buffer
-	for _, id := range o.withoutIdentifier {
-		ids.WriteString(id + "\n")
-	}
-	w := csv.NewWriter(&rows)
-	for _, n := range o.notImported {
-		w.Write([]string{cell(n.segmentID), cell(n.sourceID), cell(n.why.reason), cell(n.why.detail)})
-	}
-	w.Flush() // a bytes.Buffer takes everything
-	before := r.withoutIdentifier.size
-	if err := r.withoutIdentifier.write(ids.Bytes()); err != nil {
-		return err
-	}
-	if err := r.notImported.write(rows.Bytes()); err != nil {
-		return errors.Join(err, r.withoutIdentifier.cut(before)) // both are written again
-	}
-	return nil
-}
-
-// cell guards a cell that a spreadsheet would take for a formula.
-func cell(s string) string {
-	if s != "" && strings.ContainsRune("=+-@\t\r", rune(s[0])) {
-		return "'" + s
-	}
-	return s
-}
-
-// appendFile is a file that grows by whole writes: what was written in part, because
-// the disk is full, is taken back.
-type appendFile struct {
-	file   *os.File
-	header string
-	size   int64
-}
-
-// openAppend opens the file to continue it. It is readable by its owner only, because
-// it holds personal data.
-func openAppend(path, header string) (*appendFile, error) {
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	size, err := file.Seek(0, io.SeekEnd)
-	if err != nil {
-		file.Close()
-		return nil, err
-	}
-	a := &appendFile{file: file, header: header, size: size}
-	if size == 0 {
-		if err := a.write([]byte(header)); err != nil {
-			file.Close()
-			return nil, err
+// cut takes the files back to the lengths of a state, unless one of them is too short.
+func (r *reports) cut(lengths map[string]int64) error {
+	for name, file := range r.all() {
+		if err := file.holds(lengths[name]); err != nil {
+			return err
 		}
 	}
-	return a, nil
-}
-
-func (a *appendFile) write(data []byte) error {
-	if len(data) == 0 {
-		return nil
+	for name, file := range r.all() {
+		if err := file.cut(lengths[name]); err != nil {
+			return err
+		}
 	}
-	if _, err := a.file.WriteAt(data, a.size); err != nil {
-		return errors.Join(err, a.file.Truncate(a.size))
-	}
-	a.size += int64(len(data))
 	return nil
 }
 
-// cut takes back what was written after size.
-func (a *appendFile) cut(size int64) error {
-	if err := a.file.Truncate(size); err != nil {
-		return err
+// noteProfile notes that the profile was read.
+func (r *reports) noteProfile(hash uint64) {
+	r.hashes.Write(binary.LittleEndian.AppendUint64(nil, hash))
+}
+
+func (r *reports) noteWithoutIdentifier(segmentID string) { r.ids.WriteString(segmentID + "\n") }
+
+// noteHeader begins a new file of profiles that were not imported.
+func (r *reports) noteHeader() {
+	if r.notImported.size == 0 {
+		r.refused.WriteString(notImportedHeader)
 	}
-	a.size = size
+}
+
+func (r *reports) noteNotImported(n notImported) {
+	writeRow(&r.refused, n.segmentID, n.sourceID, n.why.reason, n.why.detail, n.actionID, n.requestID)
+}
+
+// noteSent notes a customer of the action, and where.
+func (r *reports) noteSent(a *Action, c sentCustomer) {
+	end := func() int64 { return r.pending.size + int64(r.customers.Len()) }
+	if a.Customers == 0 {
+		a.FirstByte = end()
+	}
+	w := csv.NewWriter(&r.customers)
+	w.Write([]string{c.segmentID, c.sourceID})
+	w.Flush()
+	a.Customers++
+	a.LastByte = end()
+}
+
+// sentBy returns the customers of the action.
+func (r *reports) sentBy(a Action) ([]sentCustomer, error) {
+	data, err := r.pending.read(a.FirstByte, a.LastByte)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := csv.NewReader(bytes.NewReader(data)).ReadAll()
+	if err == nil && len(rows) != a.Customers {
+		err = fmt.Errorf("it names %d of the %d customers of the async action %s", len(rows), a.Customers, a.ID)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", r.pending.file.Name(), err)
+	}
+	customers := make([]sentCustomer, len(rows))
+	for i, row := range rows {
+		customers[i] = sentCustomer{row[0], row[1]}
+	}
+	return customers, nil
+}
+
+// flush brings what was noted to the disk, and returns the lengths of the files.
+func (r *reports) flush() (map[string]int64, error) {
+	lengths := make(map[string]int64)
+	buffers := map[*appendFile]*bytes.Buffer{
+		r.withoutIdentifier: &r.ids, r.notImported: &r.refused, r.pending: &r.customers, r.seen: &r.hashes,
+	}
+	var syncs errgroup.Group // together, for the disk does them in one go
+	for name, file := range r.all() {
+		if err := file.write(buffers[file].Bytes()); err != nil {
+			return nil, errors.Join(err, syncs.Wait())
+		}
+		buffers[file].Reset()
+		lengths[name] = file.size
+		syncs.Go(file.flush)
+	}
+	return lengths, syncs.Wait()
+}
+
+// hashesOfSeen returns the hashes of the profiles that were read.
+func (r *reports) hashesOfSeen() (seen, error) {
+	data, err := r.seen.read(0, r.seen.size)
+	if err != nil {
+		return nil, err
+	}
+	s := make(seen, len(data)/8)
+	for ; len(data) >= 8; data = data[8:] {
+		s[binary.LittleEndian.Uint64(data)] = struct{}{}
+	}
+	return s, nil
+}
+
+// writeRow writes a line of CSV that a spreadsheet can open: no cell is a formula.
+func writeRow(buf *bytes.Buffer, cells ...string) {
+	for i, cell := range cells {
+		if cell != "" && strings.ContainsRune("=+-@\t\r", rune(cell[0])) {
+			cells[i] = "'" + cell
+		}
+	}
+	w := csv.NewWriter(buf)
+	w.Write(cells) // a bytes.Buffer takes everything
+	w.Flush()
+}
+
+// prepareDir makes the directory if there is none.
+func prepareDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("making the directory for the files of the import: %w", err)
+	}
 	return nil
 }
-
-// empty cuts the file back to its header.
-func (a *appendFile) empty() error {
-	if err := a.cut(0); err != nil {
-		return err
-	}
-	return a.write([]byte(a.header))
-}
-
-func (a *appendFile) close() error { return a.file.Close() }

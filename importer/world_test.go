@@ -2,25 +2,31 @@ package importer_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
-	"path/filepath"
+	"reflect"
 	"regexp"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"go.uber.org/goleak"
 
 	"segsync/importer"
+	"segsync/internal/httpretry"
 	"segsync/internal/sandbox"
 	"segsync/segmentprofiles"
 	"segsync/voucherify"
@@ -36,6 +42,10 @@ type world struct {
 	settings importer.Settings
 	log      bytes.Buffer
 
+	profiles func() []sandbox.Expect // what there is to import
+
+	retrying bool // a httpretry.Transport stands between the clients and the sandbox
+
 	mu    sync.Mutex
 	rules []rule
 	posts [][]byte // bodies of the bulk requests, in order of arrival
@@ -48,15 +58,20 @@ type rule struct {
 }
 
 func newWorld(t *testing.T, o sandbox.Options) *world {
-	o.Seed = 1
-	return &world{t: t, box: sandbox.New(o), settings: importer.Settings{
-		Identifier:  "user_id",
+	if o.Seed == 0 {
+		o.Seed = 1
+	}
+	box := sandbox.New(o)
+	return &world{t: t, box: box, profiles: sync.OnceValue(box.Want), settings: importer.Settings{
+		Identifiers: []importer.Identifier{{Type: "user_id"}},
 		PageSize:    10,
 		TraitsLimit: 200,
 		BatchSize:   20,
 		Readers:     4,
-		Dir:         t.TempDir(),
+		Files:       importer.NewFiles(t.TempDir(), ""),
 		Mapping:     importer.DefaultMapping(),
+		Verify:      importer.Verify{Interval: 30 * time.Second, Timeout: 10 * time.Minute},
+		MaxRejects:  -1,
 	}}
 }
 
@@ -78,8 +93,23 @@ func (w *world) RoundTrip(r *http.Request) (*http.Response, error) {
 			return answered(r, answer)
 		}
 	}
-	w.box.ServeHTTP(answer, r)
+	if err := w.serve(answer, r); err != nil {
+		return nil, err
+	}
 	return answered(r, answer)
+}
+
+// serve lets the sandbox answer; it panics where a server would cut the connection.
+func (w *world) serve(answer http.ResponseWriter, r *http.Request) (err error) {
+	defer func() {
+		if p := recover(); p == http.ErrAbortHandler {
+			err = io.ErrUnexpectedEOF
+		} else if p != nil {
+			panic(p)
+		}
+	}()
+	w.box.ServeHTTP(answer, r)
+	return nil
 }
 
 // answered returns the answer, unless the client went away while it waited for it.
@@ -107,7 +137,7 @@ func (w *world) on(match string, answer func(http.ResponseWriter, *http.Request)
 	match = regexp.MustCompile(`@\d+`).ReplaceAllStringFunc(match, func(s string) string {
 		var n int
 		fmt.Sscanf(s, "@%d", &n)
-		return w.box.Want()[n].SegmentID
+		return w.profiles()[n].SegmentID
 	})
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -141,10 +171,42 @@ func nth(n int, answer func(http.ResponseWriter, *http.Request) bool) func(http.
 	}
 }
 
-// importer returns a new importer of the world.
+// statePath is where the state file is.
+func (w *world) statePath() string { return w.settings.Files.Path(w.settings.Files.State) }
+
+// savedState returns the state on the disk, or nil.
+func (w *world) savedState() *importer.State {
+	w.t.Helper()
+	state, err := importer.LoadState(w.statePath())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return state
+}
+
+// importer returns an importer that continues what the directory has, or begins anew,
+// as a new process would.
 func (w *world) importer() *importer.Importer {
 	w.t.Helper()
+	state := w.savedState()
+	if state == nil || !state.Unfinished() {
+		state = newState(importer.Beginning)
+	}
+	return w.importerOf(state)
+}
+
+// newState returns the state of an import that begins at the offset.
+func newState(offset string) *importer.State {
+	return importer.NewState(importer.Identity{Space: "spa_sandbox", Identifier: "user_id"}, offset)
+}
+
+// importerOf returns an importer that continues from the state.
+func (w *world) importerOf(state *importer.State) *importer.Importer {
+	w.t.Helper()
 	hc := &http.Client{Transport: w}
+	if w.retrying {
+		hc.Transport = httpretry.New(httpretry.Options{Base: w})
+	}
 	base := &url.URL{Scheme: "http", Host: "127.0.0.1"}
 	segment, err := segmentprofiles.NewClient(hc, base, "spa_sandbox", "sandbox-access-token")
 	if err != nil {
@@ -154,15 +216,21 @@ func (w *world) importer() *importer.Importer {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return importer.New(segment, vch, w.settings, slog.New(slog.NewTextHandler(&w.log, nil)))
+	return importer.New(segment, vch, w.settings, state, slog.New(slog.NewTextHandler(&w.log, nil)))
+}
+
+// run runs the importer, and returns the offset that it has reached.
+func run(ctx context.Context, im *importer.Importer) (offset string, err error) {
+	err = im.Run(ctx)
+	return im.State().Position.Offset, err
 }
 
 // wantComplete checks that the project has exactly the customers of the space, and that
 // the reports have each of the other profiles once, in the order of the list.
 func (w *world) wantComplete() {
 	w.t.Helper()
-	w.wantCustomers(len(w.box.Want()))
-	w.wantReports(len(w.box.Want()))
+	w.wantCustomers(len(w.profiles()))
+	w.wantReports(len(w.profiles()))
 }
 
 // wantCustomers checks that the project has exactly the customers of the first n
@@ -170,7 +238,7 @@ func (w *world) wantComplete() {
 func (w *world) wantCustomers(n int) {
 	w.t.Helper()
 	want, seen := map[string]string{}, map[string]int{}
-	for _, e := range w.box.Want()[:n] {
+	for _, e := range w.profiles()[:n] {
 		if e.SourceID == "" {
 			continue
 		}
@@ -189,7 +257,11 @@ func (w *world) wantCustomers(n int) {
 			got[id] = want[id]
 		}
 	}
-	if diff := cmp.Diff(normal(want), normal(got)); diff != "" {
+	wanted, is := normal(want), normal(got)
+	if reflect.DeepEqual(wanted, is) {
+		return // cmp takes long to find no difference
+	}
+	if diff := cmp.Diff(wanted, is); diff != "" {
 		w.t.Errorf("customers (-want +got):\n%.2000s", diff)
 	}
 }
@@ -213,8 +285,11 @@ func normal(m map[string]string) map[string]any {
 func (w *world) wantReports(n int) {
 	w.t.Helper()
 	var wantTxt, gotTxt []string
-	wantRows := [][]string{{"segment_id", "source_id", "reason"}}
-	for _, e := range w.box.Want()[:n] {
+	var wantRows [][]string
+	if w.savedState() != nil {
+		wantRows = [][]string{{"segment_id", "source_id", "reason"}}
+	}
+	for _, e := range w.profiles()[:n] {
 		switch {
 		case e.Vanished:
 			wantRows = append(wantRows, []string{e.SegmentID, "", "vanished"})
@@ -222,7 +297,7 @@ func (w *world) wantReports(n int) {
 			wantTxt = append(wantTxt, e.SegmentID)
 		}
 	}
-	for line := range strings.Lines(w.report(importer.WithoutIdentifierFile)) {
+	for line := range strings.Lines(w.report(w.settings.Files.WithoutIdentifier)) {
 		gotTxt = append(gotTxt, strings.TrimSuffix(line, "\n"))
 	}
 	if diff := cmp.Diff(wantTxt, gotTxt); diff != "" {
@@ -239,7 +314,7 @@ func (w *world) wantReports(n int) {
 
 func (w *world) notImported() [][]string {
 	w.t.Helper()
-	rows, err := csv.NewReader(strings.NewReader(w.report(importer.NotImportedFile))).ReadAll()
+	rows, err := csv.NewReader(strings.NewReader(w.report(w.settings.Files.NotImported))).ReadAll()
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -248,8 +323,8 @@ func (w *world) notImported() [][]string {
 
 func (w *world) report(name string) string {
 	w.t.Helper()
-	data, err := os.ReadFile(filepath.Join(w.settings.Dir, name))
-	if err != nil {
+	data, err := os.ReadFile(w.settings.Files.Path(name))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		w.t.Fatal(err)
 	}
 	return string(data)
@@ -269,10 +344,30 @@ func (w *world) batches() (sizes []int) {
 	return sizes
 }
 
-// wantCounts checks that the counts are those of n profiles, and that they add up.
-func wantCounts(t *testing.T, c importer.Counts, n int) {
-	t.Helper()
-	if sum := c.Sent + c.WithoutIdentifier + c.NotImported + c.Merged; c.Read != n || sum != n {
-		t.Errorf("counts of %d profiles, %d accounted for, want %d: %+v", c.Read, sum, n, c)
+// wantCounts checks that the counts are those of n profiles, that they add up, and that
+// the state on the disk is that in memory.
+func (w *world) wantCounts(im *importer.Importer, n int) {
+	w.t.Helper()
+	state := im.State()
+	if state.Counts.Read != n || !state.AddsUp() {
+		w.t.Errorf("counts of %d profiles, want %d; %d unconfirmed: %+v", state.Counts.Read, n, state.Unconfirmed(), state.Counts)
+	}
+	saved := w.savedState()
+	if saved == nil && n == 0 {
+		return
+	}
+	if diff := cmp.Diff(state, saved, cmpopts.IgnoreUnexported(importer.Action{})); diff != "" {
+		w.t.Errorf("the state in memory and on the disk (-memory +disk):\n%s", diff)
+	}
+}
+
+// wantConfirmed checks that the import has come to its end: everything is confirmed,
+// rejected, or accounted for otherwise.
+func (w *world) wantConfirmed(im *importer.Importer, n int) {
+	w.t.Helper()
+	w.wantCounts(im, n)
+	state := im.State()
+	if state.Unfinished() || !state.Position.Done || len(state.Actions) != 0 {
+		w.t.Errorf("not finished: %+v", state)
 	}
 }

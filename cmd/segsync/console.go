@@ -70,7 +70,7 @@ func (c *console) showProgress(im *importer.Importer, log *slog.Logger) (stop fu
 		}
 		n := im.ProfilesRead()
 		perSecond := float64(n-before) / time.Since(began).Seconds()
-		log.Info("importing", "profiles", n, "per_second", round1(perSecond), "elapsed", time.Since(began).Round(time.Second))
+		log.Info("importing", "profiles", n, "per_second", round1(perSecond), "elapsed", time.Since(began).Round(time.Second).String())
 	}
 	quit, done := make(chan struct{}), make(chan struct{})
 	go func() {

@@ -16,6 +16,7 @@ import (
 )
 
 func TestInterruptedImportCanBeContinued(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name   string
 		signal os.Signal
@@ -47,7 +48,7 @@ func TestInterruptedImportCanBeContinued(t *testing.T) {
 			if strings.Contains(p.stderr.String(), "segsync: error:") {
 				t.Errorf("an interrupt is no error:\n%s", p.stderr)
 			}
-			numbers, err := summary(p.stdout.String())
+			numbers, err := numbersOf(p.stdout.String())
 			check(t, err)
 			if read := numbers["Profiles read"]; offset != itoa(read) {
 				t.Errorf("offset %s after %d profiles", offset, read)

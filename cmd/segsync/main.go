@@ -23,6 +23,9 @@ const (
 	exitFailed      = 1 // can be continued
 	exitUsage       = 2 // wrong usage, settings or credentials
 	exitNotImported = 3 // done, but some profiles were not imported
+	exitUnconfirmed = 4 // done, but some customers are sent and not confirmed
+	exitLater       = 5 // stopped for a quota or an outage; continue later
+	exitLocked      = 11
 	exitInterrupted = 130
 	exitTerminated  = 143
 )
@@ -31,7 +34,10 @@ const exitCodes = `Exit codes:
   0    done
   1    failed; the last lines say how to continue
   2    wrong usage, settings or credentials
-  3    done, but some profiles were not imported
+  3    done, but some profiles were not imported, or rejected by Voucherify
+  4    everything is sent, but not confirmed; run segsync verify
+  5    stopped for a quota or an outage; run segsync import --resume later
+  11   another import is running in the same directory
   130  interrupted by Ctrl-C (143: by SIGTERM); the last lines say how to continue`
 
 // exitError ends the program with a code. Err is nil if everything was said already.
@@ -131,6 +137,6 @@ project. Try it without any settings:
 		},
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newImportCommand(), newSandboxCommand())
+	root.AddCommand(newImportCommand(), newVerifyCommand(), newSandboxCommand())
 	return root
 }

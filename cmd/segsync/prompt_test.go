@@ -5,6 +5,7 @@ package main
 import (
 	"io"
 	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -59,27 +60,37 @@ func failing(t *testing.T, times int) *world {
 
 func TestPromptYesContinues(t *testing.T) {
 	t.Parallel()
-	for _, answer := range []string{"yes\r", "  YES  \r"} {
+	each(t, []string{"yes\r", "  YES  \r"}, func(t *testing.T, answer string) {
 		w := failing(t, 1)
 		p, keyboard := w.onTerminal(t, "import")
 		p.stderr.await(t, question+" ", 1)
 		io.WriteString(keyboard, answer)
 		p.wantExit(t, 3)
 		check(t, w.complete(), w.reportsExact(w.dir), w.addsUp(p.stdout.String()))
-		numbers, err := summary(p.stdout.String())
+		numbers, err := numbersOf(p.stdout.String())
 		check(t, err)
 		if numbers["Profiles read"] != 500 {
 			t.Errorf("the summary is not of the whole run:\n%s", p.stdout)
 		}
-		if n := w.requests(`next=0$`); n != 1 {
-			t.Errorf("the first page was listed %d times", n)
+		if n := w.requests(`next=0$`); n != 2 { // at the beginning, and at the end for profiles that moved
+			t.Errorf("the first page was listed %d times, want 2", n)
 		}
+	})
+}
+
+// each runs a test for each of the answers, all at once.
+func each(t *testing.T, answers []string, test func(*testing.T, string)) {
+	for _, answer := range answers {
+		t.Run(strconv.Quote(answer), func(t *testing.T) {
+			t.Parallel()
+			test(t, answer)
+		})
 	}
 }
 
 func TestPromptAnythingElseStops(t *testing.T) {
 	t.Parallel()
-	for _, answer := range []string{"no\r", "\r", "y\r", "yes please\r", "resume\r", "\x04", "ye\x04\x04"} {
+	each(t, []string{"no\r", "\r", "y\r", "yes please\r", "resume\r", "\x04", "ye\x04\x04"}, func(t *testing.T, answer string) {
 		w := failing(t, 1)
 		p, keyboard := w.onTerminal(t, "import")
 		p.stderr.await(t, question+" ", 1)
@@ -92,7 +103,7 @@ func TestPromptAnythingElseStops(t *testing.T) {
 		}
 		w.resume(t, p, 3)
 		check(t, w.complete(), w.reportsExact(w.dir))
-	}
+	})
 }
 
 func TestPromptComesOnce(t *testing.T) {

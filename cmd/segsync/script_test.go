@@ -3,12 +3,15 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -18,13 +21,17 @@ import (
 // TestScripts runs testdata/script/*.txtar. Beside the commands of testscript they
 // have
 //
-//	sandbox [PROFILES] [plain] [max-customers=N] [max-body=N] [identified=SHARE]
-//	                         starts a sandbox, and sets the environment to use it
-//	answer REGEXP STATUS [FROM [TO]]
+//	sandbox [PROFILES] [plain] [shuffled] [no-updated-at] [max-customers=N] [max-body=N]
+//	        [identified=SHARE] [action-delay=D] [bulk-calls=N] [fail-action=N] [reject=REGEXP]
+//	                         starts a sandbox, and sets the environment to use it; it
+//	                         rejects the customers whose source_id matches
+//	answer REGEXP STATUS [FROM [TO]] [HEADER=VALUE ...]
 //	                         answers requests so, of those whose "METHOD /path?query"
 //	                         (and " body") matches; in it @150 is the segment id of
 //	                         profile 150
-//	mend                     ends all of those
+//	mend                     ends all of those, and the rejections
+//	touch N                  makes the profile active
+//	write FILE LINE ...      writes a file of these lines, with @150 as above
 //	requests N REGEXP        checks how many requests the sandbox has seen
 //	exits CODE PROGRAM [ARG ...]
 //	                         like exec, and checks the exit code
@@ -36,7 +43,9 @@ import (
 //	                         checks the numbers in stdout
 //	json-lines FILE          checks that each line is a JSON object
 //	mode PERM FILE ...       checks the permissions of files
+//	summary-valid FILE       checks a JSON summary against its schema
 func TestScripts(t *testing.T) {
+	t.Parallel()
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
@@ -60,6 +69,9 @@ func TestScripts(t *testing.T) {
 			"summary-adds-up":    cmdSummaryAddsUp,
 			"json-lines":         cmdJSONLines,
 			"mode":               cmdMode,
+			"touch":              cmdTouch,
+			"write":              cmdWrite,
+			"summary-valid":      cmdSummaryValid,
 		},
 	})
 }
@@ -79,12 +91,27 @@ func worldOf(ts *testscript.TestScript) *world {
 
 func cmdSandbox(ts *testscript.TestScript, neg bool, args []string) {
 	o := sandbox.Options{Profiles: 500}
+	var reject *regexp.Regexp
 	for _, arg := range args {
 		name, value, _ := strings.Cut(arg, "=")
 		n, _ := strconv.Atoi(value)
 		switch name {
 		case "plain":
 			o.Plain = true
+		case "shuffled":
+			o.Order = sandbox.Shuffled
+		case "no-updated-at":
+			o.Order = sandbox.NoUpdatedAt
+		case "action-delay":
+			d, err := time.ParseDuration(value)
+			ts.Check(err)
+			o.ActionDelay = d
+		case "bulk-calls":
+			o.BulkCalls = sandbox.Bucket{Limit: n}
+		case "fail-action":
+			o.FailActions = func(action int) bool { return action == n }
+		case "reject":
+			reject = regexp.MustCompile(value)
 		case "max-customers":
 			o.MaxCustomers = n
 		case "max-body":
@@ -102,6 +129,7 @@ func cmdSandbox(ts *testscript.TestScript, neg bool, args []string) {
 	w, err := newWorld(o, ts.MkAbs("."))
 	ts.Check(err)
 	ts.Defer(w.close)
+	w.reject.Store(reject)
 	ts.Value(worldKey{}).(*scriptWorld).world = w
 	for _, s := range w.box.Settings(w.server.URL) {
 		ts.Setenv(s.Name, s.Value)
@@ -112,12 +140,41 @@ func cmdSandbox(ts *testscript.TestScript, neg bool, args []string) {
 
 func cmdAnswer(ts *testscript.TestScript, neg bool, args []string) {
 	numbers := []int{0, 1, 0} // status, from, to
+	header := map[string]string{}
 	for i, arg := range args[1:] {
+		if name, value, found := strings.Cut(arg, "="); found {
+			header[name] = value
+			continue
+		}
 		n, err := strconv.Atoi(arg)
 		ts.Check(err)
 		numbers[i] = n
 	}
-	worldOf(ts).answer(args[0], numbers[1], numbers[2], status(numbers[0]))
+	worldOf(ts).answer(args[0], numbers[1], numbers[2], func(rw http.ResponseWriter, req *http.Request) {
+		for name, value := range header {
+			rw.Header().Set(name, value)
+		}
+		status(numbers[0])(rw, req)
+	})
+}
+
+func cmdTouch(ts *testscript.TestScript, neg bool, args []string) {
+	w := worldOf(ts)
+	for _, arg := range args {
+		w.box.Touch(w.expand("@" + arg))
+	}
+}
+
+func cmdWrite(ts *testscript.TestScript, neg bool, args []string) {
+	text := ""
+	for _, line := range args[1:] {
+		text += worldOf(ts).expand(line) + "\n"
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o600))
+}
+
+func cmdSummaryValid(ts *testscript.TestScript, neg bool, args []string) {
+	ts.Check(summaryValid([]byte(ts.ReadFile(args[0]))))
 }
 
 func cmdMend(ts *testscript.TestScript, neg bool, args []string) { worldOf(ts).mend() }
@@ -175,7 +232,7 @@ func cmdReportsExact(ts *testscript.TestScript, neg bool, args []string) {
 func cmdSummaryAddsUp(ts *testscript.TestScript, neg bool, args []string) {
 	stdout := ts.ReadFile("stdout")
 	ts.Check(worldOf(ts).addsUp(stdout))
-	numbers, err := summary(stdout)
+	numbers, err := numbersOf(stdout)
 	ts.Check(err)
 	for _, arg := range args {
 		label, want, _ := strings.Cut(arg, "=")

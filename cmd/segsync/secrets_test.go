@@ -79,6 +79,7 @@ func echoed(r *http.Request) string {
 
 // Whatever goes wrong, no secret is in the output or in a file.
 func TestSecretsAreNeverShown(t *testing.T) {
+	t.Parallel()
 	var strangers atomic.Int64
 	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		strangers.Add(1)
@@ -155,7 +156,7 @@ func TestSecretsAreNeverShown(t *testing.T) {
 					}
 				}
 				for _, format := range []string{"text", "json"} {
-					args := append([]string{"import", "-v", "--dir", "out", "--log-format", format}, c.args...)
+					args := append([]string{"import", "-v", "--dir", "out", "--summary", "sum.json", "--log-format", format}, c.args...)
 					p := startProcess(t, w.dir, w.environ(c.env...), nil, args...)
 					p.wantExit(t, c.code)
 					wantNoSecrets(t, "stdout", p.stdout.String())

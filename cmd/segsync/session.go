@@ -2,11 +2,13 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"os"
 	"strings"
 	"time"
@@ -25,6 +27,9 @@ import (
 // resumed once, and what it tells people.
 type session struct {
 	options             *importOptions
+	settings            *settings
+	command             string
+	files               importer.Files
 	flags               *pflag.FlagSet
 	importer            *importer.Importer
 	segment, voucherify *httpretry.Transport
@@ -36,35 +41,68 @@ type session struct {
 	began       time.Time
 }
 
-// newSession makes the importer and the clients below it. total is the number of
-// profiles, or -1 if it is not known.
-func newSession(cmd *cobra.Command, o *importOptions, set *settings, total int64) (*session, error) {
-	s := &session{options: o, flags: cmd.Flags(), stdout: cmd.OutOrStdout(), began: time.Now()}
+// newSession returns a session that can speak. total is the number of profiles, or -1 if
+// it is not known.
+func newSession(cmd *cobra.Command, o *importOptions, set *settings, total int64) *session {
+	s := &session{options: o, command: cmd.CommandPath(), flags: cmd.Flags(), stdout: cmd.OutOrStdout(), began: time.Now()}
 	terminal := term.IsTerminal(int(os.Stderr.Fd()))
 	s.interactive = terminal && term.IsTerminal(int(os.Stdin.Fd())) && !o.nonInteractive
 	s.console = newConsole(os.Stderr, terminal && !o.quiet && o.logFormat == "text", total)
 	s.log = o.newLogger(s.console)
+	s.settings = set
+	return s
+}
 
-	s.segment = httpretry.New(httpretry.Options{API: "Segment", Rate: set.segmentRate, Secrets: set.secrets(), Log: s.log})
-	s.voucherify = httpretry.New(httpretry.Options{API: "Voucherify", Secrets: set.secrets(), Log: s.log})
+// connect makes the importer and the clients below it.
+func (s *session) connect(set *settings, files importer.Files, profiles []segmentprofiles.Identifier, state *importer.State) error {
+	s.segment = httpretry.New(httpretry.Options{
+		API: "Segment", Rate: set.segmentRate, MaxWait: s.options.maxWait, Secrets: set.secrets(), Log: s.log,
+	})
+	s.voucherify = httpretry.New(httpretry.Options{
+		API: "Voucherify", Bucket: voucherifyBuckets(set.reserve), MaxWait: s.options.maxWait, Secrets: set.secrets(), Log: s.log,
+	})
 	segment, err := segmentprofiles.NewClient(s.segment.Client(), set.segmentURL, set.spaceID, set.segmentToken)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	vch, err := voucherify.NewClient(s.voucherify.Client(), set.voucherifyURL, set.appID, set.secretKey)
 	if err != nil {
-		return nil, err
+		return err
 	}
+	s.files = files
 	s.importer = importer.New(segment, vch, importer.Settings{
-		Identifier:  set.identifier,
+		Identifiers: set.identifiers,
 		PageSize:    set.pageSize,
 		TraitsLimit: set.traitsLimit,
 		BatchSize:   set.batchSize,
 		Readers:     readers(set.segmentRate),
-		Dir:         o.dir,
 		Mapping:     importer.DefaultMapping(),
-	}, s.log)
-	return s, nil
+		Files:       files,
+		Profiles:    profiles,
+		CatchUp:     !s.options.noCatchUp,
+		Verify: importer.Verify{
+			Off:      s.options.verify == "off",
+			Interval: s.options.verifyInterval,
+			Timeout:  s.options.verifyTimeout,
+		},
+		MaxRejects: s.options.maxRejects,
+	}, state, s.log)
+	return nil
+}
+
+// voucherifyBuckets returns the quota that a request to Voucherify counts in. Bulk requests
+// have one of their own, which is counted by the hour.
+//
+// https://docs.voucherify.io/guides/limits
+func voucherifyBuckets(reserve float64) func(*http.Request) *httpretry.Bucket {
+	calls := &httpretry.Bucket{Name: "api_calls", Period: time.Minute, Reserve: reserve}
+	bulk := &httpretry.Bucket{Name: "bulk_api_calls", Period: time.Hour, Reserve: reserve}
+	return func(req *http.Request) *httpretry.Bucket {
+		if req.Method == http.MethodPost {
+			return bulk
+		}
+		return calls
+	}
 }
 
 // readers returns how many profiles to read at once: as many as keep the quota in use
@@ -76,38 +114,61 @@ func (s *session) close() {
 	s.voucherify.CloseIdleConnections()
 }
 
-// run imports, asks after the first error whether to resume, and says how it ended.
-func (s *session) run(ctx context.Context) error {
+// run carries out the import, asks after the first error whether to resume, and says how
+// it ended.
+func (s *session) run(ctx context.Context, do func(context.Context) error) error {
 	interrupts := watchInterrupts(ctx, s.importer.Stop, s.log)
 	defer interrupts.close()
-	if s.options.sandbox {
-		s.log.Info("importing from the embedded sandbox", "dir", s.options.dir)
-	}
-	offset := s.options.offset
+	s.announce()
 	for attempt := 1; ; attempt++ {
 		stopProgress := s.console.showProgress(s.importer, s.log)
-		resume, err := s.importer.Run(interrupts.ctx, offset)
+		err := do(interrupts.ctx)
 		stopProgress()
-		if err == nil {
-			return s.finished()
+		if err == nil && (interrupts.exitCode() == exitDone || !s.importer.State().Unfinished()) {
+			return s.ended()
 		}
-		offset = resume
 		if code := interrupts.exitCode(); code != exitDone {
 			s.printUnlessStopped(err)
-			return s.stopped(offset, code)
+			return s.stopped(code, err)
 		}
 		s.printError(err)
-		if attempt == 2 || !s.interactive || !s.askResume(offset, interrupts) {
-			return s.stopped(offset, max(interrupts.exitCode(), exitCodeOf(err)))
+		if attempt == 2 || !s.interactive || !s.askResume(s.offset(), interrupts) {
+			return s.stopped(cmp.Or(interrupts.exitCode(), exitCodeOf(err)), err)
 		}
 	}
 }
 
+// announce says what is about to be done.
+func (s *session) announce() {
+	state := s.importer.State()
+	if s.options.sandbox {
+		s.log.Info("importing from the embedded sandbox", "dir", s.files.Dir)
+	}
+	if state.Counts.Read > 0 {
+		s.log.Info("continuing the import in this directory", "offset", s.offset(), "profiles", state.Counts.Read,
+			"unconfirmed", state.Unconfirmed())
+	}
+}
+
+// offset is how the position of the import is shown.
+func (s *session) offset() string {
+	at := s.importer.State().Position
+	if at.Done || at.Pass > 0 {
+		return "end of the list"
+	}
+	return at.Offset
+}
+
 // exitCodeOf tells errors that the operator must mend first from those after which the
-// same command can be continued.
+// same command can be continued, now or later.
 func exitCodeOf(err error) int {
 	var refused interface{ Refused() bool }
-	if errors.As(err, &refused) && refused.Refused() {
+	var wait *httpretry.WaitError
+	var usedUp interface{ QuotaUsedUp() bool }
+	switch {
+	case errors.As(err, &wait), errors.As(err, &usedUp) && usedUp.QuotaUsedUp():
+		return exitLater
+	case errors.As(err, &refused) && refused.Refused():
 		return exitUsage
 	}
 	return exitFailed
@@ -133,24 +194,57 @@ func (s *session) askResume(offset string, interrupts *interrupts) bool {
 	}
 }
 
-// finished says that the list was read to its end.
-func (s *session) finished() error {
-	counts := s.importer.Counts()
-	s.printSummary(counts)
-	if counts.NotImported > 0 {
-		return &exitError{code: exitNotImported}
+// ended says what became of everything.
+func (s *session) ended() error {
+	state, code := s.importer.State(), exitDone
+	unconfirmed := state.Unconfirmed()
+	switch {
+	case !state.AddsUp():
+		code = exitFailed
+	case !state.Position.Done:
+		code = exitFailed // segsync verify, of an import that was not finished
+	case unconfirmed > 0:
+		code = exitUnconfirmed
+	case state.Counts.Rejected+state.Counts.Vanished > 0:
+		code = exitNotImported
 	}
-	return nil
+	if err := s.printSummary(code, nil); err != nil {
+		s.printError(err)
+		code = exitFailed
+	}
+	if n := state.Counts.Rejected + state.Counts.Vanished; n > 0 {
+		s.log.Warn("some profiles were not imported; try them again with --profiles-from", "profiles", n,
+			"file", s.files.Path(s.files.NotImported))
+	}
+	if !state.Position.Done {
+		s.say("The import itself is not finished.", s.continueCommand(), code)
+	} else if unconfirmed > 0 {
+		s.say(fmt.Sprintf("%d customers are sent, not confirmed.", unconfirmed), s.verifyCommand(), code)
+	}
+	return exitWith(code)
 }
 
 // stopped says where the import ended before its time, and how to continue it.
-func (s *session) stopped(offset string, code int) error {
-	s.printSummary(s.importer.Counts())
-	command := s.resumeCommand(offset)
+func (s *session) stopped(code int, cause error) error {
+	if err := s.printSummary(code, cause); err != nil {
+		s.printError(err)
+	}
+	s.say("Stopped at the offset: "+s.offset(), s.continueCommand(), code)
+	return exitWith(code)
+}
+
+// say prints the last lines of an import with which something is left to do.
+func (s *session) say(what, command string, code int) {
 	if s.options.logFormat == "json" {
-		s.log.Error("stopped", "offset", offset, "continue", command, "exit_code", code)
-	} else {
-		fmt.Fprintf(s.console, "Stopped at the offset: %s\nContinue with: %s\n", offset, command)
+		s.log.Error(what, "offset", s.offset(), "continue", command, "exit_code", code)
+		return
+	}
+	fmt.Fprintf(s.console, "%s\nContinue with: %s\n", what, command)
+}
+
+func exitWith(code int) error {
+	if code == exitDone {
+		return nil
 	}
 	return &exitError{code: code}
 }
@@ -166,28 +260,46 @@ func (s *session) printError(err error) {
 // printUnlessStopped prints the error of an interrupted run, unless it says no more
 // than that.
 func (s *session) printUnlessStopped(err error) {
-	if !errors.Is(err, importer.ErrStopped) && !errors.Is(err, context.Canceled) {
+	if err != nil && !errors.Is(err, importer.ErrStopped) && !errors.Is(err, context.Canceled) {
 		s.printError(err)
 	}
 }
 
-// resumeCommand returns the command that continues from the offset, with the flags
-// that were given to this one.
-func (s *session) resumeCommand(offset string) string {
-	command := "segsync import --offset " + shellQuote(offset)
+// continueCommand returns the command that continues the import, with the flags that were
+// given to this one.
+func (s *session) continueCommand() string {
+	if at := s.importer.State().Position; at.Done || at.Pass > 0 {
+		return "segsync import --resume" + s.givenFlags()
+	}
+	return "segsync import --offset " + shellQuote(s.offset()) + s.givenFlags()
+}
+
+// verifyCommand returns the command that asks again for what is not confirmed.
+func (s *session) verifyCommand() string {
+	if s.options.sandbox {
+		return "segsync import --resume" + s.givenFlags()
+	}
+	return "segsync verify" + s.flagsOf(newVerifyCommand().Flags())
+}
+
+func (s *session) givenFlags() string { return s.flagsOf(newImportCommand().Flags()) }
+
+// flagsOf returns those of the given flags that the other command has, too.
+func (s *session) flagsOf(other *pflag.FlagSet) string {
+	words := ""
 	s.flags.Visit(func(f *pflag.Flag) {
 		switch {
-		case f.Name == "offset", f.Name == "dir":
+		case other.Lookup(f.Name) == nil, f.Name == "offset", f.Name == "resume", f.Name == "dir":
 		case f.Value.Type() == "bool":
-			command += " --" + f.Name
+			words += " --" + f.Name
 		default:
-			command += " --" + f.Name + " " + shellQuote(f.Value.String())
+			words += " --" + f.Name + " " + shellQuote(f.Value.String())
 		}
 	})
 	if s.options.dir != s.flags.Lookup("dir").DefValue {
-		command += " --dir " + shellQuote(s.options.dir)
+		words += " --dir " + shellQuote(s.options.dir)
 	}
-	return command
+	return words
 }
 
 // shellQuote quotes a word for a POSIX shell, if it needs it.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,10 +10,10 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"unicode"
 
 	"github.com/joho/godotenv"
 
+	"segsync/importer"
 	"segsync/internal/httpretry"
 	"segsync/segmentprofiles"
 	"segsync/voucherify"
@@ -26,13 +27,37 @@ type settings struct {
 	appID, secretKey      string
 	voucherifyURL         *url.URL
 
-	identifier            string
+	identifiers           []importer.Identifier
 	pageSize, traitsLimit int
 	batchSize             int
+	reserve               float64 // share of Voucherify's quotas left to others
 }
 
 // secrets returns the values that must never be shown.
 func (s *settings) secrets() []string { return []string{s.segmentToken, s.appID, s.secretKey} }
+
+// identifier returns the identifiers as they are set.
+func (s *settings) identifier() string {
+	var names []string
+	for _, id := range s.identifiers {
+		names = append(names, id.String())
+	}
+	return strings.Join(names, ",")
+}
+
+// identity says what an import with these settings is about.
+func (s *settings) identity(profiles []segmentprofiles.Identifier) importer.Identity {
+	id := importer.Identity{
+		Space:         s.spaceID,
+		SegmentURL:    s.segmentURL.String(),
+		VoucherifyURL: s.voucherifyURL.String(),
+		Identifier:    s.identifier(),
+	}
+	if profiles != nil {
+		id.Input = fingerprint(profiles)
+	}
+	return id
+}
 
 const (
 	hintSegment    = "see Unify > Unify settings > API access in Segment"
@@ -51,10 +76,11 @@ func loadSettings(lookup func(name string) string) (*settings, error) {
 		appID:         l.secret("VOUCHERIFY_APPLICATION_ID", hintVoucherify),
 		secretKey:     l.secret("VOUCHERIFY_SECRET_KEY", hintVoucherify),
 		voucherifyURL: l.url("VOUCHERIFY_API_URL", voucherify.DefaultBaseURL),
-		identifier:    l.idType("IDENTIFIER_SAVED_AS_SOURCE_ID", "user_id"),
+		identifiers:   l.identifiers("IDENTIFIER_SAVED_AS_SOURCE_ID", "user_id"),
 		pageSize:      l.integer("SEGMENT_REQUEST_LIMIT", 100, 1, segmentprofiles.MaxProfilesLimit),
 		traitsLimit:   l.integer("SEGMENT_TRAITS_LIMIT", 200, 1, segmentprofiles.MaxTraitsLimit),
 		batchSize:     l.integer("VOUCHERIFY_BATCH_SIZE", 100, 1, 10_000),
+		reserve:       l.share("VOUCHERIFY_RESERVE", 0.20),
 	}
 	if len(l.problems) == 0 {
 		return s, nil
@@ -122,18 +148,27 @@ func (l *loader) rate(name string, fallback float64) float64 {
 	return f
 }
 
-// idType reads the type of an external ID, such as user_id or ios.idfa.
-func (l *loader) idType(name, fallback string) string {
+// share reads a percentage, such as 20%.
+func (l *loader) share(name string, fallback float64) float64 {
 	v := l.lookup(name)
 	if v == "" {
 		return fallback
 	}
-	if strings.ContainsFunc(v, func(r rune) bool {
-		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("_.-", r)
-	}) {
-		l.problem(name, "is %q: it must be one type of external ID, such as user_id or email (default: %s)", v, fallback)
+	percent, err := strconv.ParseFloat(strings.TrimSuffix(v, "%"), 64)
+	if err != nil || !(percent >= 0 && percent < 100) {
+		l.problem(name, "is %q: it must be a percentage from 0%% to 99%% (default: %.0f%%)", v, fallback*100)
 	}
-	return v
+	return percent / 100
+}
+
+// identifiers reads where source_id comes from.
+func (l *loader) identifiers(name, fallback string) []importer.Identifier {
+	v := cmp.Or(l.lookup(name), fallback)
+	ids, err := importer.ParseIdentifiers(v)
+	if err != nil {
+		l.problem(name, "is %q: %s (default: %s)", v, err, fallback)
+	}
+	return ids
 }
 
 // lookupIn returns a lookup in the environment, then in the file.

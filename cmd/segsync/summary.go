@@ -1,38 +1,192 @@
 package main
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
-	"path/filepath"
+	"runtime"
+	"runtime/debug"
 	"text/tabwriter"
 	"time"
 
 	"segsync/importer"
 )
 
-// printSummary prints what became of the profiles, to stdout.
-func (s *session) printSummary(c importer.Counts) {
-	elapsed := time.Since(s.began)
+// summary is what --summary writes; docs/summary.schema.json describes it.
+type summary struct {
+	Version  int             `json:"version"` // of this format
+	Program  programVersion  `json:"program"`
+	Command  string          `json:"command"`
+	Settings summarySettings `json:"settings"`
+	Started  time.Time       `json:"started"` // the import, not this run of it
+	Began    time.Time       `json:"began"`   // this run
+	Ended    time.Time       `json:"ended"`
+	Seconds  float64         `json:"seconds"` // of this run
+	Finished bool            `json:"finished"`
+	ExitCode int             `json:"exit_code"`
+	Error    string          `json:"error,omitempty"`
+	Hints    []string        `json:"hints,omitempty"`
+	Offset   string          `json:"offset"`
+	Continue string          `json:"continue,omitempty"` // the command that goes on
+	Counts   summaryCounts   `json:"counts"`
+	AddsUp   bool            `json:"adds_up"`
+	Requests summaryRequests `json:"requests"`
+	Files    summaryFiles    `json:"files"`
+}
+
+type programVersion struct {
+	Segsync string `json:"segsync"`
+	Go      string `json:"go"`
+}
+
+type summarySettings struct {
+	importer.Identity
+	SegmentRateLimit float64 `json:"segment_rate_limit"`
+	PageSize         int     `json:"page_size"`
+	TraitsLimit      int     `json:"traits_limit"`
+	BatchSize        int     `json:"batch_size"`
+	Verify           string  `json:"verify"`
+	CatchUp          bool    `json:"catch_up"`
+}
+
+type summaryCounts struct {
+	importer.Counts
+	Sent        int `json:"sent"`
+	Unconfirmed int `json:"unconfirmed"`
+	// Identifiers counts the customers sent by the identifier that was taken.
+	Identifiers map[string]int `json:"identifiers"`
+}
+
+type summaryRequests struct {
+	Segment    int64 `json:"segment"`
+	Voucherify int64 `json:"voucherify"`
+	Retries    int64 `json:"retries"`
+	Throttled  int64 `json:"throttled"`
+}
+
+type summaryFiles struct {
+	State             string `json:"state"`
+	WithoutIdentifier string `json:"without_identifier"`
+	NotImported       string `json:"not_imported"`
+}
+
+func (s *session) summary(code int, cause error) summary {
+	state, now := s.importer.State(), time.Now()
 	segment, vch := s.segment.Stats(), s.voucherify.Stats()
+	unconfirmed := state.Unconfirmed()
+	sum := summary{
+		Version: 1,
+		Program: programVersion{moduleVersion(), runtime.Version()},
+		Command: s.command,
+		Settings: summarySettings{
+			Identity:         state.Identity,
+			SegmentRateLimit: s.settings.segmentRate,
+			PageSize:         s.settings.pageSize,
+			TraitsLimit:      s.settings.traitsLimit,
+			BatchSize:        s.settings.batchSize,
+			Verify:           s.options.verify,
+			CatchUp:          !s.options.noCatchUp,
+		},
+		Started:  state.Started,
+		Began:    s.began.UTC(),
+		Ended:    now.UTC(),
+		Seconds:  round1(now.Sub(s.began).Seconds()),
+		Finished: !state.Unfinished(),
+		ExitCode: code,
+		Offset:   s.offset(),
+		Counts: summaryCounts{
+			Counts:      state.Counts,
+			Sent:        state.Counts.Confirmed + state.Counts.Rejected + unconfirmed,
+			Unconfirmed: unconfirmed,
+			Identifiers: state.Identifiers,
+		},
+		AddsUp: state.AddsUp(),
+		Requests: summaryRequests{
+			Segment: segment.Requests, Voucherify: vch.Requests,
+			Retries: segment.Retries + vch.Retries, Throttled: segment.Throttled + vch.Throttled,
+		},
+		Files: summaryFiles{
+			State:             s.files.Path(s.files.State),
+			WithoutIdentifier: s.files.Path(s.files.WithoutIdentifier),
+			NotImported:       s.files.Path(s.files.NotImported),
+		},
+	}
+	if cause != nil {
+		sum.Error, sum.Hints = cause.Error(), hints(cause)
+	}
+	switch {
+	case !state.Position.Done:
+		sum.Continue = s.continueCommand()
+	case unconfirmed > 0:
+		sum.Continue = s.verifyCommand()
+	}
+	return sum
+}
+
+func moduleVersion() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}
+
+// printSummary prints what became of the profiles to stdout, and writes it to the file
+// that was asked for.
+func (s *session) printSummary(code int, cause error) error {
+	sum := s.summary(code, cause)
+	c := sum.Counts
 	w := tabwriter.NewWriter(s.stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	line := func(label string, value any, note string) {
-		fmt.Fprintf(w, "%s\t%v\t%s\n", label, value, note)
-	}
-	in := func(n int, file string) string {
-		if n == 0 {
-			return ""
-		}
-		return " in " + filepath.Join(s.options.dir, file)
-	}
+	line := func(label string, value any, note string) { fmt.Fprintf(w, "%s\t%v\t%s\n", label, value, note) }
 	line("Profiles read", c.Read, "")
 	line("Customers sent", c.Sent, "")
-	line("Without identifier", c.WithoutIdentifier, in(c.WithoutIdentifier, importer.WithoutIdentifierFile))
+	if len(s.settings.identifiers) > 1 {
+		for _, id := range s.settings.identifiers {
+			line("by "+id.String(), c.Identifiers[id.String()], "")
+		}
+	}
+	line("Confirmed", c.Confirmed, "")
+	line("Rejected", c.Rejected, "")
+	line("Sent, not confirmed", c.Unconfirmed, "")
+	without := ""
+	if c.WithoutIdentifier > 0 {
+		without = " in " + sum.Files.WithoutIdentifier
+	}
+	line("Without identifier", c.WithoutIdentifier, without)
+	line("Vanished", c.Vanished, "")
 	line("Merged into another", c.Merged, "")
-	line("Not imported", c.NotImported, in(c.NotImported, importer.NotImportedFile))
+	if s.options.verify == "on" {
+		notImported := ""
+		if c.Rejected+c.Vanished > 0 {
+			notImported = " in " + sum.Files.NotImported
+		}
+		line("Not imported", c.Rejected+c.Vanished, notImported)
+	}
 	line("Invalid birthdates", c.InvalidBirthdates, "")
-	line("Requests to Segment", segment.Requests, "")
-	line("Requests to Voucherify", vch.Requests, "")
-	line("Retries", segment.Retries+vch.Retries, "")
+	line("Found late", c.FoundLate, "")
+	line("Requests to Segment", sum.Requests.Segment, "")
+	line("Requests to Voucherify", sum.Requests.Voucherify, "")
+	line("Retries", sum.Requests.Retries, "")
+	elapsed := sum.Ended.Sub(sum.Began)
 	line("Time", elapsed.Round(100*time.Millisecond), "")
-	line("Profiles per second", fmt.Sprintf("%.1f", float64(c.Read)/elapsed.Seconds()), "")
+	line("Profiles per second", fmt.Sprintf("%.1f", float64(s.importer.ProfilesRead())/elapsed.Seconds()), "")
 	w.Flush()
+	fmt.Fprintf(s.stdout, "%d read = %d confirmed + %d rejected + %d sent, not confirmed\n  + %d without identifier + %d vanished + %d merged into another: ",
+		c.Read, c.Confirmed, c.Rejected, c.Unconfirmed, c.WithoutIdentifier, c.Vanished, c.Merged)
+	if sum.AddsUp {
+		fmt.Fprintln(s.stdout, "it adds up")
+	} else {
+		fmt.Fprintln(s.stdout, "IT DOES NOT ADD UP")
+		s.printError(&hinted{errors.New("the counts do not add up: this is a bug in segsync"), "please report it, with this summary"})
+	}
+	if s.options.summary == "" {
+		return nil
+	}
+	data, err := json.MarshalIndent(sum, "", "  ")
+	if err == nil {
+		err = importer.WriteFile(s.options.summary, append(data, '\n'))
+	}
+	if err != nil {
+		return fmt.Errorf("--summary: %w", err)
+	}
+	return nil
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -15,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -28,7 +28,9 @@ import (
 type world struct {
 	box    *sandbox.Sandbox
 	server *sandbox.Server
-	dir    string // working directory of segsync
+	faulty bool
+	dir    string                        // working directory of segsync
+	reject atomic.Pointer[regexp.Regexp] // of the source ids of customers that Voucherify rejects, or nil
 
 	mu    sync.Mutex
 	rules []*rule
@@ -48,10 +50,18 @@ type rule struct {
 
 // newWorld starts a sandbox. It has neither a quota nor latency unless o says so.
 func newWorld(o sandbox.Options, dir string) (*world, error) {
-	w := &world{dir: dir}
+	w := &world{dir: dir, faulty: o.Faults > 0}
 	o.Seed = 1
 	o.Record = true
 	o.Intercept = w.intercept
+	if o.Reject == nil {
+		o.Reject = func(sourceID string) (key, message, details string) {
+			if re := w.reject.Load(); re != nil && re.MatchString(sourceID) {
+				return "made_up_rule", `=HYPERLINK("made up")`, "for a test"
+			}
+			return "", "", ""
+		}
+	}
 	w.box = sandbox.New(o)
 	var err error
 	w.server, err = w.box.Listen("127.0.0.1:0")
@@ -78,6 +88,7 @@ func (w *world) mend() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.rules = nil
+	w.reject.Store(nil)
 	for _, hold := range w.held {
 		close(hold)
 	}
@@ -228,34 +239,58 @@ func decoded(data []byte) (v any) {
 	return v
 }
 
+var spoiled = regexp.MustCompile(`\|Segment answered 404.*?\|`)
+
 var requestID = regexp.MustCompile(` \(request id [0-9a-f]+\)`)
 
 // reportsExact returns how the reports in dir differ from what an import of the whole
 // space must write: each profile once, in the order of the list.
 func (w *world) reportsExact(dir string) error {
-	wantTxt, wantRows := "", [][]string{{"segment_id", "source_id", "reason", "detail"}}
+	return w.reports(dir, func(s []string) []string { return s })
+}
+
+// reportsComplete is reportsExact where the list moves: in any order.
+func (w *world) reportsComplete(dir string) error {
+	return w.reports(dir, func(s []string) []string { return slices.Sorted(slices.Values(s)) })
+}
+
+func (w *world) reports(dir string, order func([]string) []string) error {
+	wantIDs, wantRows := []string{}, []string{}
 	for _, e := range w.box.Want() {
 		switch {
 		case e.Vanished:
-			wantRows = append(wantRows, []string{e.SegmentID, "", "vanished", "Segment answered 404: not_found: Profile was not found."})
+			wantRows = append(wantRows, e.SegmentID+"||vanished|Segment answered 404: not_found: Profile was not found.||")
 		case e.SourceID == "":
-			wantTxt += e.SegmentID + "\n"
+			wantIDs = append(wantIDs, e.SegmentID)
 		}
 	}
-	gotTxt, err := os.ReadFile(filepath.Join(dir, "profiles-without-identifier.txt"))
+	ids, err := os.ReadFile(filepath.Join(dir, "profiles-without-identifier.txt"))
 	if err != nil {
 		return err
 	}
-	if diff := cmp.Diff(wantTxt, string(gotTxt)); diff != "" {
+	gotIDs := strings.Split(string(ids), "\n")
+	if diff := cmp.Diff(append(order(wantIDs), ""), append(order(gotIDs[:len(gotIDs)-1]), gotIDs[len(gotIDs)-1])); diff != "" {
 		return fmt.Errorf("profiles-without-identifier.txt (-want +got):\n%s", diff)
 	}
 	data, err := os.ReadFile(filepath.Join(dir, "not-imported.csv"))
 	if err != nil {
 		return err
 	}
-	gotRows, err := csv.NewReader(strings.NewReader(requestID.ReplaceAllString(string(data), ""))).ReadAll()
+	records, err := csv.NewReader(strings.NewReader(requestID.ReplaceAllString(string(data), ""))).ReadAll()
 	if err != nil {
 		return err
+	}
+	gotRows := []string{}
+	for _, record := range records {
+		if row := strings.Join(record, "|"); w.faulty { // the words of an answer may be spoiled
+			gotRows = append(gotRows, spoiled.ReplaceAllString(row, "|Segment answered 404: not_found: Profile was not found.|"))
+		} else {
+			gotRows = append(gotRows, row)
+		}
+	}
+	wantRows = append([]string{"segment_id|source_id|reason|detail|async_action_id|request_id"}, order(wantRows)...)
+	if len(gotRows) > 0 {
+		gotRows = append(gotRows[:1:1], order(gotRows[1:])...)
 	}
 	if diff := cmp.Diff(wantRows, gotRows); diff != "" {
 		return fmt.Errorf("not-imported.csv (-want +got):\n%s", diff)
@@ -263,10 +298,14 @@ func (w *world) reportsExact(dir string) error {
 	return nil
 }
 
-// summary reads the numbers of a summary by their labels.
-func summary(stdout string) (map[string]int, error) {
+// numbersOf reads the numbers of a summary by their labels.
+func numbersOf(stdout string) (map[string]int, error) {
 	numbers := map[string]int{}
-	for line := range strings.Lines(stdout) {
+	table, equation, found := strings.Cut(stdout, "\n"+strconv.Itoa(firstNumber(stdout))+" read = ")
+	if !found {
+		return nil, fmt.Errorf("the summary has no line that adds up:\n%s", stdout)
+	}
+	for line := range strings.Lines(table) {
 		m := regexp.MustCompile(`^ *(\S.*?) {2,}(\S+)`).FindStringSubmatch(line)
 		if m == nil {
 			return nil, fmt.Errorf("no line of a summary: %q", line)
@@ -275,33 +314,56 @@ func summary(stdout string) (map[string]int, error) {
 			numbers[m[1]] = n
 		}
 	}
-	labels := slices.Sorted(maps.Keys(numbers))
-	want := []string{
-		"Customers sent", "Invalid birthdates", "Merged into another", "Not imported", "Profiles read",
-		"Requests to Segment", "Requests to Voucherify", "Retries", "Without identifier",
+	want := fmt.Sprintf("%d confirmed + %d rejected + %d sent, not confirmed\n  + %d without identifier + %d vanished + %d merged into another: it adds up\n",
+		numbers["Confirmed"], numbers["Rejected"], numbers["Sent, not confirmed"], numbers["Without identifier"],
+		numbers["Vanished"], numbers["Merged into another"])
+	if diff := cmp.Diff(want, equation); diff != "" {
+		return nil, fmt.Errorf("the line that adds up (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(want, labels); diff != "" {
-		return nil, fmt.Errorf("labels of the summary (-want +got):\n%s", diff)
+	for _, label := range []string{
+		"Customers sent", "Confirmed", "Found late", "Invalid birthdates", "Merged into another", "Profiles read", "Rejected",
+		"Requests to Segment", "Requests to Voucherify", "Retries", "Sent, not confirmed", "Vanished", "Without identifier",
+	} {
+		if _, there := numbers[label]; !there {
+			return nil, fmt.Errorf("the summary has no line %q:\n%s", label, stdout)
+		}
 	}
 	return numbers, nil
 }
 
-// addsUp returns how the summary contradicts itself or what the sandbox saw.
+// firstNumber returns the number in the first line, or -1.
+func firstNumber(stdout string) int {
+	line, _, _ := strings.Cut(stdout, "\n")
+	fields := strings.Fields(line)
+	if len(fields) == 0 {
+		return -1
+	}
+	n, err := strconv.Atoi(fields[len(fields)-1])
+	if err != nil {
+		return -1
+	}
+	return n
+}
+
+// addsUp returns how the summary contradicts itself.
 func (w *world) addsUp(stdout string) error {
-	n, err := summary(stdout)
+	n, err := numbersOf(stdout)
 	if err != nil {
 		return err
 	}
-	if sum := n["Customers sent"] + n["Without identifier"] + n["Merged into another"] + n["Not imported"]; sum != n["Profiles read"] {
+	if sum := n["Customers sent"] + n["Without identifier"] + n["Merged into another"] + n["Vanished"]; sum != n["Profiles read"] {
 		return fmt.Errorf("%d profiles were read, but %d are accounted for:\n%s", n["Profiles read"], sum, stdout)
+	}
+	if sum := n["Confirmed"] + n["Rejected"] + n["Sent, not confirmed"]; sum != n["Customers sent"] {
+		return fmt.Errorf("%d customers were sent, but %d are accounted for:\n%s", n["Customers sent"], sum, stdout)
 	}
 	return nil
 }
 
 // printedCommand returns the command in the last line of stderr, and the offset in the
-// line before.
+// line before, "" if the import has come to its end.
 func printedCommand(stderr string) (command, offset string, err error) {
-	m := regexp.MustCompile(`(?:^|\n)Stopped at the offset: (\S+)\nContinue with: (segsync import --offset .*)\n$`).FindStringSubmatch(stderr)
+	m := regexp.MustCompile(`(?:^|\n)(?:Stopped at the offset: (.+)|\d+ customers are sent, not confirmed\.|The import itself is not finished\.)\nContinue with: (segsync .*)\n$`).FindStringSubmatch(stderr)
 	if m == nil {
 		return "", "", fmt.Errorf("the last two lines are not the offset and the command:\n%s", stderr)
 	}

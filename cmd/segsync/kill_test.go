@@ -1,0 +1,434 @@
+//go:build !windows
+
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"segsync/importer"
+	"segsync/internal/sandbox"
+)
+
+// moment is when a request of the sandbox is met.
+type moment int
+
+const (
+	arrives  moment = iota // read, and without effect so far
+	answered               // it has had its effect; the answer is not written yet
+	after                  // it was answered, and the next request arrives
+)
+
+// point is an instant in a run of segsync, told by the requests that it makes.
+type point struct {
+	match  string // of "METHOD /path?query"
+	number int    // of those that match, over all runs, from 1
+	when   moment
+}
+
+// A killer ends segsync at points.
+type killer struct {
+	*world
+	do func(*process) // at each point
+
+	mu      sync.Mutex
+	points  []point
+	matches []*regexp.Regexp
+	seen    []int // by point
+	due     bool  // at the next request
+	running *process
+	reached int
+}
+
+// newKiller starts a world in which something happens at the points.
+func newKiller(t *testing.T, o sandbox.Options, do func(*process), points ...point) *killer {
+	k := &killer{do: do, points: points, seen: make([]int, len(points))}
+	for _, p := range points {
+		k.matches = append(k.matches, regexp.MustCompile(p.match))
+	}
+	o.OnRequest, o.OnAnswer = both(k.onRequest, o.OnRequest), both(k.onAnswer, o.OnAnswer)
+	k.world = startWorld(t, o)
+	return k
+}
+
+func both(a, b func(sandbox.Request)) func(sandbox.Request) {
+	return func(r sandbox.Request) {
+		if b != nil {
+			b(r)
+		}
+		a(r)
+	}
+}
+
+func (k *killer) onRequest(r sandbox.Request) { k.meet(r, arrives) }
+func (k *killer) onAnswer(r sandbox.Request)  { k.meet(r, answered) }
+
+func (k *killer) meet(r sandbox.Request, when moment) {
+	if p := k.met(r, when); p != nil {
+		k.do(p)
+	}
+}
+
+// met returns the process to which something is to happen now, or nil.
+func (k *killer) met(r sandbox.Request, when moment) *process {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	now := when == arrives && k.due
+	if now {
+		k.due = false
+	}
+	line := r.Method + " " + r.Path + "?" + r.Query.Encode()
+	for i, p := range k.points {
+		if when != p.when && !(p.when == after && when == answered) || !k.matches[i].MatchString(line) {
+			continue
+		}
+		if k.seen[i]++; k.seen[i] == p.number {
+			now, k.due = now || p.when != after, k.due || p.when == after
+		}
+	}
+	if !now {
+		return nil
+	}
+	k.reached++
+	return k.running
+}
+
+// kill ends the process as a crash would, before anything else happens.
+func kill(p *process) {
+	p.cmd.Process.Kill()
+	<-p.exited
+}
+
+func terminate(p *process) { p.cmd.Process.Signal(syscall.SIGTERM) }
+
+// lose takes the answer away on its way.
+func lose(*process) { panic(http.ErrAbortHandler) }
+
+// small settings, so that few profiles are many steps.
+var small = []string{"SEGMENT_REQUEST_LIMIT=10", "VOUCHERIFY_BATCH_SIZE=8"}
+
+func (k *killer) start(t *testing.T, args ...string) *process {
+	t.Helper()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	args = append([]string{"import", "--resume", "--dir", "out", "--verify-interval", "1s"}, args...)
+	k.running = startProcess(t, k.dir, k.environ(small...), nil, args...)
+	return k.running
+}
+
+// untilDone runs segsync import --resume until it is neither killed nor interrupted.
+func (k *killer) untilDone(t *testing.T) *process {
+	t.Helper()
+	for range 10 {
+		p := k.start(t)
+		await(t, "the end of segsync", p.exited)
+		switch code := p.cmd.ProcessState.ExitCode(); code {
+		case -1: // killed
+		case exitTerminated:
+			_, _, err := printedCommand(p.stderr.String())
+			check(t, err, k.addsUp(p.stdout.String()))
+		default:
+			return p
+		}
+	}
+	t.Fatal("segsync does not come to its end")
+	return nil
+}
+
+// awaitState returns when there is such a state, or none will come.
+func (k *killer) awaitState(t *testing.T, such func(*importer.State) bool) {
+	ticker := time.NewTicker(time.Millisecond)
+	defer ticker.Stop()
+	for deadline := time.After(patience); ; {
+		if s, err := importer.LoadState(filepath.Join(k.dir, "out", "segsync-state.json")); err == nil && s != nil && such(s) {
+			return
+		}
+		select {
+		case <-ticker.C:
+		case <-deadline:
+			t.Error("waited in vain for the state")
+			return
+		}
+	}
+}
+
+// right checks that nothing is lost, and nothing there twice.
+func (k *killer) right(t *testing.T, p *process, code int) {
+	t.Helper()
+	p.wantExit(t, code)
+	check(t, k.complete(), k.reportsComplete(filepath.Join(k.dir, "out")), k.addsUp(p.stdout.String()))
+	n, err := numbersOf(p.stdout.String())
+	check(t, err)
+	profiles := len(k.box.Want())
+	if n["Profiles read"] != profiles || n["Without identifier"] != profiles*16/100 || n["Vanished"] != profiles/50 ||
+		n["Confirmed"] != n["Customers sent"] {
+		t.Errorf("the summary is not that of %d profiles:\n%s", profiles, p.stdout)
+	}
+}
+
+const (
+	list   = `^GET .*/profiles\?`
+	ids    = `^GET .*/external_ids\?`
+	traits = `^GET .*/traits\?`
+	post   = `^POST`
+	look   = `^GET /v1/async-actions\?`
+	judge  = `^GET /v1/async-actions/`
+)
+
+// Wherever segsync is killed, the next runs account for every profile.
+func TestKilledImportIsContinued(t *testing.T) {
+	t.Parallel()
+	var cases [][]point
+	for _, p := range []point{
+		{list, 1, arrives}, {list, 1, after}, {list, 4, arrives}, {list, 10, answered}, {list, 11, arrives}, {list, 11, after},
+		{ids, 1, arrives}, {ids, 57, answered}, {ids, 100, after},
+		{traits, 1, answered}, {traits, 40, arrives},
+		{post, 1, arrives}, {post, 1, answered}, {post, 1, after}, {post, 5, arrives}, {post, 5, answered}, {post, 5, after},
+		{post, 10, arrives}, {post, 10, answered}, {post, 10, after},
+		{look, 1, arrives}, {look, 1, answered}, {look, 1, after},
+		{judge, 1, arrives}, {judge, 1, after}, {judge, 5, answered}, {judge, 10, arrives}, {judge, 10, answered},
+	} {
+		cases = append(cases, []point{p})
+	}
+	cases = append(cases,
+		[]point{{post, 2, answered}, {post, 6, arrives}, {post, 12, answered}, {look, 1, after}},
+		[]point{{post, 1, answered}, {post, 2, answered}, {post, 3, answered}},
+		[]point{{judge, 2, answered}, {judge, 4, answered}, {judge, 6, after}},
+	)
+	for _, points := range cases {
+		t.Run(fmt.Sprint(points), func(t *testing.T) {
+			t.Parallel()
+			k := newKiller(t, sandbox.Options{Profiles: 100}, kill, points...)
+			p := k.untilDone(t)
+			k.right(t, p, exitNotImported)
+			if k.reached != len(points) {
+				t.Errorf("%d of %d points were reached", k.reached, len(points))
+			}
+		})
+	}
+}
+
+// The list moves while it is read, and segsync is killed while it looks for what moved.
+func TestKilledWhileCatchingUp(t *testing.T) {
+	t.Parallel()
+	for _, p := range []point{
+		{`next=0$`, 2, arrives}, {`next=0$`, 2, after}, {`next=0$`, 3, arrives}, {`next=0$`, 3, answered},
+		{`next=50$`, 1, answered}, {post, 10, arrives}, {post, 10, answered}, {post, 10, after}, {judge, 1, arrives}, {judge, 8, after},
+	} {
+		t.Run(fmt.Sprint(p), func(t *testing.T) {
+			t.Parallel()
+			var box atomic.Pointer[sandbox.Sandbox]
+			var once sync.Once
+			moves := func(r sandbox.Request) {
+				if r.Query.Get("next") == "50" {
+					once.Do(func() { // these are not at their old places any more
+						for _, n := range []int{97, 80, 61, 3, 99, 77} {
+							box.Load().Touch(box.Load().Want()[n].SegmentID)
+						}
+					})
+				}
+			}
+			var k *killer
+			ready := make(chan struct{})
+			k = newKiller(t, sandbox.Options{Profiles: 100, OnRequest: moves}, func(p *process) {
+				<-ready
+				k.awaitState(t, func(s *importer.State) bool { return s.Position.Offset != importer.Beginning || s.Position.Pass > 0 })
+				kill(p)
+			}, p)
+			box.Store(k.box)
+			close(ready)
+			done := k.untilDone(t)
+			k.right(t, done, exitNotImported)
+			n, err := numbersOf(done.stdout.String())
+			check(t, err)
+			if n["Found late"] == 0 {
+				t.Errorf("none was found late:\n%s", done.stdout)
+			}
+			if k.reached != 1 {
+				t.Error("the point was not reached")
+			}
+		})
+	}
+}
+
+// SIGTERM in the middle of every kind of step.
+func TestTerminatedImportIsContinued(t *testing.T) {
+	t.Parallel()
+	for _, p := range []point{
+		{list, 1, arrives}, {list, 4, answered}, {list, 11, answered}, {ids, 50, arrives}, {traits, 30, answered},
+		{post, 1, arrives}, {post, 5, answered}, {post, 10, after}, {look, 1, arrives}, {judge, 1, answered}, {judge, 10, answered},
+	} {
+		t.Run(fmt.Sprint(p), func(t *testing.T) {
+			t.Parallel()
+			k := newKiller(t, sandbox.Options{Profiles: 100}, terminate, p)
+			k.right(t, k.untilDone(t), exitNotImported)
+			if k.reached != 1 {
+				t.Error("the point was not reached")
+			}
+		})
+	}
+}
+
+// Voucherify has taken the customers, but its answer is lost: they are sent again.
+func TestLostAnswers(t *testing.T) {
+	t.Parallel()
+	for _, p := range []point{{post, 1, answered}, {post, 5, answered}, {post, 10, answered}, {look, 1, answered}, {judge, 3, answered}} {
+		t.Run(fmt.Sprint(p), func(t *testing.T) {
+			t.Parallel()
+			k := newKiller(t, sandbox.Options{Profiles: 100}, lose, p)
+			done := k.start(t)
+			k.right(t, done, exitNotImported)
+			n, err := numbersOf(done.stdout.String())
+			check(t, err)
+			if k.reached != 1 || p.match == post && n["Retries"] != 1 { // net/http itself repeats a GET
+				t.Errorf("%d retries, reached %d times", n["Retries"], k.reached)
+			}
+		})
+	}
+}
+
+// Killed between two steps on the disk: as soon as the new state is seen beside the old
+// one. Where the disk is too fast for that, nothing is killed.
+func TestKilledWhileTheStateIsWritten(t *testing.T) {
+	t.Parallel()
+	for number := 1; number <= 4; number++ {
+		t.Run(itoa(number), func(t *testing.T) {
+			t.Parallel()
+			// Some latency, so that there are several saves.
+			k := newKiller(t, sandbox.Options{Profiles: 100, VoucherifyLatency: 60 * time.Millisecond}, kill)
+			p := k.start(t)
+			ticker := time.NewTicker(50 * time.Microsecond)
+			defer ticker.Stop()
+			for seen, before := 0, false; ; {
+				_, err := os.Stat(filepath.Join(k.dir, "out", "segsync-state.json.tmp"))
+				if err == nil && !before {
+					if seen++; seen == number {
+						kill(p)
+						break
+					}
+				}
+				before = err == nil
+				select {
+				case <-ticker.C:
+					continue
+				case <-p.exited:
+				}
+				break
+			}
+			await(t, "the end of segsync", p.exited)
+			if p.cmd.ProcessState.ExitCode() == -1 {
+				p = k.untilDone(t)
+			}
+			k.right(t, p, exitNotImported)
+		})
+	}
+}
+
+// The reports were written, and the machine stopped before the state that speaks of them
+// was: it is an older one. What was begun of the new one lies beside it.
+func TestStateOlderThanTheReports(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ name, beside string }{
+		{"no new state", ""}, {"an empty new state", "empty"}, {"half of the new state", "half"}, {"all of the new state", "all"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			var k *killer
+			path := func() string { return filepath.Join(k.dir, "out", "segsync-state.json") }
+			var old atomic.Pointer[importer.State]
+			var before atomic.Pointer[[]byte]
+			ready := make(chan struct{})
+			k = newKiller(t, sandbox.Options{Profiles: 100, VoucherifyLatency: 20 * time.Millisecond}, func(p *process) {
+				<-ready
+				if old.Load() == nil {
+					k.awaitState(t, func(s *importer.State) bool { old.Store(s); return s.Counts.Read > 0 })
+					data, err := os.ReadFile(path())
+					check(t, err)
+					before.Store(&data)
+					return
+				}
+				k.awaitState(t, func(s *importer.State) bool {
+					return s.Lengths["without_identifier"] > old.Load().Lengths["without_identifier"]
+				})
+				kill(p)
+			}, point{list, 4, arrives}, point{list, 9, arrives})
+			k.hold("/async-actions", 1) // what is confirmed is taken out of the files
+			close(ready)
+			p := k.start(t)
+			await(t, "the end of segsync", p.exited)
+			k.mend()
+			newer, err := os.ReadFile(path())
+			check(t, err, os.WriteFile(path(), *before.Load(), 0o600))
+			switch c.beside {
+			case "empty":
+				newer = nil
+			case "half":
+				newer = newer[:len(newer)/2]
+			}
+			if c.beside != "" {
+				check(t, os.WriteFile(path()+".tmp", newer, 0o600))
+			}
+			k.right(t, k.untilDone(t), exitNotImported)
+			if _, err := os.Stat(path() + ".tmp"); err == nil {
+				t.Error("the temporary file is still there")
+			}
+		})
+	}
+}
+
+// Faults of all kinds in both APIs: the run ends by itself, and everything is right. One in
+// thirteen asks for a pause of a second: 2,000 profiles would take 20 s.
+func TestFaultsOfAllKinds(t *testing.T) {
+	t.Parallel()
+	w := startWorld(t, sandbox.Options{Profiles: 1000, Faults: 0.05, Stall: 200 * time.Millisecond})
+	p := startProcess(t, w.dir, w.environ(), nil, "import", "-q", "--verify-interval", "1s")
+	p.wantExit(t, exitNotImported)
+	check(t, w.complete(), w.reportsExact(w.dir), w.addsUp(p.stdout.String()))
+	n, err := numbersOf(p.stdout.String())
+	check(t, err)
+	if n["Profiles read"] != 1000 || n["Confirmed"] != 800 || n["Retries"] < 50 {
+		t.Errorf("summary:\n%s", p.stdout)
+	}
+	if faults := w.box.Stats().Faults; faults < 50 {
+		t.Errorf("%d faults", faults)
+	}
+}
+
+// A second import in the directory ends at once, and says whose it is. A crash leaves
+// nothing to clean up.
+func TestOneImportAtATime(t *testing.T) {
+	t.Parallel()
+	w := startWorld(t, sandbox.Options{Profiles: 300})
+	reached := w.hold(`@250/traits`, 1)
+	first := w.start(t, "import", "--dir", "out")
+	await(t, "the request", reached)
+	for _, command := range []string{"import", "import --resume", "import --offset 0", "verify"} {
+		second := w.start(t, append(strings.Fields(command), "--dir", "out")...)
+		second.wantExit(t, exitLocked)
+		want := regexp.MustCompile(fmt.Sprintf(`^segsync: error: another import is running in out: process %d, since 20\d\d-\d\d-\d\dT\S+\nsegsync: hint: wait for it, or use another --dir\n$`,
+			first.cmd.Process.Pid))
+		if got := second.stderr.String(); !want.MatchString(got) || second.stdout.String() != "" {
+			t.Errorf("%s: stdout %q, stderr:\n%s", command, second.stdout, got)
+		}
+		if w.requests("next=0$") > 2 { // of the first: the list, and a look for what moved
+			t.Errorf("%s: the list was read", command)
+		}
+	}
+	other := w.start(t, "import", "--dir", "other", "--profiles-from", "/dev/null")
+	other.wantExit(t, exitDone)
+
+	kill(first)
+	w.mend()
+	p := w.start(t, "import", "--resume", "--dir", "out")
+	p.wantExit(t, exitNotImported)
+	check(t, w.complete(), w.reportsExact(filepath.Join(w.dir, "out")), w.addsUp(p.stdout.String()))
+}

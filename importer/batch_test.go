@@ -1,0 +1,152 @@
+package importer_test
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"segsync/importer"
+	"segsync/internal/sandbox"
+	"segsync/segmentprofiles"
+)
+
+// Several bulk requests are under way at once, so that a slow Voucherify does not hold
+// back the reading; what is in flight is bounded.
+func TestUploadsRunAtOnce(t *testing.T) {
+	for _, c := range []struct {
+		batch  int
+		most   time.Duration // for 3,000 customers at a second a request
+		atOnce int           // requests
+	}{
+		{100, 8 * time.Second, 2000 / 100},
+		{500, 4 * time.Second, 2000 / 500},
+		{3000, 2 * time.Second, 1},
+	} {
+		if underRace && c.batch < 3000 {
+			continue
+		}
+		t.Run(fmt.Sprint(c.batch), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, sandbox.Options{Profiles: 3000, Plain: true})
+				w.settings.PageSize, w.settings.BatchSize, w.settings.Readers = 100, c.batch, 50
+				w.settings.Verify.Off = true
+				now, most := 0, 0
+				w.on("^POST", func(rw answerWriter, r request) bool {
+					w.mu.Lock()
+					now++
+					most = max(most, now)
+					w.mu.Unlock()
+					slowly(time.Second)(rw, r)
+					w.mu.Lock()
+					now--
+					w.mu.Unlock()
+					return false
+				})
+				im := w.importer()
+				began := time.Now()
+				if err := im.Run(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if d := time.Since(began); d > c.most || most != c.atOnce {
+					t.Errorf("it took %s, with %d requests at once, want %d", d, most, c.atOnce)
+				}
+				w.wantComplete()
+			})
+		})
+	}
+}
+
+// Uploads that overtake each other are committed in the order of the list.
+func TestUploadsAreCommittedInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, sandbox.Options{Profiles: 200, Plain: true})
+		first := w.profiles()[0].SourceID
+		w.on("^POST", func(rw answerWriter, r request) bool {
+			body, _ := r.GetBody()
+			data, _ := io.ReadAll(body)
+			return bytes.Contains(data, []byte(first)) && slowly(10*time.Second)(rw, r)
+		})
+		im := w.importer()
+		time.AfterFunc(9*time.Second, func() {
+			if n := im.State().Counts.Read; n != 0 || len(w.batches()) < 10 {
+				t.Errorf("%d profiles are committed before the first batch, %d batches", n, len(w.batches()))
+			}
+		})
+		if err := im.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.wantComplete()
+		w.wantConfirmed(im, 200)
+	})
+}
+
+// A batch that fills slowly is sent after ten pages, and as many profiles as would fill
+// ten batches.
+func TestPartialBatches(t *testing.T) {
+	for _, c := range []struct {
+		page, batch int
+		identified  float64
+		want        map[int]int
+	}{
+		{50, 20, 0.01, map[int]int{5: 4}},    // every 10 pages of 50
+		{10, 20, 0.05, map[int]int{10: 10}},  // every 200 profiles
+		{100, 20, 0.05, map[int]int{20: 5}},  // full before that
+		{100, 100, 0.04, map[int]int{40: 2}}, // every 10 pages, 1000 profiles
+		{100, 250, 0.04, map[int]int{80: 1}}, // never
+		{100, 20, -1, nil},                   // nothing to send
+		{1, 1, 0.5, map[int]int{1: 1000}},
+		{100, 100, 0.2, map[int]int{100: 4}},
+	} {
+		t.Run(fmt.Sprintf("pages of %d, batches of %d, %v identified", c.page, c.batch, c.identified), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, sandbox.Options{Profiles: 2000, Plain: true, Identified: c.identified})
+				w.settings.PageSize, w.settings.BatchSize = c.page, c.batch
+				w.settings.Verify.Off = true
+				im := w.importer()
+				if err := im.Run(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if diff := cmp.Diff(c.want, sum(w.batches()), cmp.Transformer("sorted", func(m map[int]int) string { return fmt.Sprint(m) })); diff != "" {
+					t.Errorf("customers in a batch: batches (-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
+}
+
+// Profiles that were given one by one: each once, whatever it is called, and their offset
+// counts them.
+func TestGivenProfiles(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, sandbox.Options{Profiles: 100, Plain: true})
+		w.settings.CatchUp = true
+		all := w.profiles()
+		w.settings.Profiles = nil
+		for i := 40; i < 65; i++ {
+			w.settings.Profiles = append(w.settings.Profiles, segmentprofiles.SegmentID(all[i].SegmentID), segmentprofiles.SegmentID(all[40].SegmentID))
+		}
+		w.settings.Profiles = append(w.settings.Profiles, segmentprofiles.SegmentID("use_unknown"), segmentprofiles.Identifier{Type: "user_id", Value: all[70].SourceID})
+		lists := w.count(`/profiles\?`)
+		w.on(`@60/external_ids`, nth(1, status(400)))
+		im := w.importer()
+		if offset, err := run(t.Context(), im); err == nil || offset != "40" {
+			t.Fatalf("offset %s, error %v", offset, err)
+		}
+		im = w.importer()
+		if err := im.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.wantConfirmed(im, 27)
+		if diff := cmp.Diff(importer.Counts{Read: 27, Confirmed: 26, Vanished: 1}, im.State().Counts); diff != "" || *lists != 0 {
+			t.Errorf("%d list requests; counts (-want +got):\n%s", *lists, diff)
+		}
+		if rows := w.rejected(); len(rows) != 1 || rows[0][0] != "use_unknown" || rows[0][2] != "vanished" {
+			t.Errorf("%q", rows)
+		}
+	})
+}

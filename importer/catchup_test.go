@@ -1,0 +1,246 @@
+package importer_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"segsync/importer"
+	"segsync/internal/sandbox"
+)
+
+// list returns the segment ids that the list has from the offset on, at most 100.
+func (w *world) list(offset int) []string {
+	w.t.Helper()
+	r := httptest.NewRequest("GET", fmt.Sprintf("/v1/spaces/spa_sandbox/collections/users/profiles?limit=100&next=%d", offset), nil)
+	r.SetBasicAuth("sandbox-access-token", "")
+	answer := httptest.NewRecorder()
+	w.box.ServeHTTP(answer, r)
+	var list struct {
+		Data []struct {
+			SegmentID string `json:"segment_id"`
+		}
+	}
+	if err := json.Unmarshal(answer.Body.Bytes(), &list); err != nil {
+		w.t.Error(err)
+	}
+	var ids []string
+	for _, p := range list.Data {
+		ids = append(ids, p.SegmentID)
+	}
+	return ids
+}
+
+// touchLast makes the last n profiles of the list active, before the request is answered.
+func (w *world) touchLast(n int) func(answerWriter, request) bool {
+	return func(answerWriter, request) bool {
+		ids := w.list(len(w.profiles()) - n)
+		for _, id := range ids {
+			w.box.Touch(id)
+		}
+		return false
+	}
+}
+
+var orders = map[string]sandbox.Order{
+	"by activity": sandbox.ByActivity, "in no order": sandbox.Shuffled, "without updated_at": sandbox.NoUpdatedAt,
+}
+
+// Profiles that move to the head of the list while it is read are found by a later pass;
+// those that are pushed back onto a page that is still to be read are read once.
+func TestCatchUp(t *testing.T) {
+	for name, order := range orders {
+		for _, c := range []struct {
+			name  string
+			moves func(w *world)
+			late  int
+			lists int // in falling order of updated_at
+		}{
+			{"nothing moves", func(*world) {}, 0, 10 + 1},
+			{"what was read moves", func(w *world) {
+				w.on(`next=50$`, nth(1, func(answerWriter, request) bool {
+					for _, id := range w.list(0)[10:15] {
+						w.box.Touch(id)
+					}
+					return false
+				}))
+			}, 0, 10 + 2},
+			{"one moves", func(w *world) { w.on(`next=50$`, nth(1, w.touchLast(1))) }, 1, 10 + 2 + 2},
+			{"the last one moves before it is listed", func(w *world) { w.on(`next=90$`, nth(1, w.touchLast(1))) }, 1, 10 + 2 + 2},
+			{"several pages move", func(w *world) { w.on(`next=50$`, nth(1, w.touchLast(35))) }, 35, 10 + 5 + 5},
+			{"all move before the first page", func(w *world) { w.on(`next=0$`, nth(1, w.touchLast(100))) }, 0, 10 + 10},
+			{"one moves again while a later pass is under way", func(w *world) {
+				w.on(`next=50$`, nth(1, w.touchLast(25)))
+				w.on(`next=20$`, nth(2, func(answerWriter, request) bool {
+					w.box.Touch(w.list(22)[0])
+					return false
+				}))
+			}, 25, 10 + 4 + 4 + 4},
+		} {
+			t.Run(name+", "+c.name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					w := newWorld(t, sandbox.Options{Profiles: 100, Plain: true, Order: order, Latency: 100 * time.Millisecond})
+					w.settings.CatchUp = true
+					c.moves(w)
+					lists := w.count(`/profiles\?`)
+					im := w.importer()
+					if err := im.Run(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+					w.wantComplete()
+					w.wantConfirmed(im, 100)
+					if n := w.box.Stats(); n.ExternalIDsRequests != 100 || n.TraitsRequests != 100 || n.Customers != 100 {
+						t.Errorf("read or sent twice: %+v", n)
+					}
+					if got := im.State().Counts.FoundLate; got != c.late {
+						t.Errorf("%d found late, want %d", got, c.late)
+					}
+					if order == sandbox.ByActivity && *lists != c.lists || order != sandbox.ByActivity && *lists%10 != 0 {
+						t.Errorf("%d list requests, want %d in order, else whole passes", *lists, c.lists)
+					}
+				})
+			})
+		}
+	}
+}
+
+// Without catching up, and where the run began in the middle, there is one pass.
+func TestNoCatchUp(t *testing.T) {
+	for name, from := range map[string]string{"left out": "0", "began in the middle": "20"} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, sandbox.Options{Profiles: 100, Plain: true})
+				w.settings.CatchUp = from != "0"
+				w.on(`next=50$`, nth(1, w.touchLast(7)))
+				lists := w.count(`/profiles\?`)
+				im := w.importerOf(newState(from))
+				if err := im.Run(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				want, pages := 93, 10
+				if from != "0" {
+					want, pages = 73, 8
+				}
+				w.wantConfirmed(im, want)
+				if *lists != pages || im.State().Counts.FoundLate != 0 {
+					t.Errorf("%d list requests, %d found late", *lists, im.State().Counts.FoundLate)
+				}
+			})
+		})
+	}
+}
+
+// A list that moves faster than it is read does not keep the import for ever.
+func TestAtMostFivePasses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, sandbox.Options{Profiles: 100, Plain: true, Order: sandbox.NoUpdatedAt})
+		w.settings.CatchUp = true
+		pass := 0
+		w.on(`next=10$`, func(answerWriter, request) bool {
+			for i := 80 + pass; i < 90; i++ { // one of them less in each pass
+				w.box.Touch(w.profiles()[i].SegmentID)
+			}
+			pass++
+			return false
+		})
+		w.on(`next=0$`, func(answerWriter, request) bool {
+			for i := range 30 { // others are active, too
+				w.box.Touch(w.profiles()[i].SegmentID)
+			}
+			return false
+		})
+		lists := w.count(`/profiles\?`)
+		im := w.importer()
+		if err := im.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if *lists != 60 || im.State().Counts.FoundLate != 5 {
+			t.Errorf("%d list requests, %+v", *lists, im.State().Counts)
+		}
+		w.wantConfirmed(im, 95)
+		if !strings.Contains(w.log.String(), "moves faster than it is read") {
+			t.Errorf("log:\n%s", w.log.String())
+		}
+	})
+}
+
+// Whatever moves, at random and all the time, nothing is missed.
+func TestCatchUpWithAListThatMovesAllTheTime(t *testing.T) {
+	for name, order := range orders {
+		t.Run(name, func(t *testing.T) {
+			late := 0
+			seeds := uint64(5)
+			if underRace {
+				seeds = 1
+			}
+			for seed := range seeds {
+				synctest.Test(t, func(t *testing.T) {
+					w := newWorld(t, sandbox.Options{Profiles: 300, Seed: seed + 1, Plain: true, Order: order, Activity: 0.5, Latency: 50 * time.Millisecond})
+					w.settings.CatchUp = true
+					w.settings.PageSize = 20
+					im := w.importer()
+					if err := im.Run(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+					w.wantComplete()
+					w.wantConfirmed(im, 300)
+					if n := w.box.Stats(); n.ExternalIDsRequests != 300 || n.Customers != 300 {
+						t.Errorf("seed %d: read or sent twice: %+v", seed, n)
+					}
+					late += im.State().Counts.FoundLate
+				})
+			}
+			if late == 0 && !underRace {
+				t.Error("no profile was found late")
+			}
+		})
+	}
+}
+
+// An import that is ended at any list request, in a later pass too, and continued by
+// another process misses nothing and reads nothing twice that was saved.
+func TestCatchUpIsContinued(t *testing.T) {
+	for name, order := range orders {
+		t.Run(name, func(t *testing.T) {
+			requests := []int{1, 5, 10, 11, 12, 13, 14, 17, 21}
+			if underRace {
+				requests = []int{11, 13}
+			}
+			for _, n := range requests {
+				synctest.Test(t, func(t *testing.T) {
+					w := newWorld(t, sandbox.Options{Profiles: 100, Plain: true, Order: order, Latency: 100 * time.Millisecond})
+					w.settings.CatchUp = true
+					w.on(`next=50$`, nth(1, w.touchLast(25)))
+					ctx, cancel := context.WithCancel(t.Context())
+					defer cancel()
+					w.on(`/profiles\?`, nth(n, stopping(nil, false, cancel)))
+					im := w.importer()
+					if err := im.Run(ctx); err != nil && !errors.Is(err, context.Canceled) {
+						t.Fatal(err)
+					}
+					w.wantCounts(im, im.State().Counts.Read)
+					if n == 1 && im.State().Counts.Read != 0 {
+						t.Errorf("%+v", im.State())
+					}
+					w.box.Touch(w.list(60)[0])
+					time.Sleep(10 * time.Minute)
+					w.box.Touch(w.list(70)[0])
+					if im = w.importer(); !im.State().Unfinished() || im.State().From != importer.Beginning {
+						t.Errorf("%+v", im.State())
+					}
+					if err := im.Run(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+					w.wantComplete()
+					w.wantConfirmed(im, 100)
+				})
+			}
+		})
+	}
+}

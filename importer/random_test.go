@@ -1,0 +1,186 @@
+package importer_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"segsync/importer"
+	"segsync/internal/sandbox"
+)
+
+// Whatever fails and wherever the program dies, the import comes to its end, with every
+// profile accounted for once.
+func TestRandomCrashesAndFaults(t *testing.T) {
+	seeds := 40
+	if testing.Short() || underRace {
+		seeds = 8
+	}
+	crashes := 0
+	for seed := range seeds {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { crashes += importWithCrashes(t, uint64(seed+1)) })
+		})
+	}
+	if crashes < seeds {
+		t.Errorf("only %d crashes", crashes)
+	}
+}
+
+// randomOptions returns a sandbox that misbehaves as the dice say.
+func randomOptions(dice *rand.Rand, rejects func(string) bool) sandbox.Options {
+	chosen := func(share float64) func(int) bool {
+		seed := dice.Uint64()
+		return func(n int) bool { return rand.New(rand.NewPCG(seed, uint64(n))).Float64() < share }
+	}
+	o := sandbox.Options{
+		Profiles:          40 + dice.IntN(120),
+		Order:             []sandbox.Order{sandbox.ByActivity, sandbox.Shuffled, sandbox.NoUpdatedAt}[dice.IntN(3)],
+		Latency:           time.Duration(dice.IntN(3)) * 100 * time.Millisecond,
+		VoucherifyLatency: time.Duration(dice.IntN(3)) * 300 * time.Millisecond,
+		ActionDelay:       []time.Duration{0, time.Second, 3 * time.Minute}[dice.IntN(3)],
+		HideFresh:         []time.Duration{0, 0, 30 * time.Second, time.Hour}[dice.IntN(4)],
+		OperationStatus:   []string{"", "FAILED", "-"}[dice.IntN(3)],
+		LegacyResults:     dice.IntN(4) == 0,
+		FailActions:       chosen([]float64{0, 0.2}[dice.IntN(2)]),
+		ForgetActions:     chosen([]float64{0, 0, 0.1}[dice.IntN(3)]),
+		Reject: func(sourceID string) (string, string, string) {
+			if rejects(sourceID) {
+				return "bad", "Bad customer", ""
+			}
+			return "", "", ""
+		},
+	}
+	if dice.IntN(2) == 0 {
+		o.Faults = 0.05
+	}
+	if dice.IntN(2) == 0 {
+		o.Activity = 0.3
+	}
+	if dice.IntN(3) == 0 {
+		o.MaxCustomers = 100
+	}
+	return o
+}
+
+func importWithCrashes(t *testing.T, seed uint64) (crashes int) {
+	dice := rand.New(rand.NewPCG(seed, 0))
+	share := []uint64{0, 0, 10}[dice.IntN(3)]
+	rejects := func(sourceID string) bool {
+		return share > 0 && rand.New(rand.NewPCG(seed, uint64(len(sourceID))<<32+uint64(sum64(sourceID)))).Uint64N(share) == 0
+	}
+	o := randomOptions(dice, rejects)
+	o.Seed = seed
+	w := newWorld(t, o)
+	w.retrying = dice.IntN(4) > 0 || o.Faults > 0
+	w.settings.PageSize, w.settings.BatchSize, w.settings.Readers = 3+dice.IntN(20), 1+dice.IntN(30), 1+dice.IntN(8)
+	w.settings.CatchUp = true
+
+	var im *importer.Importer
+	for runs := 0; ; runs++ {
+		if runs > 60 {
+			t.Fatalf("seed %d: no end after %d runs: %+v", seed, runs, im.State())
+		}
+		im = w.importer()
+		ctx, cancel := context.WithCancel(t.Context())
+		var left map[string][]byte // what a crash left on the disk
+		w.mend()
+		if runs < 20 {
+			w.on(".", nth(1+dice.IntN(150), func(answer answerWriter, r request) bool {
+				if dice.IntN(2) == 0 { // after the request had its effect
+					w.serve(answer, r)
+				}
+				left = w.files()
+				cancel()
+				return true
+			}))
+		}
+		err := im.Run(ctx)
+		cancel()
+		if left != nil {
+			crashes++
+			w.restore(left)
+			continue
+		}
+		w.wantCounts(im, im.State().Counts.Read)
+		if err == nil && !im.State().Unfinished() {
+			break
+		}
+		time.Sleep(5 * time.Hour)
+	}
+	w.wantConfirmed(im, o.Profiles)
+	w.wantEveryProfileOnce(im, rejects)
+	if t.Failed() {
+		t.Logf("seed %d: %+v\n%+v", seed, o, im.State())
+	}
+	return crashes
+}
+
+// sum64 is a simple hash.
+func sum64(s string) (h uint32) {
+	for _, c := range s {
+		h = h*31 + uint32(c)
+	}
+	return h
+}
+
+// wantEveryProfileOnce checks that each profile is a customer or stands in one line of
+// one report, and that the counts say so.
+func (w *world) wantEveryProfileOnce(im *importer.Importer, rejects func(sourceID string) bool) {
+	t := w.t
+	t.Helper()
+	without := map[string]int{}
+	for line := range strings.Lines(w.report(w.settings.Files.WithoutIdentifier)) {
+		without[strings.TrimSuffix(line, "\n")]++
+	}
+	lines, refused := map[string]string{}, map[string]bool{}
+	vanished := 0
+	for _, row := range w.rejected() {
+		if _, twice := lines[row[0]]; twice {
+			t.Errorf("%s has two lines", row[0])
+		}
+		lines[row[0]] = row[2]
+		refused[row[1]] = true
+		if row[2] == "vanished" {
+			vanished++
+		}
+	}
+	customers := w.box.Customers()
+	missing, none := 0, 0
+	for _, e := range w.profiles() {
+		_, there := customers[e.SourceID]
+		reason, line := lines[e.SegmentID]
+		switch {
+		case e.Vanished:
+			if reason != "vanished" {
+				t.Errorf("%s is gone, but its line is %q", e.SegmentID, reason)
+			}
+			continue
+		case e.SourceID == "":
+			none++
+			if without[e.SegmentID] != 1 || line {
+				t.Errorf("%s has no identifier: %d lines, %q", e.SegmentID, without[e.SegmentID], reason)
+			}
+			continue
+		case rejects(e.SourceID):
+			if there || !refused[e.SourceID] {
+				t.Errorf("%s is rejected: customer %v, line %v", e.SourceID, there, refused[e.SourceID])
+			}
+			continue
+		}
+		if !there && !refused[e.SourceID] { // by the line of this profile, or of another with its source_id
+			missing++
+		}
+		if line && reason != "action_failed" || without[e.SegmentID] != 0 {
+			t.Errorf("%s is good, but has the line %q", e.SourceID, reason)
+		}
+	}
+	c := im.State().Counts
+	if missing > 0 || len(without) != none || c.WithoutIdentifier != none || c.Vanished != vanished || c.Rejected != len(lines)-vanished {
+		t.Errorf("%d customers are missing; %d profiles without identifier, %d vanished, %d lines; %+v", missing, none, vanished, len(lines), c)
+	}
+}

@@ -1,0 +1,525 @@
+package importer_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"segsync/importer"
+	"segsync/internal/sandbox"
+	"segsync/voucherify"
+)
+
+// rejected returns the lines of the report on profiles that were not imported.
+func (w *world) rejected() [][]string {
+	w.t.Helper()
+	rows := w.notImported()
+	return rows[min(1, len(rows)):]
+}
+
+// count returns a counter of the requests that match.
+func (w *world) count(match string) *int {
+	n := new(int)
+	w.on(match, func(answerWriter, request) bool {
+		w.mu.Lock()
+		*n++
+		w.mu.Unlock()
+		return false
+	})
+	return n
+}
+
+const (
+	anAction = `^GET /v1/async-actions/aa_`
+	actions  = `^GET /v1/async-actions\?`
+)
+
+// Only the counts and the errors of an action decide, whatever its operation_status.
+func TestRejectedCustomersAreReported(t *testing.T) {
+	for _, status := range []string{"SUCCESS", "FAILED", "UNKNOWN", "-"} {
+		for _, legacy := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, old shape %v", status, legacy), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					bad := func(sourceID string) bool { return strings.HasSuffix(sourceID, "3") }
+					w := newWorld(t, sandbox.Options{Profiles: 100, Plain: true, OperationStatus: status, LegacyResults: legacy,
+						Reject: func(sourceID string) (string, string, string) {
+							if bad(sourceID) {
+								return "metadata_validation_failed", "Metadata validation failed", "Property .age"
+							}
+							return "", "", ""
+						}})
+					im := w.importer()
+					if err := im.Run(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+					var want [][]string
+					for _, e := range w.profiles() {
+						switch {
+						case !bad(e.SourceID):
+						case legacy:
+							want = append(want, []string{e.SegmentID, e.SourceID, "not_updated", "Voucherify did not update this customer"})
+						default:
+							want = append(want, []string{e.SegmentID, e.SourceID, "metadata_validation_failed", "Metadata validation failed: Property .age"})
+						}
+					}
+					var got [][]string
+					for _, row := range w.rejected() {
+						if !strings.HasPrefix(row[4], "aa_") || !strings.HasPrefix(row[5], "v-") {
+							t.Errorf("no ids in %q", row)
+						}
+						got = append(got, row[:4])
+					}
+					slices.SortFunc(got, func(a, b []string) int { return strings.Compare(a[1], b[1]) })
+					if diff := cmp.Diff(want, got); diff != "" {
+						t.Errorf("not imported (-want +got):\n%s", diff)
+					}
+					w.wantConfirmed(im, 100)
+					if diff := cmp.Diff(importer.Counts{Read: 100, Confirmed: 90, Rejected: 10}, im.State().Counts); diff != "" {
+						t.Errorf("counts (-want +got):\n%s", diff)
+					}
+					if n := strings.Count(w.log.String(), "the first for this reason"); n != 1 {
+						t.Errorf("told %d times:\n%s", n, w.log.String())
+					}
+				})
+			})
+		}
+	}
+}
+
+// Where Voucherify names only some of the rejected customers, its number counts.
+func TestCustomersRejectedWithoutBeingNamed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, sandbox.Options{Profiles: 50, Plain: true, MaxErrors: 2,
+			Reject: func(sourceID string) (string, string, string) {
+				if strings.HasSuffix(sourceID, "7") {
+					return "bad", "Bad", ""
+				}
+				return "", "", ""
+			}})
+		w.settings.BatchSize = 100
+		im := w.importer()
+		if err := im.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		var got [][]string
+		for _, row := range w.rejected() {
+			got = append(got, row[:4])
+		}
+		e := w.profiles()
+		unnamed := []string{"", "", "not_named", "one of 3 customers that were rejected together with those named"}
+		want := [][]string{{e[7].SegmentID, e[7].SourceID, "bad", "Bad"}, {e[17].SegmentID, e[17].SourceID, "bad", "Bad"}, unnamed, unnamed, unnamed}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("not imported (-want +got):\n%s", diff)
+		}
+		if diff := cmp.Diff(importer.Counts{Read: 50, Confirmed: 45, Rejected: 5}, im.State().Counts); diff != "" {
+			t.Errorf("counts (-want +got):\n%s", diff)
+		}
+		w.wantConfirmed(im, 50)
+		if !strings.Contains(w.log.String(), "without saying which") || !strings.Contains(w.log.String(), "not_named=3") {
+			t.Errorf("log:\n%s", w.log.String())
+		}
+	})
+}
+
+// An action that ends after the time for it is left unconfirmed, and confirmed by what
+// looks again: Verify, or another Run.
+func TestActionThatEndsTooLateIsTakenUpLater(t *testing.T) {
+	for name, again := range map[string]func(*importer.Importer) error{
+		"Verify": func(im *importer.Importer) error { return im.Verify(context.Background()) },
+		"Run":    func(im *importer.Importer) error { return im.Run(context.Background()) },
+	} {
+		for where, restart := range map[string]bool{"same process": false, "new process": true} {
+			t.Run(name+", "+where, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					w := newWorld(t, sandbox.Options{Profiles: 100, Plain: true, ActionDelay: 4 * time.Minute})
+					im := w.importer()
+					began := time.Now()
+					if err := im.Run(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+					if d := time.Since(began); d < 10*time.Minute || d > 11*time.Minute {
+						t.Errorf("it took %s", d)
+					}
+					w.wantCounts(im, 100)
+					if s := im.State(); s.Counts.Confirmed != 40 || s.Unconfirmed() != 60 || !s.Unfinished() || !s.Position.Done {
+						t.Errorf("%+v", s)
+					}
+					time.Sleep(time.Hour)
+					if restart {
+						im = w.importer()
+					}
+					read := w.box.Stats().SegmentRequests
+					if err := again(im); err != nil {
+						t.Fatal(err)
+					}
+					w.wantConfirmed(im, 100)
+					w.wantComplete()
+					if n := w.box.Stats(); n.SegmentRequests != read || n.BulkRequests != 5 {
+						t.Errorf("read or sent again: %+v", n)
+					}
+				})
+			})
+		}
+	}
+}
+
+// An action that never ends, or that Voucherify does not know, stays unconfirmed. After
+// twelve hours it is taken for failed, and its customers are sent once more.
+func TestActionThatNeverEndsIsGivenUp(t *testing.T) {
+	second := func(n int) bool { return n == 2 }
+	for name, o := range map[string]sandbox.Options{
+		"it never ends":                    {StuckActions: second},
+		"it never ends, and is not listed": {StuckActions: second, HideFresh: 1000 * time.Hour},
+		"404":                              {ForgetActions: second},
+		"404, and its customers were lost": {ForgetActions: second, FailActions: second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				o.Profiles, o.Plain = 100, true
+				w := newWorld(t, o)
+				im := w.importer()
+				for range 2 {
+					if err := im.Run(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+					w.wantCounts(im, 100)
+					if s := im.State(); s.Counts.Confirmed != 80 || s.Unconfirmed() != 20 || !s.Unfinished() {
+						t.Errorf("%+v", s)
+					}
+					im = w.importer()
+				}
+				time.Sleep(13 * time.Hour)
+				if err := im.Verify(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if s := im.State(); s.Unconfirmed() != 20 || !s.Unfinished() || !s.Actions[0].Failed || w.box.Stats().BulkRequests != 5 {
+					t.Errorf("Verify: %+v", s)
+				}
+				im = w.importer()
+				if err := im.Run(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				w.wantComplete()
+				w.wantConfirmed(im, 100)
+				if n := w.box.Stats().BulkRequests; n != 6 || im.State().Counts.Confirmed != 100 {
+					t.Errorf("%d bulk requests, %+v", n, im.State().Counts)
+				}
+			})
+		})
+	}
+}
+
+// The list may show an action late, or never.
+func TestFreshActionThatTheListDoesNotShow(t *testing.T) {
+	for _, hidden := range []time.Duration{20 * time.Second, time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, sandbox.Options{Profiles: 100, Plain: true, HideFresh: hidden})
+			reads := w.count(anAction)
+			im := w.importer()
+			began := time.Now()
+			if err := im.Run(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			w.wantConfirmed(im, 100)
+			if d := time.Since(began); d > 2*time.Minute || *reads != 5 {
+				t.Errorf("hidden for %s: it took %s and read %d actions", hidden, d, *reads)
+			}
+		})
+	}
+}
+
+// The customers of an action that failed as a whole are sent once more; if that fails
+// too they are rejected.
+func TestFailedActionIsSentAgainOnce(t *testing.T) {
+	t.Run("fails once", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, sandbox.Options{Profiles: 100, FailActions: func(n int) bool { return n == 2 }})
+			im := w.importer()
+			if err := im.Run(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			w.wantComplete()
+			w.wantConfirmed(im, 100)
+			if s := im.State(); s.Counts.Rejected != 0 || s.Identifiers["user_id"] != s.Counts.Confirmed {
+				t.Errorf("%+v", s)
+			}
+		})
+	})
+	t.Run("all fail once", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, sandbox.Options{Profiles: 100, Plain: true, FailActions: func(n int) bool { return n <= 5 }})
+			im := w.importer()
+			if err := im.Run(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			w.wantComplete()
+			w.wantConfirmed(im, 100)
+			if n := w.box.Stats().BulkRequests; n != 10 {
+				t.Errorf("%d bulk requests", n)
+			}
+		})
+	})
+	t.Run("fails twice", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, sandbox.Options{Profiles: 100, Plain: true, FailActions: func(n int) bool { return n == 2 || n > 5 }})
+			im := w.importer()
+			if err := im.Run(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			w.wantConfirmed(im, 100)
+			if diff := cmp.Diff(importer.Counts{Read: 100, Confirmed: 80, Rejected: 20}, im.State().Counts); diff != "" {
+				t.Errorf("counts (-want +got):\n%s", diff)
+			}
+			applied, lines := w.box.Customers(), map[string]bool{}
+			for _, row := range w.rejected() {
+				if _, there := applied[row[1]]; there || row[2] != "action_failed" || row[3] != "the async action failed twice: its status is FAILED" {
+					t.Errorf("%q", row)
+				}
+				lines[row[1]] = true
+			}
+			if len(lines) != 20 || len(applied) != 80 {
+				t.Errorf("%d of %d lines, %d customers", len(lines), len(w.rejected()), len(applied))
+			}
+		})
+	})
+	t.Run("stopped in between", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, sandbox.Options{Profiles: 100, FailActions: func(n int) bool { return n <= 2 }})
+			n := 0
+			for im := w.importer(); im.State().Unfinished(); im = w.importer() {
+				if n++; n > 20 {
+					t.Fatal("no progress")
+				}
+				w.mend()
+				w.on(`^GET /v1/spaces`, nth(30*n, status(400))) // later and later
+				im.Run(t.Context())
+				w.wantCounts(im, im.State().Counts.Read)
+				if !im.State().Unfinished() {
+					w.wantConfirmed(im, 100)
+					break
+				}
+			}
+			w.wantComplete()
+		})
+	})
+}
+
+// Other programs have actions in the list too.
+func TestOtherActionsFillTheList(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, sandbox.Options{Profiles: 100, Plain: true})
+		w.on(actions+`limit=100$`, nth(1, func(answerWriter, request) bool {
+			for range 250 {
+				time.Sleep(time.Millisecond)
+				r := httptest.NewRequest("POST", "/v1/customers/bulk/async", strings.NewReader("[]"))
+				r.Header.Set("X-App-Id", "sandbox-app-id")
+				r.Header.Set("X-App-Token", "sandbox-secret-key")
+				answer := httptest.NewRecorder()
+				w.box.ServeHTTP(answer, r)
+				if answer.Code != 202 {
+					t.Errorf("%d", answer.Code)
+				}
+			}
+			return false
+		}))
+		lists, reads := w.count(actions), w.count(anAction)
+		im := w.importer()
+		if err := im.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.wantConfirmed(im, 100)
+		if *lists != 3 || *reads != 5 {
+			t.Errorf("%d list requests and %d of actions, want 3 and 5", *lists, *reads)
+		}
+	})
+}
+
+// Every action is read once, when it has ended, and the list is not asked for all the
+// time.
+func TestCallsOfTheVerifier(t *testing.T) {
+	t.Run("quick", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, sandbox.Options{Profiles: 200, Plain: true})
+			lists, reads := w.count(actions), w.count(anAction)
+			if err := w.importer().Run(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if *lists != 1 || *reads != 10 {
+				t.Errorf("%d list requests and %d of actions, want 1 and 10", *lists, *reads)
+			}
+		})
+	})
+	t.Run("slow", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, sandbox.Options{Profiles: 400, Plain: true, Latency: time.Second, ActionDelay: 40 * time.Second})
+			lists, reads := w.count(actions), w.count(anAction)
+			im := w.importer()
+			began := time.Now()
+			w.settings.Verify.Timeout = time.Hour
+			im = w.importer()
+			if err := im.Run(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			w.wantConfirmed(im, 400)
+			if most := int(time.Since(began)/(5*time.Second)) + 3; *lists > most || *reads != 20 {
+				t.Errorf("%d list requests and %d of actions in %s", *lists, *reads, time.Since(began))
+			}
+		})
+	})
+	t.Run("while nothing ends", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, sandbox.Options{Profiles: 20, Plain: true, ActionDelay: 24 * time.Hour})
+			var at []time.Time
+			w.on(actions, func(answerWriter, request) bool { at = append(at, time.Now()); return false })
+			if err := w.importer().Run(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			var waits []time.Duration
+			for i := 1; i < len(at); i++ {
+				waits = append(waits, at[i].Sub(at[i-1]).Round(time.Millisecond))
+			}
+			if len(waits) < 20 || len(waits) > 26 || waits[0] != 5*time.Second || waits[1] != 7500*time.Millisecond || waits[len(waits)-1] != 30*time.Second {
+				t.Errorf("waits of %v", waits)
+			}
+		})
+	})
+	t.Run("off", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, sandbox.Options{Profiles: 100, Plain: true})
+			w.settings.Verify.Off = true
+			lists, reads := w.count(actions), w.count(anAction)
+			im := w.importer()
+			if err := im.Run(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			w.wantComplete()
+			w.wantCounts(im, 100)
+			if s := im.State(); *lists+*reads != 0 || s.Unfinished() || s.Unconfirmed() != 100 || s.Counts.Confirmed != 0 {
+				t.Errorf("%d requests, %+v", *lists+*reads, s)
+			}
+		})
+	})
+}
+
+func TestTooManyRejects(t *testing.T) {
+	o := sandbox.Options{Profiles: 200, Plain: true, Latency: time.Second, Reject: func(sourceID string) (string, string, string) {
+		if strings.HasSuffix(sourceID, "1") || strings.HasSuffix(sourceID, "2") {
+			return "bad", "Bad", ""
+		}
+		return "", "", ""
+	}}
+	for _, limit := range []int{0, 7, 39} {
+		t.Run(fmt.Sprint(limit), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, o)
+				w.settings.MaxRejects = limit
+				im := w.importer()
+				err := im.Run(t.Context())
+				var tooMany *importer.TooManyRejectsError
+				if !errors.As(err, &tooMany) || tooMany.Max != limit || tooMany.Rejected != im.State().Counts.Rejected || tooMany.Rejected <= limit {
+					t.Fatalf("error %v, %+v", err, im.State().Counts)
+				}
+				w.wantCounts(im, im.State().Counts.Read)
+				if n := im.State().Counts.Read; limit < 39 && n == 200 {
+					t.Errorf("it was not stopped before the end")
+				}
+				w.settings.MaxRejects = 40
+				im = w.importer()
+				if err := im.Run(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				w.wantConfirmed(im, 200)
+				lines := map[string]bool{}
+				for _, row := range w.rejected() {
+					lines[row[1]] = true
+				}
+				if len(lines) != 40 || len(w.rejected()) != 40 {
+					t.Errorf("%d lines on %d customers, want 40", len(w.rejected()), len(lines))
+				}
+			})
+		})
+	}
+}
+
+// That the verdicts cannot be read stops nothing while there is something to import.
+func TestErrorsOfTheVerifier(t *testing.T) {
+	for _, match := range []string{actions, anAction} {
+		t.Run("for ever, "+match, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, sandbox.Options{Profiles: 100, Plain: true, Latency: time.Second})
+				w.on(match, status(403))
+				im := w.importer()
+				err := im.Run(t.Context())
+				var answer *voucherify.Error
+				if !errors.As(err, &answer) || answer.Status != 403 {
+					t.Errorf("error %v", err)
+				}
+				w.wantComplete()
+				w.wantCounts(im, 100)
+				if s := im.State(); !s.Position.Done || s.Unconfirmed() != 100 || !s.Unfinished() {
+					t.Errorf("%+v", s)
+				}
+				w.mend()
+				im = w.importer()
+				if err := im.Verify(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				w.wantConfirmed(im, 100)
+			})
+		})
+		t.Run("for a while, "+match, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, sandbox.Options{Profiles: 100, Plain: true, Latency: time.Second})
+				failures := 2
+				w.on(match, func(rw answerWriter, r request) bool {
+					failures--
+					return failures >= 0 && status(500)(rw, r)
+				})
+				im := w.importer()
+				if err := im.Run(t.Context()); err != nil {
+					t.Error(err)
+				}
+				if failures >= 0 || !bytes.Contains(w.log.Bytes(), []byte("trying again later")) {
+					t.Errorf("%d failures left, log:\n%s", failures, w.log.String())
+				}
+				w.wantComplete()
+				w.wantConfirmed(im, 100)
+			})
+		})
+	}
+}
+
+// An action may end while the page of its last customers is not complete yet, because
+// another bulk request is slow. The verdict waits for the page.
+func TestActionThatEndsBeforeItsLastPage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, sandbox.Options{Profiles: 40, Plain: true})
+		w.settings.BatchSize = 7 // the third begins in the middle of the second page
+		slow := w.profiles()[14].SourceID
+		w.on("^POST", func(rw answerWriter, r request) bool {
+			body, _ := r.GetBody()
+			data, _ := io.ReadAll(body)
+			return bytes.Contains(data, []byte(slow)) && slowly(time.Minute)(rw, r)
+		})
+		reads := w.count(anAction)
+		im := w.importer()
+		if err := im.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.wantComplete()
+		w.wantConfirmed(im, 40)
+		if diff := cmp.Diff(importer.Counts{Read: 40, Confirmed: 40}, im.State().Counts); diff != "" || *reads != 6 {
+			t.Errorf("%d actions read; counts (-want +got):\n%s", *reads, diff)
+		}
+	})
+}
