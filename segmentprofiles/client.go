@@ -5,7 +5,6 @@
 package segmentprofiles
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -119,7 +118,7 @@ func (c *Cursor) UnmarshalJSON(data []byte) error {
 }
 
 func cursorText(raw json.RawMessage) (string, error) {
-	if len(raw) == 0 || string(raw) == "null" {
+	if len(raw) == 0 || string(raw) == "null" || string(raw) == `""` {
 		return "", nil
 	}
 	if raw[0] == '"' {
@@ -164,7 +163,7 @@ func (c *Client) AllProfiles(ctx context.Context, next string, limit int) iter.S
 type ExternalID struct {
 	ID        string    `json:"id"`
 	Type      string    `json:"type"`
-	CreatedAt time.Time `json:"created_at"` // zero if the API left it out
+	CreatedAt time.Time `json:"created_at,omitzero"` // zero if the API left it out
 }
 
 // ExternalIDsPage is one page of a profile's external IDs. The number of entries
@@ -294,11 +293,7 @@ func (c *Client) get(ctx context.Context, route route, path string, query url.Va
 	if resp.StatusCode != http.StatusOK {
 		return newError(route, resp)
 	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	if err != nil {
-		return fmt.Errorf("reading the answer: %w", err)
-	}
-	decoder := json.NewDecoder(bytes.NewReader(body))
+	decoder := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer))
 	decoder.UseNumber()
 	if err := decoder.Decode(into); err != nil {
 		return fmt.Errorf("decoding the answer (request id %s): %w", printable(resp.Header.Get("Request-Id")), err)

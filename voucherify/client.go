@@ -47,7 +47,12 @@ func NewClient(hc *http.Client, base *url.URL, appID, secretKey string) (*Client
 func (c *Client) UpsertCustomers(ctx context.Context, customers [][]byte) (asyncActionID string, err error) {
 	body := make([]byte, 0, BulkBytes(customers))
 	body = append(body, '[')
-	body = append(body, bytes.Join(customers, []byte{','})...)
+	for i, customer := range customers {
+		if i > 0 {
+			body = append(body, ',')
+		}
+		body = append(body, customer...)
+	}
 	body = append(body, ']')
 	var answer struct {
 		AsyncActionID string `json:"async_action_id"`

@@ -71,3 +71,20 @@ func TestBirthdateString(t *testing.T) {
 		t.Error("an absent birthdate equals NoBirthdate")
 	}
 }
+
+var adaLovelace = voucherify.Customer{
+	SourceID: "user-0000001", Name: "Ada Lovelace", Email: "ada.0000001@example.com", Phone: "+447700900001",
+	Birthdate:      voucherify.NewBirthdate("1815-12-10"),
+	Address:        &voucherify.Address{City: "London", Country: "United Kingdom", PostalCode: "W1G 9PU", Line1: "12 St James's Square"},
+	Metadata:       map[string]any{"plan": "pro", "seats": json.Number("3")},
+	SystemMetadata: map[string]string{"source": "segmentio"},
+}
+
+func BenchmarkCustomerJSON(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := json.Marshal(adaLovelace); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -54,6 +54,9 @@ func (e *Error) Refused() bool {
 	return e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden
 }
 
+// Forbidden reports whether the credentials are right, but may not do this.
+func (e *Error) Forbidden() bool { return e.Status == http.StatusForbidden }
+
 // QuotaUsedUp reports whether no call will be answered until the next billing cycle.
 func (e *Error) QuotaUsedUp() bool { return e.LimitType == "api_calls_cycle" }
 

@@ -56,7 +56,8 @@ type turn struct {
 	number int
 	until  time.Time
 	news   <-chan struct{}
-	dry    bool // nothing but the reserve is left until then
+	dry    bool      // nothing but the reserve is left until then
+	since  time.Time // if dry: since when
 }
 
 // take asks for leave to send a request; if it has to wait, it has to ask again after.
@@ -74,7 +75,7 @@ func (b *budget) take(now time.Time) turn {
 	case !b.known:
 		return b.leave()
 	}
-	usable := b.remaining - b.inFlight - int(float64(b.limit)*b.bucket.Reserve)
+	usable := b.remaining - b.inFlight - b.reserve()
 	switch {
 	case usable <= 0 && b.inFlight > 0:
 		return turn{news: b.news}
@@ -82,16 +83,18 @@ func (b *budget) take(now time.Time) turn {
 		if b.waiting.IsZero() {
 			b.waiting = now
 		}
-		return turn{until: b.end, dry: true}
+		return turn{until: b.end, dry: true, since: b.waiting}
 	case now.Before(b.next):
 		return turn{until: b.next}
 	}
-	b.waiting = time.Time{}
 	if left := b.end.Sub(now); left <= spreadWithin {
 		b.next = now.Add(left / time.Duration(usable))
 	}
 	return b.leave()
 }
+
+// reserve is how many requests of a period are left to others.
+func (b *budget) reserve() int { return int(float64(b.limit) * b.bucket.Reserve) }
 
 func (b *budget) leave() turn {
 	b.inFlight++
@@ -127,6 +130,9 @@ func (b *budget) give(now time.Time, number int, resp *http.Response) {
 		b.remaining, b.newest = remaining, b.sent
 	}
 	b.known, b.limit = true, limit
+	if b.remaining > b.reserve() {
+		b.waiting = time.Time{}
+	}
 	b.end = b.began.Add(b.bucket.Period)
 	retry, err := strconv.ParseInt(resp.Header.Get("X-Rate-Limit-Retry"), 10, 64)
 	switch end := time.Unix(retry, 0); {
@@ -158,7 +164,7 @@ func (t *Transport) spend(ctx context.Context, b *budget) (number int, err error
 			return turn.number, nil
 		}
 		if turn.dry {
-			if turn.until.Sub(b.waitingSince()) > t.opts.MaxWait {
+			if turn.until.Sub(turn.since) > t.opts.MaxWait {
 				return 0, &WaitError{API: t.opts.API, Until: turn.until, Quota: b.bucket.Name}
 			}
 			if b.announce(turn.until) {
@@ -179,10 +185,4 @@ func (b *budget) announce(until time.Time) bool {
 	news := !until.Equal(b.announced)
 	b.announced = until
 	return news
-}
-
-func (b *budget) waitingSince() time.Time {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.waiting
 }

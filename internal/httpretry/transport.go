@@ -28,9 +28,9 @@ import (
 )
 
 const (
-	maxAttempts    = 10
-	attemptTimeout = 30 * time.Second
-	maxBody        = 16 << 20
+	defaultAttempts = 10
+	attemptTimeout  = 30 * time.Second
+	maxBody         = 16 << 20
 )
 
 // AttemptsHeader is added to the answer that is returned when a request was tried
@@ -46,6 +46,8 @@ type Options struct {
 	// MaxWait is the longest pause asked for by the server that is sat out; a
 	// longer one ends the request with a WaitError. 0 means five minutes.
 	MaxWait time.Duration
+	// Attempts is how often a request is sent at the most. 0 means ten times.
+	Attempts int
 	// Bucket returns the server-side quota that a request counts in, or nil for none.
 	// It returns the same pointer for the same quota. A nil function means none.
 	Bucket func(*http.Request) *Bucket
@@ -68,6 +70,7 @@ type Transport struct {
 
 	mu      sync.Mutex
 	budgets map[*Bucket]*budget
+	last    http.Header // of the last answer
 
 	warned atomic.Int64 // unix seconds of the last warning
 
@@ -98,10 +101,18 @@ func (e *WaitError) Error() string {
 		e.API, e.Status, e.Until.Format(time.RFC3339))
 }
 
+// Hint says what to do about the error.
+func (e *WaitError) Hint() string {
+	return "continue after that time with segsync import --resume, or wait longer with --max-wait"
+}
+
 // New returns a Transport.
 func New(opts Options) *Transport {
 	if opts.MaxWait == 0 {
 		opts.MaxWait = 5 * time.Minute
+	}
+	if opts.Attempts == 0 {
+		opts.Attempts = defaultAttempts
 	}
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
@@ -159,6 +170,13 @@ func (t *Transport) Stats() Stats {
 	return Stats{Requests: t.requests.Load(), Retries: t.retries.Load(), Throttled: t.throttled.Load()}
 }
 
+// LastHeader returns the header of the last answer, or nil. It must not be changed.
+func (t *Transport) LastHeader() http.Header {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.last
+}
+
 // CloseIdleConnections closes the connections that no request is using.
 func (t *Transport) CloseIdleConnections() {
 	if c, ok := t.opts.Base.(interface{ CloseIdleConnections() }); ok {
@@ -166,7 +184,7 @@ func (t *Transport) CloseIdleConnections() {
 	}
 }
 
-// RoundTrip sends the request up to ten times: network errors, timeouts, bodies
+// RoundTrip sends the request up to Options.Attempts times: network errors, timeouts, bodies
 // that are cut or no JSON, and the statuses 429, 500, 502, 503 and 504 are tried
 // again. It returns the last answer, whatever its status, with its whole body read,
 // or the error of the last attempt. A request with a body needs GetBody.
@@ -195,7 +213,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 			t.opts.Log.Info("the server asks for a pause", "api", t.opts.API, "status", resp.StatusCode,
 				"wait", asked.Round(time.Millisecond).String())
 		}
-		if attempt == maxAttempts {
+		if attempt >= t.opts.Attempts {
 			return finish(resp, err, attempt)
 		}
 		t.opts.Log.Log(ctx, t.level(attempt), "trying again", "api", t.opts.API, "attempt", attempt,
@@ -235,13 +253,18 @@ func (t *Transport) pass(req *http.Request, attempt int) (*http.Response, error)
 		resp, err = t.try(req)
 	}
 	now := time.Now()
+	if resp != nil {
+		t.mu.Lock()
+		t.last = resp.Header.Clone()
+		t.mu.Unlock()
+	}
 	if budget != nil {
 		budget.give(now, number, resp)
 	}
 	if resp != nil {
 		if limit := t.gate.pace.observe(now, resp.StatusCode == http.StatusTooManyRequests); limit > 0 {
 			t.opts.Log.Warn("requests are refused below the limit, for somebody else uses the quota too: slowing down",
-				"api", t.opts.API, "limit", t.opts.Rate, "requests_per_second", math.Round(float64(limit)*10)/10)
+				"api", t.opts.API, "limit", t.opts.Rate, "requests_per_second", math.Round(limit*10)/10)
 		}
 	}
 	if errors.Is(err, context.DeadlineExceeded) {

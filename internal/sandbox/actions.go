@@ -17,6 +17,7 @@ type store struct {
 	byID      map[string]*action
 	settled   int       // actions before this one are done, or stuck
 	free      time.Time // when the last action ends
+	born      uint64    // tells the ids of this store from those of an earlier one
 	customers map[string]*customer
 	order     []string // source_ids in order of creation
 	applied   int      // records
@@ -25,7 +26,7 @@ type store struct {
 }
 
 func newStore() *store {
-	return &store{byID: map[string]*action{}, customers: map[string]*customer{}}
+	return &store{byID: map[string]*action{}, customers: map[string]*customer{}, born: uint64(time.Now().UnixNano())}
 }
 
 // action is one bulk request.
@@ -62,7 +63,7 @@ func (t *store) enqueue(s *Sandbox, records []json.RawMessage, requestID string,
 	n := len(t.actions) + 1
 	is := func(choose func(int) bool) bool { return choose != nil && choose(n) }
 	a := &action{
-		id:        "aa_0c" + hexID(s.o.Seed, mix(0xaa, uint64(n), 0)),
+		id:        actionID(t.born, n, len(records)),
 		requestID: requestID,
 		created:   now,
 		started:   now,
@@ -82,6 +83,25 @@ func (t *store) enqueue(s *Sandbox, records []json.RawMessage, requestID string,
 	t.byID[a.id] = a
 	t.settle(now)
 	return a
+}
+
+const actionIDForm = "aa_%016x%06x"
+
+// actionID returns the id of the n-th action. It tells the number of records, for
+// pastAction.
+func actionID(born uint64, n, records int) string {
+	return fmt.Sprintf(actionIDForm, mix(born, uint64(n), 0), records)
+}
+
+// pastAction returns the action of a sandbox before this one, as if it had been
+// carried out, or nil if id is not of an action.
+func pastAction(id string, now time.Time) *action {
+	var unique uint64
+	var records int
+	if n, err := fmt.Sscanf(id, actionIDForm, &unique, &records); err != nil || n != 2 || len(id) != len("aa_")+22 {
+		return nil
+	}
+	return &action{id: id, requestID: "past", created: now, started: now, done: now, doneCount: records}
 }
 
 // settle applies the actions that are done by now. t.mu must be held.
@@ -121,6 +141,9 @@ func (t *store) action(o *Options, id string, now time.Time) []byte {
 	defer t.mu.Unlock()
 	t.settle(now)
 	a := t.byID[id]
+	if a == nil && o.PastActions {
+		a = pastAction(id, now)
+	}
 	if a == nil || a.hidden {
 		return nil
 	}

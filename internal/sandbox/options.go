@@ -69,6 +69,9 @@ type Options struct {
 	// their number, from 1: their action ends FAILED with nothing applied,
 	// never ends, or is applied but unknown to every read.
 	FailActions, StuckActions, ForgetActions func(n int) bool
+	// PastActions answers for actions of an earlier sandbox, as done: a resumed import
+	// finds what it sent to a sandbox that ended with it.
+	PastActions bool
 	// APICalls and BulkCalls are Voucherify's quotas; zero: none. A bulk call
 	// counts in BulkCalls only.
 	APICalls, BulkCalls Bucket
