@@ -3,10 +3,10 @@
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME    ?= 30s
 
-.PHONY: help build test check fmt vet lint bench fuzz clean
+.PHONY: help build test check fmt vet lint bench microbench fuzz dist clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 build: ## build bin/segsync
 	go build -o bin/ ./cmd/segsync
@@ -26,7 +26,10 @@ vet: ## look for mistakes with go vet
 lint: vet ## look for more of them with staticcheck
 	go run $(STATICCHECK) ./...
 
-bench: ## run the benchmarks
+bench: ## measure the whole program, some six minutes; BENCH=-quick: one
+	go run ./internal/bench $(BENCH)
+
+microbench: ## run the Go benchmarks
 	go test -run '^$$' -bench . ./...
 
 fuzz: ## run each fuzz target for FUZZTIME (30s)
@@ -36,6 +39,9 @@ fuzz: ## run each fuzz target for FUZZTIME (30s)
 			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package; \
 		done; \
 	done
+
+dist: ## build archives, packages and checksums in dist/
+	go run ./internal/dist
 
 clean: ## delete what the other targets made
 	rm -rf bin dist

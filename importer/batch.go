@@ -23,7 +23,7 @@ type batch struct {
 }
 
 // answer is Voucherify's to one bulk request: it took the records, or refuses the only
-// one.
+// one. In a dry run there is no action.
 type answer struct {
 	action  Action
 	records []record
@@ -43,6 +43,7 @@ type outcome struct {
 	notImported       []notImported
 	sent              []sentRecord
 	hashes            []uint64 // of the profiles
+	leftOut           map[LeftOut]int
 }
 
 // sentRecord is a customer that Voucherify accepted.
@@ -189,6 +190,10 @@ const oldMaxCustomers = 100
 // send sends the records in as few requests as Voucherify takes, and remembers for
 // the batches to come how large they may be.
 func (r *run) send(ctx context.Context, b *batch, records []record) error {
+	if r.settings.DryRun != nil {
+		b.answers = append(b.answers, answer{records: records})
+		return nil
+	}
 	customers := make([][]byte, len(records))
 	for i, rec := range records {
 		customers[i] = rec.json

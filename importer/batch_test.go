@@ -145,7 +145,7 @@ func TestGivenProfiles(t *testing.T) {
 		if diff := cmp.Diff(importer.Counts{Read: 27, Confirmed: 26, Vanished: 1}, im.State().Counts); diff != "" || *lists != 0 {
 			t.Errorf("%d list requests; counts (-want +got):\n%s", *lists, diff)
 		}
-		if rows := w.rejected(); len(rows) != 1 || rows[0][0] != "use_unknown" || rows[0][2] != "vanished" {
+		if rows := w.rejected(); len(rows) != 1 || rows[0][0] != "use_unknown" || rows[0][2] != "unknown" {
 			t.Errorf("%q", rows)
 		}
 	})

@@ -3,6 +3,7 @@ package importer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"iter"
 	"os"
@@ -45,6 +46,7 @@ func (r *run) commit(ctx context.Context, answered <-chan *batch, verdicts <-cha
 				err = r.commitBatch(next, b)
 			} else {
 				answered, saveNow, changed = nil, true, false
+				err = ctx.Err() // then it is closed because the run ends, not because all is sent
 			}
 		case v, more := <-verdicts:
 			if more {
@@ -116,6 +118,11 @@ func (r *run) commitBatch(next *State, b *batch) error {
 	for _, a := range b.answers {
 		for i, rec := range a.records {
 			rec.profile.page.outcome.answered(rec.profile, a, i == len(a.records)-1)
+			if r.settings.DryRun != nil {
+				if _, err := r.settings.DryRun.Write(append(rec.json, '\n')); err != nil {
+					return fmt.Errorf("writing the customers: %w", err)
+				}
+			}
 		}
 	}
 	for _, p := range b.pages {
@@ -135,6 +142,16 @@ func (o *outcome) answered(p *profile, a answer, last bool) {
 	if p.invalidBirthdate {
 		o.counts.InvalidBirthdates++
 	}
+	for _, l := range p.leftOut {
+		if o.leftOut == nil {
+			o.leftOut = make(map[LeftOut]int)
+		}
+		o.leftOut[l]++
+	}
+	if a.action.ID == "" {
+		o.counts.WouldSend++
+		return
+	}
 	o.sent = append(o.sent, sentRecord{sentCustomer{p.segmentID, p.sourceID}, p.identifier, a.action, last})
 }
 
@@ -146,6 +163,9 @@ func (r *run) commitPage(next *State, p *page) {
 	} else {
 		for _, hash := range p.outcome.hashes {
 			r.reports.noteProfile(hash)
+		}
+		for l, n := range p.outcome.leftOut {
+			next.noteLeftOut(l, n)
 		}
 	}
 	next.Counts.add(counts)
@@ -170,12 +190,15 @@ func (r *run) commitPage(next *State, p *page) {
 	next.Position = p.after
 }
 
-// begin makes room for a new import: the state of an older one that was not finished is
-// kept under another name, and the reports are started anew, unless this import starts
+// begin makes room for a new import: the files of an older one that was not finished are
+// kept under other names, and the reports are started anew, unless this import starts
 // where an older one stopped.
 func (r *run) begin() error {
 	path := r.settings.Files.Path(r.settings.Files.State)
 	if old, err := LoadState(path); err != nil || old != nil && old.Unfinished() {
+		if err := r.reports.backup(); err != nil {
+			return err
+		}
 		if err := os.Rename(path, path+".bak"); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}

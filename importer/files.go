@@ -84,14 +84,24 @@ func (a *appendFile) read(from, to int64) ([]byte, error) {
 	return data, nil
 }
 
+// copyTo copies the file to a new one, which takes the place of one with that name.
+func (a *appendFile) copyTo(path string) error {
+	to, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(to, io.NewSectionReader(a.file, 0, a.size))
+	return errors.Join(err, to.Sync(), to.Close())
+}
+
 func (a *appendFile) close() error { return a.file.Close() }
 
 // WriteFile replaces the file as a whole: whoever opens it, and whenever the machine
 // stops, it holds the old content or the new. Its name with .tmp behind it must be free
-// for the caller's use. It is readable by its owner only.
-func WriteFile(path string, data []byte) error {
+// for the caller's use.
+func WriteFile(path string, data []byte, perm os.FileMode) error {
 	temporary := path + ".tmp"
-	file, err := os.OpenFile(temporary, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	file, err := os.OpenFile(temporary, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, perm)
 	if err != nil {
 		return err
 	}

@@ -67,22 +67,30 @@ type reading struct {
 func (r *reading) identify(ctx context.Context) (sourceID string, from Identifier, err error) {
 	for _, id := range r.settings.Identifiers {
 		if id.Trait != "" {
-			if err := r.readTraits(ctx); err != nil {
-				return "", id, err
-			}
-			t := traitReader{traits: r.traits}
-			sourceID = t.text("source_id", []Path{{id.Trait}})
+			err = r.readTraits(ctx)
 		} else {
-			if err := r.readIDs(ctx); err != nil {
-				return "", id, err
-			}
-			sourceID = newestID(r.ids, id.Type)
+			err = r.readIDs(ctx)
 		}
-		if sourceID != "" {
+		if err != nil {
+			return "", id, err
+		}
+		if sourceID := id.of(r.ids, r.traits); sourceID != "" {
 			return sourceID, id, nil
 		}
 	}
 	return "", Identifier{}, nil
+}
+
+// of returns the source_id that the identifier gives, or "".
+func (id Identifier) of(ids []segmentprofiles.ExternalID, traits map[string]any) string {
+	if id.Trait == "" {
+		return newestID(ids, id.Type)
+	}
+	if _, isBool := traits[id.Trait].(bool); isBool {
+		return "" // it tells nobody from anybody
+	}
+	t := traitReader{traits: traits}
+	return t.text("source_id", &Field{Traits: []Path{{id.Trait}}})
 }
 
 func (r *reading) readIDs(ctx context.Context) (err error) {
@@ -98,7 +106,7 @@ func (r *reading) readIDs(ctx context.Context) (err error) {
 }
 
 func (r *reading) readTraits(ctx context.Context) (err error) {
-	if r.traits != nil {
+	if r.traits != nil || r.include != nil && len(r.include) == 0 { // read, or nothing to read
 		return nil
 	}
 	r.traits, err = r.segment.Traits(ctx, r.profile.id, r.settings.TraitsLimit, r.include)

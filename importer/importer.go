@@ -25,9 +25,11 @@ package importer
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"math"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -57,6 +59,9 @@ type Settings struct {
 	CatchUp     bool                         // look again for profiles that moved while the list was read
 	Verify      Verify
 	MaxRejects  int // stop after more rejected customers; negative: never
+	// DryRun gets the customers as lines of JSON, in listing order, instead of
+	// Voucherify, to which nothing is sent then. Nil sends them.
+	DryRun io.Writer
 }
 
 // Importer carries out one import, in one or more runs.
@@ -70,7 +75,10 @@ type Importer struct {
 	stop    context.CancelFunc
 
 	idTypes []string // of the external IDs that are read
-	include []string // the traits that are read
+	include []string // the traits that are read; nil: all
+
+	schema  *Schema  // nil: metadata is sent as it is
+	missing sync.Map // keys that the schema requires and a warning was about
 
 	read  atomic.Int64 // profiles read, committed or not
 	saved atomic.Bool  // state is on the disk, not only in memory
@@ -84,10 +92,11 @@ func New(segment *segmentprofiles.Client, vch *voucherify.Client, s Settings, st
 	im := &Importer{segment: segment, voucherify: vch, settings: s, log: log}
 	im.include = s.Mapping.Traits()
 	for _, id := range s.Identifiers {
-		if id.Trait != "" {
-			im.include = append(im.include, id.Trait)
-		} else {
+		switch {
+		case id.Trait == "":
 			im.idTypes = append(im.idTypes, id.Type)
+		case im.include != nil:
+			im.include = append(im.include, id.Trait)
 		}
 	}
 	slices.Sort(im.include)
@@ -96,6 +105,15 @@ func New(segment *segmentprofiles.Client, vch *voucherify.Client, s Settings, st
 	im.state.Store(state)
 	im.saved.Store(len(state.Lengths) > 0)
 	return im
+}
+
+// UseSchema lets metadata have objects where the schema defines them and, if it is strict,
+// leaves out what does not fit the schema. It must not be called during a run.
+func (im *Importer) UseSchema(s *Schema, strict bool) {
+	im.settings.Mapping.Metadata.Objects = s.Objects()
+	if strict {
+		im.schema = s
+	}
 }
 
 // Stop ends the run, and every later one, gently: listing stops, what is being read
@@ -122,7 +140,7 @@ func (im *Importer) Run(ctx context.Context) error {
 		err = im.runPipeline(ctx, reports, func(ctx context.Context, r *run) source {
 			return r.remaining(ctx, im.State().Position, known)
 		})
-		if err == nil && im.State().anyFailed() {
+		if err == nil && im.State().HasFailed() {
 			err = im.runPipeline(ctx, reports, func(_ context.Context, r *run) source {
 				r.resending = true
 				return r.failedActions(im.State())
@@ -167,9 +185,9 @@ func (im *Importer) withReports(do func(*reports) error) error {
 }
 
 // known returns the profiles that earlier runs of this import have listed.
-func (im *Importer) known(r *reports) (seen, error) {
+func (im *Importer) known(r *reports) (*seen, error) {
 	if !im.saved.Load() {
-		return make(seen), nil
+		return newSeen(0), nil
 	}
 	return r.hashesOfSeen()
 }
@@ -177,12 +195,14 @@ func (im *Importer) known(r *reports) (seen, error) {
 // finish marks the import as finished, unless something is left to do.
 func (im *Importer) finish() error {
 	state := im.State().clone()
-	waiting := len(state.Actions) > 0 && !im.settings.Verify.Off
+	waiting := len(state.Actions) > 0 && !im.settings.Verify.Off || state.HasFailed()
 	if !state.Position.Done || waiting || !state.Unfinished() {
 		return nil
 	}
 	state.Finished = time.Now().UTC()
-	if state.From == Beginning && state.Input == "" {
+	state.LastEnded = state.Finished
+	// What began after the last one left a gap, which --since last must not pass over.
+	if state.From == Beginning && state.Input == "" && !state.Since.After(state.LastStarted) {
 		state.LastStarted = state.Started
 	}
 	if err := state.save(im.settings.Files.Path(im.settings.Files.State)); err != nil {
@@ -216,6 +236,7 @@ func (im *Importer) runPipeline(ctx context.Context, reports *reports, from func
 		stopReading:   stopReading,
 		stopVerifying: stopVerifying,
 		allSent:       make(chan struct{}),
+		dispatched:    make(chan struct{}),
 		uploads:       g,
 		uploadSlots:   semaphore.NewWeighted(customersInFlight),
 	}
@@ -233,9 +254,11 @@ func (im *Importer) runPipeline(ctx context.Context, reports *reports, from func
 	pagesToList := from(wanted, r)
 	g.Go(func() error { r.list(wanted, pagesToList, listed); return nil })
 	g.Go(func() error { r.dispatch(reading, listed, work, pages); return nil })
-	for range im.settings.Readers {
-		g.Go(func() error { r.readProfiles(reading, work); return nil })
+	quit := make(chan struct{})
+	startReader := func() {
+		g.Go(func() error { r.readProfiles(reading, work, quit); return nil })
 	}
+	g.Go(func() error { r.keepReaders(reading, im.settings.Readers, startReader, quit); return nil })
 	g.Go(func() error { return r.fillBatches(ctx, pages, batches) })
 	g.Go(func() error { r.verify(verifying, verdicts); return nil })
 	g.Go(func() error { r.inOrder(ctx, batches, answered); return nil })
@@ -270,14 +293,17 @@ type run struct {
 	failedPage    atomic.Int64  // number of the first page that could not be read
 	allSent       chan struct{} // closed by commit when no further customer will be sent
 
+	dispatched chan struct{} // closed by dispatch when no further profile will be read
+
 	uploads              *errgroup.Group
 	uploadSlots          *semaphore.Weighted
 	maxRecords, maxBytes atomic.Int64 // of a batch; they fall when Voucherify says so
 }
 
 const (
-	// pagesAhead is how many pages are listed before they are needed.
-	pagesAhead = 2
+	// pagesAhead is how many pages are listed before they are needed: enough for a slow
+	// answer not to leave the readers idle.
+	pagesAhead = 8
 	// batchesAhead is how many batches may be under way between the one that is
 	// being filled and the one that is being committed.
 	batchesAhead = 32

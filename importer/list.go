@@ -75,6 +75,7 @@ func (r *run) list(ctx context.Context, pages source, listed chan<- *page) {
 func (r *run) dispatch(ctx context.Context, listed <-chan *page, work chan<- *profile, pages chan<- *page) {
 	defer close(pages)
 	defer close(work)
+	defer close(r.dispatched)
 	for p := range receive(r.wanted, listed) {
 		profiles := p.profiles // not p's any more once the batcher has it
 		select {

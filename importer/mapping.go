@@ -1,6 +1,7 @@
 package importer
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -25,33 +26,109 @@ type Profile struct {
 // an object, {"address", "city"}.
 type Path []string
 
-// String returns the keys joined by dots.
-func (p Path) String() string { return strings.Join(p, ".") }
+// String returns the keys joined by dots, as ParsePath reads them.
+func (p Path) String() string {
+	if len(p) == 1 && !strings.ContainsAny(p[0], `.\`) {
+		return p[0]
+	}
+	keys := make([]string, len(p))
+	for i, key := range p {
+		keys[i] = pathEscaper.Replace(key)
+	}
+	return strings.Join(keys, ".")
+}
 
-// Mapping says for each field of a customer which traits it may come from, in
-// order of preference. The first trait that is there decides, even if its value
-// cannot be used. A trait that is null, or a string of nothing but white space,
-// is not there. A field without paths is left out.
-//
-// A path of one key that follows longer ones is for profiles that lack the
-// objects those lead into: {"address", "city"}, {"city"} does not take the trait
-// city where the trait address is an object, with or without a city.
+var pathEscaper = strings.NewReplacer(`\`, `\\`, ".", `\.`)
+
+// ParsePath parses keys joined by dots. A dot or a backslash that is part of a key has a
+// backslash before it: last\.seen.
+func ParsePath(s string) (Path, error) {
+	var path Path
+	key, escaped := "", false
+	for _, c := range s + "." {
+		switch {
+		case escaped && c != '.' && c != '\\':
+			return nil, fmt.Errorf(`"%s": a backslash stands before a dot or another backslash only`, escape(s))
+		case escaped || c != '.' && c != '\\':
+			key, escaped = key+string(c), false
+		case c == '\\':
+			escaped = true
+		case key == "":
+			return nil, fmt.Errorf(`"%s": there is no key before or after a dot`, escape(s))
+		default:
+			path, key = append(path, key), ""
+		}
+	}
+	if escaped || key != "" {
+		return nil, fmt.Errorf(`"%s" ends with a backslash`, escape(s))
+	}
+	return path, nil
+}
+
+// Mapping says for each field of a customer where it comes from. ParseMapping reads one
+// from a file. The JSON of a Mapping is what its Fingerprint is made of: a field that is
+// added must be left out of it when it is zero.
 type Mapping struct {
-	Name []Path
-	// NameParts are joined by a space where no trait of Name is there.
-	NameParts   [][]Path
-	Email       []Path
-	Phone       []Path
-	Description []Path
-	Birthdate   []Path
-	Address     AddressMapping
-	// Metadata leads to an object, which becomes the metadata as it is.
-	Metadata []Path
+	Name        Field           `json:"name,omitzero"`
+	Email       Field           `json:"email,omitzero"`
+	Phone       Field           `json:"phone,omitzero"`
+	Description Field           `json:"description,omitzero"`
+	Birthdate   Field           `json:"birthdate,omitzero"` // without Join
+	Address     AddressMapping  `json:"address,omitzero"`
+	Metadata    MetadataMapping `json:"metadata,omitzero"`
 }
 
 // AddressMapping is the part of a Mapping for the members of the address.
 type AddressMapping struct {
-	City, State, Country, PostalCode, Line1 []Path
+	City       Field `json:"city,omitzero"`
+	State      Field `json:"state,omitzero"`
+	Country    Field `json:"country,omitzero"`
+	PostalCode Field `json:"postal_code,omitzero"`
+	Line1      Field `json:"line_1,omitzero"`
+	Line2      Field `json:"line_2,omitzero"`
+}
+
+// Field says where a field comes from. The zero value leaves it out.
+//
+// The first of the traits that is there decides, even if its value cannot be used. A
+// trait that is null, or a string of nothing but white space, is not there. A path of one
+// key that follows longer ones is for profiles that lack the objects those lead into:
+// {"address", "city"}, {"city"} does not take the trait city where the trait address is
+// an object, with or without a city.
+type Field struct {
+	Traits []Path `json:"traits,omitempty"` // in order of preference
+	// Join has parts that are joined by a space where none of Traits is there; each
+	// with traits in order of preference.
+	Join [][]Path `json:"join,omitempty"`
+	// Constant is the text of the field, whatever the traits are; "" for none.
+	Constant string `json:"constant,omitempty"`
+}
+
+// MetadataMapping says what the metadata comes from. Where several have the same key,
+// Traits win over Object, and both over All.
+type MetadataMapping struct {
+	// Object leads to an object, which becomes metadata as it is.
+	Object []Path `json:"object,omitempty"`
+	// Traits become one key each. A number, a boolean, a string or an array of these is
+	// kept as it is.
+	Traits []MetadataTrait `json:"traits,omitempty"`
+	// All takes every trait that nothing else in the mapping reads, by its own key, but
+	// not those in Exclude.
+	All     bool     `json:"all,omitempty"`
+	Exclude []string `json:"exclude,omitempty"`
+	// Objects are the keys of Traits and All that may be objects, or arrays of objects:
+	// those that the project's schema defines so. It is no part of the mapping file, nor
+	// of the Fingerprint.
+	Objects map[string]bool `json:"-"`
+}
+
+// Any reports whether a customer can have metadata.
+func (m MetadataMapping) Any() bool { return len(m.Object) > 0 || len(m.Traits) > 0 || m.All }
+
+// MetadataTrait is a key of the metadata that comes from a trait.
+type MetadataTrait struct {
+	Key    string `json:"key"`
+	Traits []Path `json:"traits"` // in order of preference
 }
 
 // DefaultMapping reads the reserved traits of Segment, in camelCase and in
@@ -59,45 +136,79 @@ type AddressMapping struct {
 //
 // https://segment.com/docs/connections/spec/identify/#traits
 func DefaultMapping() Mapping {
+	traits := func(paths ...Path) Field { return Field{Traits: paths} }
 	return Mapping{
-		Name: []Path{{"name"}},
-		NameParts: [][]Path{
-			{{"firstName"}, {"first_name"}},
-			{{"lastName"}, {"last_name"}},
+		Name: Field{
+			Traits: []Path{{"name"}},
+			Join: [][]Path{
+				{{"firstName"}, {"first_name"}},
+				{{"lastName"}, {"last_name"}},
+			},
 		},
-		Email:       []Path{{"email"}},
-		Phone:       []Path{{"phone"}},
-		Description: []Path{{"description"}},
-		Birthdate:   []Path{{"birthdate"}, {"birthday"}},
+		Email:       traits(Path{"email"}),
+		Phone:       traits(Path{"phone"}),
+		Description: traits(Path{"description"}),
+		Birthdate:   traits(Path{"birthdate"}, Path{"birthday"}),
 		Address: AddressMapping{
-			City:       []Path{{"address", "city"}, {"city"}},
-			State:      []Path{{"address", "state"}, {"state"}},
-			Country:    []Path{{"address", "country"}, {"country"}},
-			PostalCode: []Path{{"address", "postalCode"}, {"address", "postal_code"}, {"postalCode"}, {"postal_code"}},
-			Line1:      []Path{{"address", "street"}, {"address", "line_1"}, {"street"}, {"line_1"}},
+			City:       traits(Path{"address", "city"}, Path{"city"}),
+			State:      traits(Path{"address", "state"}, Path{"state"}),
+			Country:    traits(Path{"address", "country"}, Path{"country"}),
+			PostalCode: traits(Path{"address", "postalCode"}, Path{"address", "postal_code"}, Path{"postalCode"}, Path{"postal_code"}),
+			Line1:      traits(Path{"address", "street"}, Path{"address", "line_1"}, Path{"street"}, Path{"line_1"}),
 		},
-		Metadata: []Path{{"metadata"}},
+		Metadata: MetadataMapping{Object: []Path{{"metadata"}}},
 	}
 }
 
-// Traits returns the keys of the traits that the mapping reads, sorted, each
-// once: what the include parameter of a traits request needs.
+// Fingerprint returns the SHA-256 of the mapping. It is kept in state files: the same
+// mapping has the same one for ever.
+func (m Mapping) Fingerprint() string {
+	data, err := json.Marshal(m)
+	if err != nil {
+		panic("importer: a mapping is always JSON: " + err.Error())
+	}
+	return fmt.Sprintf("%x", sha256.Sum256(data))
+}
+
+// Traits returns the keys of the traits that the mapping reads, sorted, each once: what
+// the include parameter of a traits request needs. It is empty if the mapping reads none,
+// and nil if all traits are to be read, without that parameter: for Metadata.All, and
+// for a key with a comma, which separates the keys in it.
 func (m Mapping) Traits() []string {
-	fields := append([][]Path{
-		m.Name, m.Email, m.Phone, m.Description, m.Birthdate,
-		m.Address.City, m.Address.State, m.Address.Country, m.Address.PostalCode, m.Address.Line1,
-		m.Metadata,
-	}, m.NameParts...)
-	var keys []string
-	for _, paths := range fields {
+	keys := m.reads()
+	hasComma := func(key string) bool { return strings.Contains(key, ",") }
+	if m.Metadata.All || slices.ContainsFunc(keys, hasComma) {
+		return nil
+	}
+	slices.Sort(keys)
+	return slices.Compact(keys)
+}
+
+// reads returns the keys of the traits that the mapping names.
+func (m Mapping) reads() []string {
+	keys := []string{}
+	add := func(paths []Path) {
 		for _, path := range paths {
 			if len(path) > 0 {
 				keys = append(keys, path[0])
 			}
 		}
 	}
-	slices.Sort(keys)
-	return slices.Compact(keys)
+	a := m.Address
+	for _, f := range []Field{
+		m.Name, m.Email, m.Phone, m.Description, m.Birthdate,
+		a.City, a.State, a.Country, a.PostalCode, a.Line1, a.Line2,
+	} {
+		add(f.Traits)
+		for _, part := range f.Join {
+			add(part)
+		}
+	}
+	add(m.Metadata.Object)
+	for _, t := range m.Metadata.Traits {
+		add(t.Traits)
+	}
+	return keys
 }
 
 // Warning says what was left out of a customer, and why. It is safe to print: no
@@ -113,6 +224,22 @@ type Warning struct {
 	Value string
 	// Reason continues a sentence that starts with the value.
 	Reason string
+	// LeftOut is set for a trait that metadata does not take; Field is then "metadata."
+	// and the key.
+	LeftOut LeftOut
+}
+
+// LeftOut is a key of the metadata that is not sent.
+type LeftOut struct {
+	Key    string
+	Reason string // a few words, the same for every value of that kind: "not a number"
+}
+
+// Origin says where a field of a customer comes from.
+type Origin struct {
+	Field string `json:"field"` // as in the customer's JSON: address.city, metadata.plan
+	Trait string `json:"trait"` // path of the trait, or "" for a constant
+	Value any    `json:"value"` // of the trait, or the constant
 }
 
 // String returns for example
@@ -131,40 +258,64 @@ func (w Warning) String() string {
 // each value that could not be used. Fields whose traits are not there are left
 // out, so that the import never erases what Voucherify knows; only an invalid
 // birthdate becomes voucherify.NoBirthdate. Text is not trimmed, and numbers and
-// booleans become text. The customer's metadata is the profile's own map.
+// booleans become text. The values in the customer's metadata are the profile's own, and
+// its map may be, too.
 func MapCustomer(p Profile, m Mapping) (voucherify.Customer, []Warning) {
 	r := traitReader{traits: p.Traits}
-	c := voucherify.Customer{
-		SourceID:       p.SourceID,
-		Name:           r.name(m),
-		Email:          r.text("email", m.Email),
-		Phone:          r.text("phone", m.Phone),
-		Description:    r.text("description", m.Description),
-		Birthdate:      r.birthdate(m.Birthdate),
-		Metadata:       r.metadata(m.Metadata),
-		SystemMetadata: map[string]string{"source": "segmentio"},
-	}
-	address := voucherify.Address{
-		City:       r.text("address.city", m.Address.City),
-		State:      r.text("address.state", m.Address.State),
-		Country:    r.text("address.country", m.Address.Country),
-		PostalCode: r.text("address.postal_code", m.Address.PostalCode),
-		Line1:      r.text("address.line_1", m.Address.Line1),
-	}
-	if address != (voucherify.Address{}) {
-		c.Address = &address
-	}
-	return c, r.warnings
+	return r.customer(p, m), r.warnings
+}
+
+// Explain returns where the fields come from that MapCustomer gives the customer, in the
+// order of its JSON; a name that was joined has an Origin for each part.
+func Explain(p Profile, m Mapping) []Origin {
+	r := traitReader{traits: p.Traits, explain: true}
+	r.customer(p, m)
+	return r.origins
 }
 
 // traitReader reads the fields of one customer and collects the warnings.
 type traitReader struct {
 	traits   map[string]any
 	warnings []Warning
+	explain  bool // collect origins
+	origins  []Origin
+}
+
+func (r *traitReader) customer(p Profile, m Mapping) voucherify.Customer {
+	c := voucherify.Customer{
+		SourceID:       p.SourceID,
+		Name:           r.text("name", &m.Name),
+		Email:          r.text("email", &m.Email),
+		Phone:          r.text("phone", &m.Phone),
+		Description:    r.text("description", &m.Description),
+		Birthdate:      r.birthdate(&m.Birthdate),
+		SystemMetadata: map[string]string{"source": "segmentio"},
+	}
+	address := voucherify.Address{
+		City:       r.text("address.city", &m.Address.City),
+		State:      r.text("address.state", &m.Address.State),
+		Country:    r.text("address.country", &m.Address.Country),
+		PostalCode: r.text("address.postal_code", &m.Address.PostalCode),
+		Line1:      r.text("address.line_1", &m.Address.Line1),
+		Line2:      r.text("address.line_2", &m.Address.Line2),
+	}
+	if address != (voucherify.Address{}) {
+		c.Address = &address
+	}
+	c.Metadata = r.readMetadata(&m)
+	return c
 }
 
 func (r *traitReader) warn(field string, path Path, value any, reason string) {
-	r.warnings = append(r.warnings, Warning{Field: field, Trait: path.String(), Value: quote(value), Reason: reason})
+	w := Warning{Field: field, Trait: escape(path.String()), Value: quote(value), Reason: reason}
+	r.warnings = append(r.warnings, w)
+}
+
+// from notes where a field comes from.
+func (r *traitReader) from(field string, path Path, value any) {
+	if r.explain {
+		r.origins = append(r.origins, Origin{Field: field, Trait: path.String(), Value: value})
+	}
 }
 
 // find returns the first of paths that is there, and its value; nil if none is.
@@ -204,34 +355,41 @@ func isThere(v any) bool {
 	return v != nil && (!isString || strings.TrimSpace(s) != "")
 }
 
-func (r *traitReader) name(m Mapping) string {
-	if path, _ := r.find(m.Name); path != nil {
-		return r.text("name", m.Name)
+func (r *traitReader) text(field string, f *Field) string {
+	if f.Constant != "" {
+		r.from(field, nil, f.Constant)
+		return f.Constant
+	}
+	path, v := r.find(f.Traits)
+	if path != nil || len(f.Join) == 0 {
+		return r.textOf(field, path, v)
 	}
 	var parts []string
-	for _, paths := range m.NameParts {
-		if part := r.text("name", paths); part != "" {
+	for _, paths := range f.Join {
+		path, v := r.find(paths)
+		if part := r.textOf(field, path, v); part != "" {
 			parts = append(parts, part)
 		}
 	}
 	return strings.Join(parts, " ")
 }
 
-func (r *traitReader) text(field string, paths []Path) string {
-	path, v := r.find(paths)
-	reason := ""
+// textOf returns the trait as text, or "" with a warning; v is nil for one that is not
+// there.
+func (r *traitReader) textOf(field string, path Path, v any) string {
+	text, reason := "", ""
 	switch v := v.(type) {
 	case nil:
 		return ""
 	case string:
-		return v
+		text = v
 	case bool:
-		return strconv.FormatBool(v)
+		text = strconv.FormatBool(v)
 	case json.Number:
-		if text, ok := decimal(v.String()); ok {
-			return text
+		var ok bool
+		if text, ok = decimal(v.String()); !ok {
+			reason = "is a number with an exponent of absurd size"
 		}
-		reason = "is a number with an exponent of absurd size"
 	case []any:
 		reason = "is an array, not text"
 	case map[string]any:
@@ -239,13 +397,20 @@ func (r *traitReader) text(field string, paths []Path) string {
 	default:
 		reason = fmt.Sprintf("is a %T, not text", v)
 	}
-	r.warn(field, path, v, reason)
-	return ""
+	if reason != "" {
+		r.warn(field, path, v, reason)
+		return ""
+	}
+	r.from(field, path, v)
+	return text
 }
 
-func (r *traitReader) birthdate(paths []Path) voucherify.Birthdate {
-	path, v := r.find(paths)
-	if path == nil {
+func (r *traitReader) birthdate(f *Field) voucherify.Birthdate {
+	path, v := r.find(f.Traits)
+	if f.Constant != "" {
+		path, v = nil, f.Constant
+	}
+	if v == nil {
 		return voucherify.Birthdate{}
 	}
 	s, _ := v.(string) // what is no string is reported as no date, like ""
@@ -254,22 +419,8 @@ func (r *traitReader) birthdate(paths []Path) voucherify.Birthdate {
 		r.warn("birthdate", path, v, "is "+err.Error())
 		return voucherify.NoBirthdate
 	}
+	r.from("birthdate", path, v)
 	return voucherify.NewBirthdate(date)
-}
-
-func (r *traitReader) metadata(paths []Path) map[string]any {
-	path, v := r.find(paths)
-	if path == nil {
-		return nil
-	}
-	object, ok := v.(map[string]any)
-	if !ok {
-		r.warn("metadata", path, v, "is not an object")
-	}
-	if len(object) == 0 {
-		return nil
-	}
-	return object
 }
 
 // decimal writes a JSON number without exponent. It moves the decimal point in
@@ -318,12 +469,21 @@ func quote(v any) string {
 		return fmt.Sprintf("(a %T)", v)
 	}
 	// JSON leaves DEL, the C1 controls and the bidirectional controls as they are.
+	return escape(cut(string(text)))
+}
+
+// escape returns s with escapes for the characters that are not printable.
+func escape(s string) string {
+	notPrintable := func(c rune) bool { return !strconv.IsPrint(c) }
+	if strings.IndexFunc(s, notPrintable) < 0 {
+		return s
+	}
 	var b strings.Builder
-	for _, c := range cut(string(text)) {
-		if strconv.IsPrint(c) {
-			b.WriteRune(c)
-		} else {
+	for _, c := range s {
+		if notPrintable(c) {
 			b.WriteString(strings.Trim(strconv.QuoteRune(c), "'"))
+		} else {
+			b.WriteRune(c)
 		}
 	}
 	return b.String()

@@ -100,16 +100,25 @@ func TestMappingTraits(t *testing.T) {
 	if diff := cmp.Diff(want, DefaultMapping().Traits()); diff != "" {
 		t.Errorf("DefaultMapping().Traits() (-want +got):\n%s", diff)
 	}
-	if got := (Mapping{}).Traits(); len(got) != 0 {
-		t.Errorf("Mapping{}.Traits() = %q, want none", got)
+	if got := (Mapping{}).Traits(); got == nil || len(got) != 0 {
+		t.Errorf("Mapping{}.Traits() = %#v, want none, not all", got)
+	}
+	all := DefaultMapping()
+	all.Metadata.All = true
+	if got := all.Traits(); got != nil {
+		t.Errorf("with Metadata.All, Traits() = %q, want all", got)
+	}
+	comma := Mapping{Email: Field{Traits: []Path{{"last,first"}}}}
+	if got := comma.Traits(); got != nil {
+		t.Errorf("with a comma in a key, Traits() = %q, want all", got)
 	}
 }
 
 func TestMapCustomerWithAnotherMapping(t *testing.T) {
 	m := Mapping{
-		Email:    []Path{nil, {"contact", "work", "email"}, {"contact", "email"}, {"email"}},
-		Phone:    []Path{{"mobile"}, {"contact", "phone"}, {"phone"}},
-		Metadata: []Path{{"company"}},
+		Email:    Field{Traits: []Path{nil, {"contact", "work", "email"}, {"contact", "email"}, {"email"}}},
+		Phone:    Field{Traits: []Path{{"mobile"}, {"contact", "phone"}, {"phone"}}},
+		Metadata: MetadataMapping{Object: []Path{{"company"}}},
 	}
 	p := Profile{SourceID: "u1", Traits: map[string]any{
 		"name":    "not mapped",

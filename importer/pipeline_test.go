@@ -505,7 +505,14 @@ func TestBatchesShrinkToWhatIsTaken(t *testing.T) {
 				t.Fatal(err)
 			}
 			w.wantComplete()
-			if n := sum(w.batches())[100]; n != 20 {
+			// As many as were under way when the first was refused may be larger.
+			large := 0
+			for _, n := range w.batches() {
+				if n > 100 {
+					large++
+				}
+			}
+			if large > 4 {
 				t.Errorf("batches %v", w.batches())
 			}
 			if n := strings.Count(w.log.String(), "batches of 100"); n != 1 {

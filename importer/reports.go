@@ -59,10 +59,13 @@ type reports struct {
 	withoutIdentifier, notImported, pending, seen *appendFile
 
 	ids, refused, customers, hashes bytes.Buffer // noted, not written
+
+	customersCSV *csv.Writer // to customers; a new one for each would cost 4 KB
 }
 
 func openReports(files Files) (*reports, error) {
 	r := new(reports)
+	r.customersCSV = csv.NewWriter(&r.customers)
 	for _, f := range []struct {
 		name string
 		file **appendFile
@@ -97,6 +100,16 @@ func (r *reports) close() error {
 		errs = append(errs, file.close())
 	}
 	return errors.Join(errs...)
+}
+
+// backup copies the files to names with .bak behind them.
+func (r *reports) backup() error {
+	for _, file := range r.all() {
+		if err := file.copyTo(file.file.Name() + ".bak"); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // cut takes the files back to the lengths of a state, unless one of them is too short.
@@ -138,9 +151,8 @@ func (r *reports) noteSent(a *Action, c sentCustomer) {
 	if a.Customers == 0 {
 		a.FirstByte = end()
 	}
-	w := csv.NewWriter(&r.customers)
-	w.Write([]string{c.segmentID, c.sourceID})
-	w.Flush()
+	r.customersCSV.Write([]string{c.segmentID, c.sourceID})
+	r.customersCSV.Flush()
 	a.Customers++
 	a.LastByte = end()
 }
@@ -184,14 +196,14 @@ func (r *reports) flush() (map[string]int64, error) {
 }
 
 // hashesOfSeen returns the hashes of the profiles that were read.
-func (r *reports) hashesOfSeen() (seen, error) {
+func (r *reports) hashesOfSeen() (*seen, error) {
 	data, err := r.seen.read(0, r.seen.size)
 	if err != nil {
 		return nil, err
 	}
-	s := make(seen, len(data)/8)
+	s := newSeen(len(data) / 8)
 	for ; len(data) >= 8; data = data[8:] {
-		s[binary.LittleEndian.Uint64(data)] = struct{}{}
+		s.add(binary.LittleEndian.Uint64(data))
 	}
 	return s, nil
 }

@@ -2,6 +2,7 @@ package importer
 
 import (
 	"fmt"
+	"time"
 
 	"segsync/voucherify"
 )
@@ -38,6 +39,7 @@ func (r *run) settle(next *State, v verdict) error {
 		r.log.Warn("an async action failed: its customers are sent once more", "async_action_id", action.ID,
 			"request_id", v.requestID, "customers", action.Customers, "cause", v.why)
 		current.Failed = true
+		next.Finished = time.Time{} // there is something to do again
 		return nil
 	}
 	rejected, err := r.rejectedOf(action, v)
@@ -80,7 +82,11 @@ func (r *run) rejectedOf(a Action, v verdict) ([]notImported, error) {
 	}
 	unnamed := 0
 	if !v.failed {
-		unnamed = min(v.unnamed, len(customers)-len(lines))
+		unnamed = v.unnamed
+		if a.Customers == a.Sent { // else those named may be of a page that is sent again
+			unnamed += len(v.rejected) - len(lines)
+		}
+		unnamed = min(unnamed, len(customers)-len(lines))
 	}
 	if unnamed > 0 {
 		r.log.Warn("Voucherify rejected customers without saying which", "async_action_id", a.ID, "request_id", v.requestID,

@@ -155,7 +155,17 @@ func TestLastStarted(t *testing.T) {
 		next.Input, next.LastStarted = "sha", whole.LastStarted
 		got = append(got, finish(next).LastStarted)
 
-		next = changedSince(30)
+		next = changedSince(30) // of which it is not known what changed before
+		want = append(want, time.Time{})
+		got = append(got, finish(next).LastStarted)
+
+		next = changedSince(30) // with a gap
+		next.Since, next.LastStarted = whole.LastStarted.Add(time.Second), whole.LastStarted
+		want = append(want, whole.LastStarted)
+		got = append(got, finish(next).LastStarted)
+
+		next = changedSince(30) // without one
+		next.Since, next.LastStarted = whole.LastStarted.Add(-time.Minute), whole.LastStarted
 		want = append(want, next.Started)
 		got = append(got, finish(next).LastStarted)
 		if diff := cmp.Diff(want, got); diff != "" {

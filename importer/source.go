@@ -11,20 +11,6 @@ import (
 	"segsync/segmentprofiles"
 )
 
-// seen holds a hash of each profile that was listed. Segment sorts the list by recent
-// activity: while it is read, profiles move to its head and push others onto the next
-// page, where they are listed again.
-type seen map[uint64]struct{}
-
-// add reports whether the profile was not there yet.
-func (s seen) add(hash uint64) bool {
-	if _, there := s[hash]; there {
-		return false
-	}
-	s[hash] = struct{}{}
-	return true
-}
-
 // hashOf must never change: the hashes of an import are kept on disk.
 func hashOf(label string) uint64 {
 	h := fnv.New64a()
@@ -43,7 +29,7 @@ const (
 func nothing(func(*page, error) bool) {}
 
 // remaining yields the profiles that are still to be imported from the position.
-func (r *run) remaining(ctx context.Context, at Position, known seen) source {
+func (r *run) remaining(ctx context.Context, at Position, known *seen) source {
 	switch {
 	case at.Done:
 		return nothing
@@ -56,7 +42,7 @@ func (r *run) remaining(ctx context.Context, at Position, known seen) source {
 // wholeList yields the list from the position to its end. If it began at the head, it
 // is then read again from there, for profiles that moved to the head while it was read
 // and so were never listed, until a pass finds none.
-func (r *run) wholeList(ctx context.Context, at Position, known seen) source {
+func (r *run) wholeList(ctx context.Context, at Position, known *seen) source {
 	return func(yield func(*page, error) bool) {
 		catchUp := r.settings.CatchUp && r.from == Beginning
 		for !at.Done {
@@ -119,7 +105,7 @@ func (undatedError) Hint() string { return "import everything: leave out --since
 
 // onePass yields the pages of the list from at.Offset, without the profiles seen and those
 // not active since r.since, and moves at along; at the end at.Offset is "".
-func (r *run) onePass(ctx context.Context, at *Position, known seen) source {
+func (r *run) onePass(ctx context.Context, at *Position, known *seen) source {
 	return func(yield func(*page, error) bool) {
 		order := listOrder{at: at, broken: at.Unordered}
 		for entries, err := range r.segment.AllProfiles(ctx, at.Offset, r.settings.PageSize) {
@@ -137,7 +123,7 @@ func (r *run) onePass(ctx context.Context, at *Position, known seen) source {
 				updated := entry.Metadata.UpdatedAt
 				recent = recent || !updated.Before(wanted)
 				hash := hashOf(entry.SegmentID)
-				if _, there := known[hash]; !there {
+				if !known.has(hash) {
 					order.next(hash, updated)
 				}
 				if updated.IsZero() && !r.since.IsZero() {
@@ -168,16 +154,16 @@ func (r *run) onePass(ctx context.Context, at *Position, known seen) source {
 type listOrder struct {
 	at             *Position
 	previous       time.Time
-	before, around seen // the page before, and this one
-	broken         bool // before this page
+	before, around *seen // the page before, and this one
+	broken         bool  // before this page
 }
 
 func (o *listOrder) next(hash uint64, updated time.Time) {
-	if _, again := o.before[hash]; again || o.at.Pass > 0 {
+	if o.at.Pass > 0 || o.before.has(hash) {
 		return
 	}
 	if o.around == nil {
-		o.around = make(seen)
+		o.around = newSeen(0)
 	}
 	o.around.add(hash)
 	o.at.Undated = o.at.Undated || updated.IsZero()
@@ -189,10 +175,14 @@ func (o *listOrder) endPage() { o.before, o.around, o.broken = o.around, nil, o.
 
 // givenProfiles yields the profiles that were asked for one by one. The offset counts
 // them.
-func (r *run) givenProfiles(at Position, seen seen) source {
+func (r *run) givenProfiles(at Position, seen *seen) source {
 	return func(yield func(*page, error) bool) {
 		given := r.settings.Profiles
-		from, _ := strconv.Atoi(at.Offset)
+		from, err := strconv.Atoi(at.Offset)
+		if err != nil || from < 0 || from > len(given) {
+			yield(nil, fmt.Errorf("the offset %s is not within the %d profiles given", at.Offset, len(given)))
+			return
+		}
 		for !at.Done {
 			to := min(from+r.settings.PageSize, len(given))
 			p := new(page)

@@ -32,12 +32,22 @@ type State struct {
 	// behind them was written after it was saved, and is written again.
 	Lengths  map[string]int64 `json:"lengths"`
 	Finished time.Time        `json:"finished,omitzero"` // zero: can be continued
-	// LastStarted is when the last finished import of the whole list began; zero if
-	// there is none.
+	// LastStarted is when the last finished import began that left nothing out of what
+	// had changed before; zero if there is none.
 	LastStarted time.Time `json:"last_started,omitzero"`
+	// LastEnded is when the last import that was finished ended.
+	LastEnded time.Time `json:"last_ended,omitzero"`
 	// Identifiers counts the customers sent by the identifier that was taken.
 	Identifiers map[string]int `json:"identifiers"`
+	// MetadataLeftOut counts the customers sent without a key of their metadata, by key
+	// and reason. After maxLeftOutKeys keys, further ones are counted as OtherKeys.
+	MetadataLeftOut map[string]map[string]int `json:"metadata_left_out,omitempty"`
 }
+
+const (
+	maxLeftOutKeys = 200
+	OtherKeys      = "other keys"
+)
 
 // Identity says what an import is about. Only an import of the same can be continued.
 type Identity struct {
@@ -45,6 +55,7 @@ type Identity struct {
 	SegmentURL    string `json:"segment_url"`
 	VoucherifyURL string `json:"voucherify_url"`
 	Identifier    string `json:"identifier"` // Identifiers, separated by commas
+	Mapping       string `json:"mapping"`    // Fingerprint
 	// Input is the SHA-256 of the list of profiles that was given, "" for all
 	// profiles of the space.
 	Input string `json:"input,omitempty"`
@@ -65,7 +76,8 @@ type Position struct {
 }
 
 // Counts say what became of the profiles before the position. Read is the sum of
-// Confirmed, Rejected, WithoutIdentifier, Vanished, Merged and State.Unconfirmed.
+// Confirmed, Rejected, WithoutIdentifier, Vanished, Merged, WouldSend and
+// State.Unconfirmed.
 type Counts struct {
 	Read              int `json:"read"`               // profiles
 	Confirmed         int `json:"confirmed"`          // customers that Voucherify confirmed
@@ -75,6 +87,7 @@ type Counts struct {
 	Merged            int `json:"merged"`             // profiles whose source_id another one of the same request has
 	InvalidBirthdates int `json:"invalid_birthdates"` // customers sent with birthdate null
 	FoundLate         int `json:"found_late"`         // profiles that only a later pass found
+	WouldSend         int `json:"would_send"`         // customers of a dry run
 }
 
 func (c *Counts) add(d Counts) {
@@ -86,6 +99,7 @@ func (c *Counts) add(d Counts) {
 	c.Merged += d.Merged
 	c.InvalidBirthdates += d.InvalidBirthdates
 	c.FoundLate += d.FoundLate
+	c.WouldSend += d.WouldSend
 }
 
 // Action is an async action of Voucherify that has not confirmed its customers yet.
@@ -183,7 +197,7 @@ func (s *State) save(path string) error {
 	if err != nil {
 		return err
 	}
-	return WriteFile(path, append(data, '\n'))
+	return WriteFile(path, append(data, '\n'), 0o600)
 }
 
 // clone returns a copy that can be changed.
@@ -192,7 +206,25 @@ func (s *State) clone() *State {
 	c.Actions = slices.Clone(s.Actions)
 	c.Lengths = maps.Clone(s.Lengths)
 	c.Identifiers = maps.Clone(s.Identifiers)
+	c.MetadataLeftOut = maps.Clone(s.MetadataLeftOut)
+	for key, reasons := range c.MetadataLeftOut {
+		c.MetadataLeftOut[key] = maps.Clone(reasons)
+	}
 	return &c
+}
+
+// noteLeftOut counts n customers sent without a key of their metadata.
+func (s *State) noteLeftOut(l LeftOut, n int) {
+	if s.MetadataLeftOut == nil {
+		s.MetadataLeftOut = make(map[string]map[string]int)
+	}
+	if s.MetadataLeftOut[l.Key] == nil && len(s.MetadataLeftOut) >= maxLeftOutKeys {
+		l.Key = OtherKeys
+	}
+	if s.MetadataLeftOut[l.Key] == nil {
+		s.MetadataLeftOut[l.Key] = make(map[string]int)
+	}
+	s.MetadataLeftOut[l.Key][l.Reason] += n
 }
 
 // Unfinished reports whether there is something to continue.
@@ -211,7 +243,7 @@ func (s *State) Unconfirmed() int {
 // AddsUp reports whether every profile read is accounted for.
 func (s *State) AddsUp() bool {
 	c := s.Counts
-	return c.Read == c.Confirmed+c.Rejected+s.Unconfirmed()+c.WithoutIdentifier+c.Vanished+c.Merged
+	return c.Read == c.Confirmed+c.Rejected+s.Unconfirmed()+c.WithoutIdentifier+c.Vanished+c.Merged+c.WouldSend
 }
 
 // action returns the action with this id, or nil.
@@ -233,7 +265,8 @@ func (s *State) ensureAction(a Action) *Action {
 	return &s.Actions[len(s.Actions)-1]
 }
 
-func (s *State) anyFailed() bool {
+// HasFailed reports whether customers of failed actions are to be sent again.
+func (s *State) HasFailed() bool {
 	return slices.ContainsFunc(s.Actions, func(a Action) bool { return a.Failed })
 }
 
@@ -253,6 +286,9 @@ func (id Identity) Differences(other Identity) string {
 	compare("the Segment API", id.SegmentURL, other.SegmentURL)
 	compare("the Voucherify API", id.VoucherifyURL, other.VoucherifyURL)
 	compare("the identifier", id.Identifier, other.Identifier)
+	if id.Mapping != other.Mapping {
+		all = append(all, "another mapping")
+	}
 	if id.Input != other.Input {
 		all = append(all, "another list of profiles")
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"segsync/voucherify"
@@ -23,7 +24,7 @@ const (
 	listMargin = 5 * time.Minute // between our clock and Voucherify's
 	// hiddenFor is how long an accepted action may be missing from the list before it
 	// is asked for by its id.
-	hiddenFor = time.Minute
+	hiddenFor = 15 * time.Second
 	// givenUpAfter is the age at which an action that is unknown to Voucherify, or
 	// never ends, is taken for failed.
 	givenUpAfter = 12 * time.Hour
@@ -51,6 +52,8 @@ type verifier struct {
 	verdicts chan<- []verdict
 	settled  map[string]bool // a verdict was given in this run
 	lost     map[string]bool // Voucherify does not know it, or gave no counts
+
+	unreadable map[string]int // how often reading it was an error
 }
 
 // run gives a verdict on every action it can, until none is left once everything is
@@ -58,16 +61,15 @@ type verifier struct {
 func (v *verifier) run(ctx context.Context) error {
 	defer close(v.verdicts)
 	interval, allSent := firstLook, v.allSent
-	var deadline <-chan time.Time
 	timer := time.NewTimer(interval)
 	defer timer.Stop()
 	for {
 		select {
 		case <-allSent:
 			allSent = nil
-			over := time.NewTimer(v.how.Timeout)
-			defer over.Stop()
-			deadline = over.C
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, v.how.Timeout) // of a look under way, too
+			defer cancel()
 			interval = firstLook
 		case <-timer.C:
 			if len(v.open()) == 0 {
@@ -81,8 +83,6 @@ func (v *verifier) run(ctx context.Context) error {
 				v.log.Warn("cannot see what became of the customers sent; trying again later", "cause", err)
 			}
 			interval = v.next(interval, found)
-		case <-deadline:
-			return nil
 		case <-ctx.Done():
 			return nil
 		}
@@ -108,6 +108,8 @@ func (r *run) verify(ctx context.Context, verdicts chan<- []verdict) {
 		verdicts: verdicts,
 		settled:  make(map[string]bool),
 		lost:     make(map[string]bool),
+
+		unreadable: make(map[string]int),
 	}
 	r.verifyErr = v.run(ctx)
 }
@@ -132,6 +134,9 @@ func (v *verifier) open() []Action {
 	return open
 }
 
+// maxUnreadable is how many actions in one look may not be readable before it is given up.
+const maxUnreadable = 3
+
 // verdictsAtOnce bounds how many verdicts wait for their last action to be read.
 const verdictsAtOnce = 50
 
@@ -146,14 +151,20 @@ func (v *verifier) look(ctx context.Context) (found int, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("listing the async actions: %w", err)
 	}
+	// What could not be read last time comes last, so that it does not hold up the rest.
+	slices.SortStableFunc(open, func(a, b Action) int { return v.unreadable[a.ID] - v.unreadable[b.ID] })
 	var given []verdict
+	var errs []error
 	for _, a := range open {
 		ended, isListed := listed[a.ID]
 		var one *verdict
 		switch {
 		case ended, !isListed && time.Since(a.Accepted) >= hiddenFor:
 			if one, err = v.judge(ctx, a); err != nil {
-				return found, errors.Join(err, v.give(ctx, given))
+				v.unreadable[a.ID]++
+				if errs = append(errs, err); len(errs) == maxUnreadable || ctx.Err() != nil {
+					return found, errors.Join(append(errs, v.give(ctx, given))...)
+				}
 			}
 		default:
 			one = unended(a)
@@ -169,7 +180,7 @@ func (v *verifier) look(ctx context.Context) (found int, err error) {
 			given = nil
 		}
 	}
-	return found, v.give(ctx, given)
+	return found, errors.Join(append(errs, v.give(ctx, given))...)
 }
 
 // list returns for each open action that the list shows whether it has ended. It reads
@@ -237,10 +248,19 @@ func unended(a Action) *verdict {
 // there are beyond those that can be named. What the action does not account for counts
 // as rejected.
 func rejections(r voucherify.ActionResult, sent int) (named []voucherify.ActionError, unnamed int) {
-	named = r.Errors
+	seen := make(map[string]bool)
+	name := func(e voucherify.ActionError) {
+		if e.SourceID != "" && !seen[e.SourceID] { // one customer may have several errors
+			seen[e.SourceID] = true
+			named = append(named, e)
+		}
+	}
+	for _, e := range r.Errors {
+		name(e)
+	}
 	for _, record := range r.Results {
 		if !record.Updated {
-			named = append(named, voucherify.ActionError{SourceID: record.SourceID, Key: "not_updated",
+			name(voucherify.ActionError{SourceID: record.SourceID, Key: "not_updated",
 				Message: "Voucherify did not update this customer"})
 		}
 	}

@@ -363,10 +363,9 @@ func TestCallsOfTheVerifier(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, sandbox.Options{Profiles: 400, Plain: true, Latency: time.Second, ActionDelay: 40 * time.Second})
 			lists, reads := w.count(actions), w.count(anAction)
-			im := w.importer()
 			began := time.Now()
 			w.settings.Verify.Timeout = time.Hour
-			im = w.importer()
+			im := w.importer()
 			if err := im.Run(t.Context()); err != nil {
 				t.Fatal(err)
 			}

@@ -2,13 +2,9 @@ package main
 
 import (
 	"io"
-	"log/slog"
 	"sync"
-	"time"
 
 	"github.com/schollz/progressbar/v3"
-
-	"segsync/importer"
 )
 
 // console is stderr: lines, and below them a progress bar if it is a terminal. A line
@@ -21,11 +17,6 @@ type console struct {
 	drawn bool // the bar is in the last line
 }
 
-const (
-	barInterval  = 100 * time.Millisecond
-	lineInterval = 10 * time.Second // between lines of progress where there is no bar
-)
-
 // newConsole returns a console that writes to w; total is the number of profiles, or
 // -1 if it is not known.
 func newConsole(w io.Writer, bar bool, total int64) *console {
@@ -33,11 +24,7 @@ func newConsole(w io.Writer, bar bool, total int64) *console {
 	if bar {
 		c.bar = progressbar.NewOptions64(total,
 			progressbar.OptionSetWriter(w),
-			progressbar.OptionSetDescription("Importing profiles"),
 			progressbar.OptionSetWidth(20),
-			progressbar.OptionShowCount(),
-			progressbar.OptionShowIts(),
-			progressbar.OptionSetItsString("profiles"),
 			progressbar.OptionSetElapsedTime(true),
 			progressbar.OptionSetSpinnerChangeInterval(0), // or it starts a goroutine of its own
 		)
@@ -56,60 +43,26 @@ func (c *console) Write(p []byte) (int, error) {
 	return c.w.Write(p)
 }
 
-// showProgress shows how far the importer is until the returned function is called.
-func (c *console) showProgress(im *importer.Importer, log *slog.Logger) (stop func()) {
-	interval := lineInterval
-	if c.bar != nil {
-		interval = barInterval
-	}
-	began, before := time.Now(), im.ProfilesRead()
-	show := func() {
-		if c.bar != nil {
-			c.drawBar(im.ProfilesRead())
-			return
-		}
-		n := im.ProfilesRead()
-		perSecond := float64(n-before) / time.Since(began).Seconds()
-		log.Info("importing", "profiles", n, "per_second", round1(perSecond), "elapsed", time.Since(began).Round(time.Second).String())
-	}
-	quit, done := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(done)
-		ticker := time.NewTicker(interval)
-		defer ticker.Stop()
-		for {
-			select {
-			case <-ticker.C:
-				show()
-			case <-quit:
-				return
-			}
-		}
-	}()
-	return func() {
-		close(quit)
-		<-done
-		c.endBar(im.ProfilesRead())
-	}
-}
-
-func (c *console) drawBar(profiles int) {
+// drawBar draws the bar, with a text before it.
+func (c *console) drawBar(profiles int, text string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.bar.Describe(text)
 	c.bar.Set(profiles)
 	c.drawn = true
 }
 
+// setTotal makes the bar one of so many profiles.
+func (c *console) setTotal(profiles int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.bar.ChangeMax(profiles)
+}
+
 // endBar leaves the bar as it is, on a line of its own.
-func (c *console) endBar(profiles int) {
-	if c.bar == nil {
-		return
-	}
-	c.drawBar(profiles)
+func (c *console) endBar() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	io.WriteString(c.w, "\n")
 	c.drawn = false
 }
-
-func round1(f float64) float64 { return float64(int(f*10+0.5)) / 10 }

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -28,11 +30,15 @@ type importOptions struct {
 	resume         bool
 	profilesFrom   string
 	since          string
+	mapping        string
 	noCatchUp      bool
 	verify         string
 	verifyInterval time.Duration
 	maxRejects     int
 	sandbox        bool
+	dryRun         bool
+	output         string
+	noCount        bool
 	nonInteractive bool
 }
 
@@ -43,6 +49,7 @@ type commonOptions struct {
 	verifyTimeout  time.Duration
 	maxWait        time.Duration
 	summary        string
+	metricsFile    string
 	logFormat      string
 	verbose, quiet bool
 }
@@ -53,6 +60,7 @@ func (o *commonOptions) addTo(f *pflag.FlagSet) {
 	f.DurationVar(&o.verifyTimeout, "verify-timeout", 10*time.Minute, "how long to wait for Voucherify to confirm the last customers")
 	f.DurationVar(&o.maxWait, "max-wait", 5*time.Minute, "the longest pause asked for by a server that is sat out; after a longer one, exit code 5")
 	f.StringVar(&o.summary, "summary", "", "write the summary as JSON to this `file`, too")
+	f.StringVar(&o.metricsFile, "metrics-file", "", "write metrics to this `file` every minute, in Prometheus' text format")
 	f.StringVar(&o.logFormat, "log-format", "text", "`format` of the log on stderr: text or json")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "log every retry and bulk request")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "log nothing but errors; the summary is printed all the same")
@@ -92,14 +100,18 @@ needed.
 	f.BoolVar(&o.resume, "resume", false, "continue the unfinished import of this directory; start a new one if there is none")
 	f.StringVar(&o.profilesFrom, "profiles-from", "", "import only the profiles that this `file` names, one segment id or type:value a line; - for stdin")
 	f.StringVar(&o.since, "since", "", "import only what changed since this `time`: last (the start of the last finished import), 24h, 7d, 2026-11-19T00:00:00Z")
+	f.StringVar(&o.mapping, "mapping", "", "map traits as this YAML `file` says (default: $SEGSYNC_MAPPING, else as segsync mapping prints)")
 	f.BoolVar(&o.noCatchUp, "no-catch-up", false, "do not look again for profiles that moved while the list was read")
-	f.StringVar(&o.verify, "verify", "on", "`on`, or off: do not ask Voucherify what became of the customers sent")
+	f.StringVar(&o.verify, "verify", "on", "`on|off`: ask Voucherify what became of the customers sent, or do not")
 	f.DurationVar(&o.verifyInterval, "verify-interval", 30*time.Second, "the longest time between two looks at what became of them")
-	f.IntVar(&o.maxRejects, "max-rejects", -1, "stop once more than this `number` of customers were rejected (default: no limit)")
+	f.IntVar(&o.maxRejects, "max-rejects", -1, "stop once more than this `number` of customers were rejected; without it there is no limit")
 	o.addTo(f)
 	f.BoolVar(&o.sandbox, "sandbox", false, "import 500 made-up profiles from an embedded sandbox of both APIs")
+	f.BoolVar(&o.dryRun, "dry-run", false, "send nothing to Voucherify: write the customers as JSON, one per line, to stdout")
+	f.StringVar(&o.output, "output", "", "write the customers of a dry run to this `file`")
+	f.BoolVar(&o.noCount, "no-count", false, "do not spend requests on finding out how many profiles there are")
 	f.BoolVar(&o.nonInteractive, "non-interactive", false, "never ask whether to resume")
-	f.Lookup("max-rejects").DefValue = "" // or the help would show -1
+	f.Lookup("max-rejects").DefValue = "0" // or the help would show -1
 	return cmd
 }
 
@@ -149,6 +161,12 @@ func (o *importOptions) check(flags *pflag.FlagSet) error {
 			bad("--since %q: %w", o.since, err)
 		}
 	}
+	if o.output != "" && !o.dryRun {
+		bad("--output goes with --dry-run")
+	}
+	if o.dryRun && o.resume {
+		bad("--dry-run and --resume exclude each other: a dry run is not continued")
+	}
 	if o.since != "" && o.profilesFrom != "" {
 		bad("--since and --profiles-from exclude each other")
 	}
@@ -167,7 +185,12 @@ func (o *importOptions) check(flags *pflag.FlagSet) error {
 	if o.verbose && o.quiet {
 		bad("--verbose and --quiet exclude each other")
 	}
-	for _, name := range []string{"dir", "env-file", "profiles-from", "since", "summary"} {
+	for _, name := range []string{"summary", "metrics-file"} {
+		if info, err := os.Stat(flags.Lookup(name).Value.String()); err == nil && !info.Mode().IsRegular() {
+			bad("--%s %s is not a regular file", name, flags.Lookup(name).Value)
+		}
+	}
+	for _, name := range []string{"dir", "env-file", "profiles-from", "mapping", "since", "summary", "output", "metrics-file"} {
 		if flags.Changed(name) && flags.Lookup(name).Value.String() == "" {
 			bad("--%s is empty", name)
 		}
@@ -190,12 +213,28 @@ func runImport(cmd *cobra.Command, o *importOptions) error {
 		return err
 	}
 	defer closeSandbox()
+	if o.sandbox && !cmd.Flags().Changed("dir") {
+		if o.dir, err = os.MkdirTemp("", "segsync-"); err != nil {
+			return &exitError{exitFailed, err}
+		}
+	}
+	if err := settings.readMapping(o.mapping); err != nil {
+		return &exitError{exitUsage, err}
+	}
 	profiles, err := o.profiles(cmd)
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
 	if profiles != nil {
 		total = int64(len(profiles))
+		if n, err := strconv.Atoi(o.offset); err != nil || n > len(profiles) {
+			return &exitError{exitUsage, fmt.Errorf("--offset %s is not within the %d profiles of --profiles-from", o.offset, len(profiles))}
+		}
+	}
+	if o.sandbox && !cmd.Flags().Changed("dir") {
+		if o.dir, err = os.MkdirTemp("", "segsync-"); err != nil {
+			return &exitError{exitFailed, err}
+		}
 	}
 	unlock, err := lockDir(o.dir)
 	if err != nil {
@@ -203,15 +242,29 @@ func runImport(cmd *cobra.Command, o *importOptions) error {
 	}
 	defer unlock()
 	s := newSession(cmd, o, settings, total)
-	state, err := s.chooseState(settings.identity(profiles), o.files())
+	state, err := s.chooseState(s.identity(profiles), o.files())
 	if err != nil {
 		return &exitError{exitUsage, err}
+	}
+	if o.dryRun {
+		if err := s.openOutput(); err != nil {
+			return &exitError{exitUsage, err}
+		}
 	}
 	if err := s.connect(settings, o.files(), profiles, state); err != nil {
 		return &exitError{exitUsage, err}
 	}
 	defer s.close()
-	return s.run(cmd.Context(), s.importer.Run)
+	return s.run(cmd.Context(), func(ctx context.Context) error {
+		if err := s.readSchema(ctx); err != nil {
+			return err
+		}
+		err := s.importer.Run(ctx)
+		if s.closeCustomers != nil { // a dry run is not resumed
+			err = errors.Join(err, s.closeCustomers())
+		}
+		return err
+	})
 }
 
 func runVerify(cmd *cobra.Command, o *importOptions) error {
@@ -223,6 +276,10 @@ func runVerify(cmd *cobra.Command, o *importOptions) error {
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
+	noImport := &hinted{fmt.Errorf("there is no import in %s", o.dir), "use the --dir of the import"}
+	if _, err := os.Stat(o.dir); errors.Is(err, os.ErrNotExist) {
+		return &exitError{exitUsage, noImport} // and none is made by locking
+	}
 	unlock, err := lockDir(o.dir)
 	if err != nil {
 		return err
@@ -231,10 +288,12 @@ func runVerify(cmd *cobra.Command, o *importOptions) error {
 	s := newSession(cmd, o, settings, total)
 	state, err := importer.LoadState(o.files().Path(o.files().State))
 	if err == nil && state == nil {
-		err = &hinted{fmt.Errorf("there is no import in %s", o.dir), "use the --dir of the import"}
+		err = noImport
 	}
 	if err == nil {
-		err = refuseOther(state, settings.identity(profiles), o.files())
+		id := settings.identity(profiles)
+		id.Mapping = state.Mapping // nothing is mapped
+		err = refuseOther(state, id, o.files())
 	}
 	if err != nil {
 		return &exitError{exitUsage, err}
@@ -259,7 +318,9 @@ func (o *importOptions) settings(flags *pflag.FlagSet) (set *settings, total int
 		fromEnv = lookupIn(file)
 	}
 	if o.sandbox {
-		box := sandbox.New(sandbox.Options{Profiles: 500, Seed: 1, RateLimit: 100, Latency: 50 * time.Millisecond})
+		box := sandbox.New(sandbox.Options{
+			Profiles: 500, Seed: 1, RateLimit: 100, Latency: 50 * time.Millisecond, PastActions: true,
+		})
 		server, err := box.Listen("127.0.0.1:0")
 		if err != nil {
 			return nil, 0, nil, &exitError{exitFailed, err}
@@ -267,11 +328,6 @@ func (o *importOptions) settings(flags *pflag.FlagSet) (set *settings, total int
 		closeSandbox = func() { server.Close() }
 		total = 500
 		fromEnv = lookupFirst(box.Settings(server.URL), fromEnv)
-		if !flags.Changed("dir") {
-			if o.dir, err = os.MkdirTemp("", "segsync-"); err != nil {
-				return nil, 0, nil, &exitError{exitFailed, err}
-			}
-		}
 	}
 	set, err = loadSettings(fromEnv)
 	if err != nil {
@@ -304,6 +360,25 @@ func lookupFirst(own []sandbox.Setting, rest func(string) string) func(string) s
 	}
 }
 
+// openOutput opens what a dry run writes customers to. When that is stdout, the summary
+// goes to stderr.
+func (s *session) openOutput() error {
+	if s.options.output == "" {
+		s.customers, s.stdout = s.stdout, s.console
+		return nil
+	}
+	file, err := os.OpenFile(s.options.output, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("--output: %w", err)
+	}
+	if err := file.Chmod(0o600); err != nil && runtime.GOOS != "windows" { // it was there before
+		file.Close()
+		return fmt.Errorf("--output: %w", err)
+	}
+	s.customers, s.closeCustomers = file, file.Close
+	return nil
+}
+
 // profiles returns the profiles of --profiles-from, or nil for all of the space.
 func (o *importOptions) profiles(cmd *cobra.Command) ([]segmentprofiles.Identifier, error) {
 	if o.profilesFrom == "" {
@@ -319,11 +394,15 @@ func (o *importOptions) profiles(cmd *cobra.Command) ([]segmentprofiles.Identifi
 // files returns the names of the files of this import. With --profiles-from they have
 // "-retry" before the ending, as often as it takes to keep clear of the file that is read.
 func (o *importOptions) files() importer.Files {
+	dry := ""
+	if o.dryRun {
+		dry = "-dry-run"
+	}
 	if o.profilesFrom == "" {
-		return importer.NewFiles(o.dir, "")
+		return importer.NewFiles(o.dir, dry)
 	}
 	for suffix := "-retry"; ; suffix += "-retry" {
-		files := importer.NewFiles(o.dir, suffix)
+		files := importer.NewFiles(o.dir, suffix+dry)
 		if !sameFile(o.profilesFrom, files.Path(files.NotImported)) && !sameFile(o.profilesFrom, files.Path(files.WithoutIdentifier)) {
 			return files
 		}
@@ -345,6 +424,14 @@ func sameFile(a, b string) bool {
 // directory if it is asked for, else a new one.
 func (s *session) chooseState(id importer.Identity, files importer.Files) (*importer.State, error) {
 	o := s.options
+	if o.dryRun {
+		imported := importer.NewFiles(o.dir, "")
+		old, err := importer.LoadState(imported.Path(imported.State))
+		if err != nil && o.since == lastImport {
+			return nil, err
+		}
+		return s.newState(id, old)
+	}
 	path := files.Path(files.State)
 	old, err := importer.LoadState(path)
 	switch {
@@ -372,7 +459,7 @@ func (s *session) chooseState(id importer.Identity, files importer.Files) (*impo
 func (s *session) newState(id importer.Identity, old *importer.State) (*importer.State, error) {
 	state := importer.NewState(id, s.options.offset)
 	if old != nil && old.Identity == id {
-		state.LastStarted = old.LastStarted
+		state.LastStarted, state.LastEnded = old.LastStarted, old.LastEnded
 	}
 	switch {
 	case s.options.since == "":

@@ -32,12 +32,12 @@ func watchInterrupts(ctx context.Context, stop func(), log *slog.Logger) *interr
 				i.cancel()
 				continue
 			}
+			log.Warn("interrupted: finishing what is being read; interrupt again to end at once")
 			i.code.Store(exitInterrupted)
 			if sig == syscall.SIGTERM {
 				i.code.Store(exitTerminated)
 			}
 			close(i.first)
-			log.Warn("interrupted: finishing what is being read; interrupt again to end at once")
 			stop()
 		}
 	}()

@@ -136,7 +136,10 @@ project. Try it without any settings:
 			return cmd.Help()
 		},
 	}
-	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newImportCommand(), newVerifyCommand(), newSandboxCommand())
+	root.AddCommand(newImportCommand(), newVerifyCommand(), newCheckCommand(), newInspectCommand(), newMappingCommand(), newSandboxCommand(), newVersionCommand())
+	root.AddCommand(developerCommands()...)
+	addVersionFlag(root)
+	addCompletionCommand(root)
+	registerCompletions(root)
 	return root
 }

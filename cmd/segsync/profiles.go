@@ -47,7 +47,7 @@ func parseProfiles(data []byte) ([]segmentprofiles.Identifier, error) {
 		if err != nil {
 			return nil, err
 		}
-		header := first && (cell.csv || cell.text == "segment_id")
+		header := first && (cell.csv && !strings.Contains(cell.text, ":") && !strings.HasPrefix(cell.text, "use_") || cell.text == "segment_id")
 		first = false
 		if header || cell.text == "" {
 			continue

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -19,12 +21,43 @@ type sandboxFlags struct {
 	profiles  int
 	seed      uint64
 	rateLimit int
+	taken     int
 	latency   time.Duration
 	faults    float64
 
 	plain      bool
 	identified float64
+	activity   float64
+
+	voucherifyLatency   time.Duration
+	apiCalls, bulkCalls quotaFlag
+	maxCustomers        int
 }
+
+// quotaFlag is a quota of Voucherify as a flag, such as 100/1m; the zero value is none.
+type quotaFlag sandbox.Bucket
+
+func (q *quotaFlag) Set(s string) error {
+	calls, period, _ := strings.Cut(s, "/")
+	limit, err := strconv.Atoi(calls)
+	if err != nil || limit < 1 {
+		return errors.New("it must be a number of calls and a period, such as 100/1m")
+	}
+	q.Limit = limit
+	if q.Period, err = time.ParseDuration(period); err != nil || q.Period <= 0 {
+		return errors.New("it must end with a period, such as /1m or /1h")
+	}
+	return nil
+}
+
+func (q *quotaFlag) String() string {
+	if q.Limit == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d/%s", q.Limit, q.Period)
+}
+
+func (q *quotaFlag) Type() string { return "calls/period" }
 
 func newSandboxCommand() *cobra.Command {
 	var o sandboxFlags
@@ -50,10 +83,16 @@ pasted into a shell or saved as a .env file.`,
 	f.IntVar(&o.profiles, "profiles", 1000, "`number` of profiles")
 	f.Uint64Var(&o.seed, "seed", 1, "the same `number` gives the same profiles")
 	f.IntVar(&o.rateLimit, "rate-limit", 100, "Segment requests per second; 0: no limit")
+	f.IntVar(&o.taken, "taken", 0, "Segment requests per second that somebody else uses")
 	f.DurationVar(&o.latency, "latency", 50*time.Millisecond, "mean `time` that an answer of Segment takes")
 	f.Float64Var(&o.faults, "faults", 0, "`share` of requests that go wrong, from 0 to 1")
 	f.BoolVar(&o.plain, "plain", false, "only simple, valid profiles")
 	f.Float64Var(&o.identified, "identified", 0, "`share` of profiles that have a user_id, from 0 to 1 (default: about 0.85; 1 with --plain)")
+	f.Float64Var(&o.activity, "activity", 0, "`number` of profiles that become active, and move to the head of the list, with each page of it")
+	f.DurationVar(&o.voucherifyLatency, "voucherify-latency", 0, "`time` that an answer of Voucherify takes")
+	f.Var(&o.apiCalls, "api-calls", "Voucherify's quota of calls, such as 100/1m (default: no limit)")
+	f.Var(&o.bulkCalls, "bulk-calls", "Voucherify's quota of bulk calls, such as 10/1h (default: no limit)")
+	f.IntVar(&o.maxCustomers, "max-customers", 0, "largest `number` of customers that Voucherify takes in a bulk call; 0: no limit")
 	return cmd
 }
 
@@ -64,6 +103,18 @@ func (o *sandboxFlags) check() error {
 	}
 	if o.rateLimit < 0 {
 		errs = append(errs, fmt.Errorf("--rate-limit %d is negative", o.rateLimit))
+	}
+	if o.taken < 0 || o.taken > o.rateLimit {
+		errs = append(errs, fmt.Errorf("--taken %d: it must be from 0 to the --rate-limit, %d", o.taken, o.rateLimit))
+	}
+	if o.voucherifyLatency < 0 {
+		errs = append(errs, fmt.Errorf("--voucherify-latency %s is negative", o.voucherifyLatency))
+	}
+	if !(o.activity >= 0 && o.activity <= 100) {
+		errs = append(errs, fmt.Errorf("--activity %v: it must be from 0 to 100", o.activity))
+	}
+	if o.maxCustomers < 0 {
+		errs = append(errs, fmt.Errorf("--max-customers %d is negative", o.maxCustomers))
 	}
 	if o.latency < 0 {
 		errs = append(errs, fmt.Errorf("--latency %s is negative", o.latency))
@@ -83,8 +134,10 @@ func serveSandbox(cmd *cobra.Command, o *sandboxFlags) error {
 	defer signal.Stop(interrupted)
 
 	box := sandbox.New(sandbox.Options{
-		Profiles: o.profiles, Seed: o.seed, RateLimit: o.rateLimit, Latency: o.latency, Faults: o.faults,
-		Plain: o.plain, Identified: o.identified, Discard: o.plain,
+		Profiles: o.profiles, Seed: o.seed, RateLimit: o.rateLimit, Taken: o.taken, Latency: o.latency, Faults: o.faults,
+		Plain: o.plain, Identified: o.identified, Discard: o.plain, Activity: o.activity,
+		VoucherifyLatency: o.voucherifyLatency, MaxCustomers: o.maxCustomers,
+		APICalls: sandbox.Bucket(o.apiCalls), BulkCalls: sandbox.Bucket(o.bulkCalls),
 	})
 	server, err := box.Listen(o.listen)
 	if err != nil {

@@ -22,13 +22,17 @@ import (
 // have
 //
 //	sandbox [PROFILES] [plain] [shuffled] [no-updated-at] [max-customers=N] [max-body=N]
-//	        [identified=SHARE] [action-delay=D] [bulk-calls=N] [fail-action=N] [reject=REGEXP]
+//	        [identified=SHARE] [action-delay=D] [bulk-calls=N] [api-calls=N] [schema=FILE]
+//	        [fail-action=N] [reject=REGEXP]
 //	                         starts a sandbox, and sets the environment to use it; it
 //	                         rejects the customers whose source_id matches
 //	answer REGEXP STATUS [FROM [TO]] [HEADER=VALUE ...]
 //	                         answers requests so, of those whose "METHOD /path?query"
 //	                         (and " body") matches; in it @150 is the segment id of
 //	                         profile 150
+//	clock-off D              dates all answers so far off
+//	metrics FILE [NAME=N ...]
+//	                         checks the format of the metrics, and the numbers
 //	mend                     ends all of those, and the rejections
 //	touch N                  makes the profile active
 //	write FILE LINE ...      writes a file of these lines, with @150 as above
@@ -41,6 +45,7 @@ import (
 //	reports-exact DIR        checks the reports line by line
 //	summary-adds-up [LABEL=N ...]
 //	                         checks the numbers in stdout
+//	json FILE PATH=VALUE ... checks values in a JSON document
 //	json-lines FILE          checks that each line is a JSON object
 //	mode PERM FILE ...       checks the permissions of files
 //	summary-valid FILE       checks a JSON summary against its schema
@@ -60,6 +65,8 @@ func TestScripts(t *testing.T) {
 			"sandbox":            cmdSandbox,
 			"answer":             cmdAnswer,
 			"mend":               cmdMend,
+			"clock-off":          cmdClockOff,
+			"metrics":            cmdMetrics,
 			"requests":           cmdRequests,
 			"exits":              cmdExits,
 			"continue":           cmdContinue,
@@ -67,6 +74,7 @@ func TestScripts(t *testing.T) {
 			"customers-complete": cmdCustomersComplete,
 			"reports-exact":      cmdReportsExact,
 			"summary-adds-up":    cmdSummaryAddsUp,
+			"json":               cmdJSON,
 			"json-lines":         cmdJSONLines,
 			"mode":               cmdMode,
 			"touch":              cmdTouch,
@@ -108,6 +116,11 @@ func cmdSandbox(ts *testscript.TestScript, neg bool, args []string) {
 			o.ActionDelay = d
 		case "bulk-calls":
 			o.BulkCalls = sandbox.Bucket{Limit: n}
+		case "api-calls":
+			o.APICalls = sandbox.Bucket{Limit: n}
+		case "schema":
+			o.Schema = json.RawMessage(ts.ReadFile(value))
+			o.EnforceSchema = true
 		case "fail-action":
 			o.FailActions = func(action int) bool { return action == n }
 		case "reject":
@@ -156,6 +169,31 @@ func cmdAnswer(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		status(numbers[0])(rw, req)
 	})
+}
+
+func cmdClockOff(ts *testscript.TestScript, neg bool, args []string) {
+	off, err := time.ParseDuration(args[0])
+	ts.Check(err)
+	w := worldOf(ts)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.clockOff = off
+}
+
+func cmdMetrics(ts *testscript.TestScript, neg bool, args []string) {
+	got, err := parseMetrics(ts.ReadFile(args[0]))
+	ts.Check(err)
+	for _, arg := range args[1:] {
+		i := strings.LastIndex(arg, "=")
+		want, err := strconv.ParseFloat(arg[i+1:], 64)
+		ts.Check(err)
+		if n, there := got[arg[:i]]; !there || n != want {
+			ts.Fatalf("%s is %v (%v), want %v", arg[:i], n, there, want)
+		}
+	}
+	if _, err := os.Stat(ts.MkAbs(args[0]) + ".tmp"); err == nil {
+		ts.Fatalf("%s.tmp is left", args[0])
+	}
 }
 
 func cmdTouch(ts *testscript.TestScript, neg bool, args []string) {
@@ -267,6 +305,38 @@ func cmdMode(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(err)
 		if info.Mode().Perm() != os.FileMode(want) {
 			ts.Fatalf("%s has the mode %o, want %o", name, info.Mode().Perm(), want)
+		}
+	}
+}
+
+// cmdJSON checks values in a JSON document by their paths: sample.profiles=20.
+func cmdJSON(ts *testscript.TestScript, neg bool, args []string) {
+	document := decoded([]byte(ts.ReadFile(args[0])))
+	for _, arg := range args[1:] {
+		path, want, _ := strings.Cut(arg, "=")
+		v := document
+		for key := range strings.SplitSeq(path, ".") {
+			switch inner := v.(type) {
+			case map[string]any:
+				v = inner[key]
+			case []any:
+				i, err := strconv.Atoi(key)
+				ts.Check(err)
+				if v = nil; i < len(inner) {
+					v = inner[i]
+				}
+			default:
+				ts.Fatalf("%s: there is no %s in %v", path, key, v)
+			}
+		}
+		got, err := json.Marshal(v)
+		ts.Check(err)
+		if text, ok := v.(string); ok {
+			quoted := strings.Trim(strconv.QuoteToASCII(text), `"`)
+			got = []byte(quoted)
+		}
+		if string(got) != want {
+			ts.Fatalf("%s is %s, want %s", path, got, want)
 		}
 	}
 }

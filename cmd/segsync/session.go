@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,8 +24,8 @@ import (
 	"segsync/voucherify"
 )
 
-// session is one execution of segsync import: its importer, run once and perhaps
-// resumed once, and what it tells people.
+// session is one execution of a command that reads or imports: its importer, run once and
+// perhaps resumed once, and what it tells people.
 type session struct {
 	options             *importOptions
 	settings            *settings
@@ -33,12 +34,20 @@ type session struct {
 	flags               *pflag.FlagSet
 	importer            *importer.Importer
 	segment, voucherify *httpretry.Transport
+	segmentClient       *segmentprofiles.Client
+	voucherifyClient    *voucherify.Client
+	schemaRead          bool
 
-	stdout      io.Writer
-	console     *console // stderr
-	log         *slog.Logger
-	interactive bool
-	began       time.Time
+	stdout    io.Writer // for the summary
+	customers io.Writer // of a dry run, else nil
+	// closeCustomers closes a file of customers; nil if there is none.
+	closeCustomers func() error
+	console        *console // stderr
+	log            *slog.Logger
+	interactive    bool
+	attempts       int   // of each request; 0 means the usual number
+	total          int64 // number of profiles, or -1 if it is not known
+	began          time.Time
 }
 
 // newSession returns a session that can speak. total is the number of profiles, or -1 if
@@ -49,17 +58,27 @@ func newSession(cmd *cobra.Command, o *importOptions, set *settings, total int64
 	s.interactive = terminal && term.IsTerminal(int(os.Stdin.Fd())) && !o.nonInteractive
 	s.console = newConsole(os.Stderr, terminal && !o.quiet && o.logFormat == "text", total)
 	s.log = o.newLogger(s.console)
-	s.settings = set
+	s.settings, s.total = set, total
 	return s
+}
+
+// identity says what this import is about. The embedded sandbox is the same one at
+// whatever port it listens.
+func (s *session) identity(profiles []segmentprofiles.Identifier) importer.Identity {
+	id := s.settings.identity(profiles)
+	if s.options.sandbox {
+		id.SegmentURL, id.VoucherifyURL = "sandbox", "sandbox"
+	}
+	return id
 }
 
 // connect makes the importer and the clients below it.
 func (s *session) connect(set *settings, files importer.Files, profiles []segmentprofiles.Identifier, state *importer.State) error {
 	s.segment = httpretry.New(httpretry.Options{
-		API: "Segment", Rate: set.segmentRate, MaxWait: s.options.maxWait, Secrets: set.secrets(), Log: s.log,
+		API: "Segment", Rate: set.segmentRate, Attempts: s.attempts, MaxWait: s.options.maxWait, Secrets: set.secrets(), Log: s.log,
 	})
 	s.voucherify = httpretry.New(httpretry.Options{
-		API: "Voucherify", Bucket: voucherifyBuckets(set.reserve), MaxWait: s.options.maxWait, Secrets: set.secrets(), Log: s.log,
+		API: "Voucherify", Bucket: voucherifyBuckets(set.reserve), Attempts: s.attempts, MaxWait: s.options.maxWait, Secrets: set.secrets(), Log: s.log,
 	})
 	segment, err := segmentprofiles.NewClient(s.segment.Client(), set.segmentURL, set.spaceID, set.segmentToken)
 	if err != nil {
@@ -69,24 +88,52 @@ func (s *session) connect(set *settings, files importer.Files, profiles []segmen
 	if err != nil {
 		return err
 	}
-	s.files = files
+	s.files, s.segmentClient, s.voucherifyClient = files, segment, vch
 	s.importer = importer.New(segment, vch, importer.Settings{
 		Identifiers: set.identifiers,
 		PageSize:    set.pageSize,
 		TraitsLimit: set.traitsLimit,
 		BatchSize:   set.batchSize,
 		Readers:     readers(set.segmentRate),
-		Mapping:     importer.DefaultMapping(),
+		Mapping:     set.mapping,
 		Files:       files,
 		Profiles:    profiles,
 		CatchUp:     !s.options.noCatchUp,
 		Verify: importer.Verify{
-			Off:      s.options.verify == "off",
+			Off:      s.options.verify == "off" || s.customers != nil,
 			Interval: s.options.verifyInterval,
 			Timeout:  s.options.verifyTimeout,
 		},
 		MaxRejects: s.options.maxRejects,
+		DryRun:     s.customers,
 	}, state, s.log)
+	return nil
+}
+
+// readSchema reads the metadata schema once, where it can matter.
+func (s *session) readSchema(ctx context.Context) error {
+	policy := s.settings.metadataPolicy
+	if s.schemaRead || policy == asIs || !s.settings.mapping.Metadata.Any() {
+		return nil
+	}
+	schema, err := s.voucherifyClient.MetadataSchema(ctx, "customer")
+	var answer *voucherify.Error
+	forbidden := errors.As(err, &answer) && answer.Forbidden()
+	switch {
+	case forbidden && policy == "":
+		s.log.Warn("the application key may not read the metadata schema: metadata is sent as it is; "+
+			"allow it, or set METADATA_POLICY=as-is", "cause", err)
+	case forbidden:
+		return &hinted{fmt.Errorf("reading the metadata schema: %w", err),
+			"METADATA_POLICY=strict-to-schema needs the metadata schema; METADATA_POLICY=as-is does without it"}
+	case err != nil:
+		return fmt.Errorf("reading the metadata schema: %w", err)
+	case schema != nil:
+		strict := policy == strictToSchema || schema.AllowDefinedOnly
+		s.log.Debug("metadata schema read", "keys", len(schema.Properties), "strict", strict)
+		s.importer.UseSchema(importer.NewSchema(schema), strict)
+	}
+	s.schemaRead = true
 	return nil
 }
 
@@ -105,9 +152,18 @@ func voucherifyBuckets(reserve float64) func(*http.Request) *httpretry.Bucket {
 	}
 }
 
-// readers returns how many profiles to read at once: as many as keep the quota in use
-// while an answer takes up to a second.
-func readers(rate float64) int { return int(min(max(rate, 16), 256)) }
+// readers returns how many profiles to read at once to begin with: enough to use the usual
+// quota while answers take up to a second and more, few enough to stay small where there
+// is no quota to speak of. The importer then tries whether more help.
+func readers(rate float64) int {
+	switch {
+	case rate > 2000:
+		return 32
+	case rate > 200:
+		return 128 // more of them stand in line before the request for the next page
+	}
+	return int(max(2*rate, 8))
+}
 
 func (s *session) close() {
 	s.segment.CloseIdleConnections()
@@ -121,7 +177,7 @@ func (s *session) run(ctx context.Context, do func(context.Context) error) error
 	defer interrupts.close()
 	s.announce()
 	for attempt := 1; ; attempt++ {
-		stopProgress := s.console.showProgress(s.importer, s.log)
+		stopProgress := s.showProgress(interrupts.ctx)
 		err := do(interrupts.ctx)
 		stopProgress()
 		if err == nil && (interrupts.exitCode() == exitDone || !s.importer.State().Unfinished()) {
@@ -132,8 +188,9 @@ func (s *session) run(ctx context.Context, do func(context.Context) error) error
 			return s.stopped(code, err)
 		}
 		s.printError(err)
-		if attempt == 2 || !s.interactive || !s.askResume(s.offset(), interrupts) {
-			return s.stopped(cmp.Or(interrupts.exitCode(), exitCodeOf(err)), err)
+		code := exitCodeOf(err)
+		if attempt == 2 || !s.interactive || s.customers != nil || code == exitLater || !s.askResume(s.offset(), interrupts) {
+			return s.stopped(cmp.Or(interrupts.exitCode(), code), err)
 		}
 	}
 }
@@ -141,14 +198,23 @@ func (s *session) run(ctx context.Context, do func(context.Context) error) error
 // announce says what is about to be done.
 func (s *session) announce() {
 	state := s.importer.State()
+	if s.customers != nil {
+		s.log.Info("dry run: nothing is sent to Voucherify")
+	}
 	if s.options.sandbox {
 		s.log.Info("importing from the embedded sandbox", "dir", s.files.Dir)
+	}
+	if s.console.bar == nil {
+		s.log.Info(s.what()+" begins", "space", state.Identity.Space, "identifier", state.Identity.Identifier, "dir", s.files.Dir)
 	}
 	if state.Counts.Read > 0 {
 		s.log.Info("continuing the import in this directory", "offset", s.offset(), "profiles", state.Counts.Read,
 			"unconfirmed", state.Unconfirmed())
 	}
 }
+
+// what is import or verify.
+func (s *session) what() string { return strings.TrimPrefix(s.command, "segsync ") }
 
 // offset is how the position of the import is shown.
 func (s *session) offset() string {
@@ -162,16 +228,31 @@ func (s *session) offset() string {
 // exitCodeOf tells errors that the operator must mend first from those after which the
 // same command can be continued, now or later.
 func exitCodeOf(err error) int {
-	var refused interface{ Refused() bool }
-	var wait *httpretry.WaitError
-	var usedUp interface{ QuotaUsedUp() bool }
 	switch {
-	case errors.As(err, &wait), errors.As(err, &usedUp) && usedUp.QuotaUsedUp():
-		return exitLater
-	case errors.As(err, &refused) && refused.Refused():
+	case anyOf(err, func(err error) bool { w, ok := err.(interface{ Refused() bool }); return ok && w.Refused() }):
 		return exitUsage
+	case anyOf(err, func(err error) bool { _, ok := err.(*httpretry.WaitError); return ok }),
+		anyOf(err, func(err error) bool { w, ok := err.(interface{ QuotaUsedUp() bool }); return ok && w.QuotaUsedUp() }):
+		return exitLater
 	}
 	return exitFailed
+}
+
+// anyOf reports whether is says so of the error or of one that it wraps.
+func anyOf(err error, is func(error) bool) bool {
+	if err == nil {
+		return false
+	}
+	if is(err) {
+		return true
+	}
+	switch e := err.(type) {
+	case interface{ Unwrap() error }:
+		return anyOf(e.Unwrap(), is)
+	case interface{ Unwrap() []error }:
+		return slices.ContainsFunc(e.Unwrap(), func(err error) bool { return anyOf(err, is) })
+	}
+	return false
 }
 
 // askResume asks whether to go on from the offset. Only "yes" means yes.
@@ -208,16 +289,15 @@ func (s *session) ended() error {
 	case state.Counts.Rejected+state.Counts.Vanished > 0:
 		code = exitNotImported
 	}
-	if err := s.printSummary(code, nil); err != nil {
-		s.printError(err)
-		code = exitFailed
-	}
+	code = s.report(code, nil)
 	if n := state.Counts.Rejected + state.Counts.Vanished; n > 0 {
 		s.log.Warn("some profiles were not imported; try them again with --profiles-from", "profiles", n,
 			"file", s.files.Path(s.files.NotImported))
 	}
 	if !state.Position.Done {
 		s.say("The import itself is not finished.", s.continueCommand(), code)
+	} else if state.HasFailed() {
+		s.say("Customers of failed async actions are to be sent again.", s.continueCommand(), code)
 	} else if unconfirmed > 0 {
 		s.say(fmt.Sprintf("%d customers are sent, not confirmed.", unconfirmed), s.verifyCommand(), code)
 	}
@@ -226,9 +306,7 @@ func (s *session) ended() error {
 
 // stopped says where the import ended before its time, and how to continue it.
 func (s *session) stopped(code int, cause error) error {
-	if err := s.printSummary(code, cause); err != nil {
-		s.printError(err)
-	}
+	code = s.report(code, cause)
 	s.say("Stopped at the offset: "+s.offset(), s.continueCommand(), code)
 	return exitWith(code)
 }
@@ -240,6 +318,37 @@ func (s *session) say(what, command string, code int) {
 		return
 	}
 	fmt.Fprintf(s.console, "%s\nContinue with: %s\n", what, command)
+}
+
+// report says what became of everything, to people, to the file of --summary and to that
+// of --metrics-file. It returns the exit code, which is another one where all was well but
+// a file could not be written.
+func (s *session) report(code int, cause error) int {
+	failed := code
+	switch code {
+	case exitDone, exitNotImported, exitUnconfirmed:
+		failed = exitFailed
+	}
+	metricsErr := s.writeMetrics(&code)
+	if metricsErr != nil {
+		code = failed
+	}
+	sum := s.summary(code, cause)
+	summaryErr := s.writeSummary(sum)
+	if summaryErr != nil && code != failed {
+		code, sum.ExitCode = failed, failed
+		metricsErr = s.writeMetrics(&code)
+	}
+	if c := sum.Counts; s.console.bar == nil {
+		s.log.Info(s.what()+" ended", "exit_code", code, "profiles", c.Read, "confirmed", c.Confirmed, "rejected", c.Rejected,
+			"unconfirmed", c.Unconfirmed, "would_send", c.WouldSend, "without_identifier", c.WithoutIdentifier,
+			"vanished", c.Vanished, "merged", c.Merged)
+	}
+	s.printSummary(sum)
+	if err := errors.Join(summaryErr, metricsErr); err != nil {
+		s.printError(err)
+	}
+	return code
 }
 
 func exitWith(code int) error {
@@ -268,6 +377,9 @@ func (s *session) printUnlessStopped(err error) {
 // continueCommand returns the command that continues the import, with the flags that were
 // given to this one.
 func (s *session) continueCommand() string {
+	if at := s.importer.State().Position; s.customers != nil && (s.options.output != "" || at.Done || at.Pass > 0) {
+		return "segsync import --offset " + shellQuote(s.options.offset) + s.givenFlags() // all of it again
+	}
 	if at := s.importer.State().Position; at.Done || at.Pass > 0 {
 		return "segsync import --resume" + s.givenFlags()
 	}
@@ -290,8 +402,10 @@ func (s *session) flagsOf(other *pflag.FlagSet) string {
 	s.flags.Visit(func(f *pflag.Flag) {
 		switch {
 		case other.Lookup(f.Name) == nil, f.Name == "offset", f.Name == "resume", f.Name == "dir":
-		case f.Value.Type() == "bool":
+		case f.Value.Type() == "bool" && f.Value.String() == "true":
 			words += " --" + f.Name
+		case f.Value.Type() == "bool":
+			words += " --" + f.Name + "=false"
 		default:
 			words += " --" + f.Name + " " + shellQuote(f.Value.String())
 		}

@@ -31,7 +31,17 @@ type settings struct {
 	pageSize, traitsLimit int
 	batchSize             int
 	reserve               float64 // share of Voucherify's quotas left to others
+
+	mappingFile    string // "" for the default mapping
+	mapping        importer.Mapping
+	metadataPolicy string // strictToSchema, asIs, or "": that the project decides
 }
+
+// The values of METADATA_POLICY.
+const (
+	strictToSchema = "strict-to-schema"
+	asIs           = "as-is"
+)
 
 // secrets returns the values that must never be shown.
 func (s *settings) secrets() []string { return []string{s.segmentToken, s.appID, s.secretKey} }
@@ -52,6 +62,7 @@ func (s *settings) identity(profiles []segmentprofiles.Identifier) importer.Iden
 		SegmentURL:    s.segmentURL.String(),
 		VoucherifyURL: s.voucherifyURL.String(),
 		Identifier:    s.identifier(),
+		Mapping:       s.mapping.Fingerprint(),
 	}
 	if profiles != nil {
 		id.Input = fingerprint(profiles)
@@ -81,20 +92,40 @@ func loadSettings(lookup func(name string) string) (*settings, error) {
 		traitsLimit:   l.integer("SEGMENT_TRAITS_LIMIT", 200, 1, segmentprofiles.MaxTraitsLimit),
 		batchSize:     l.integer("VOUCHERIFY_BATCH_SIZE", 100, 1, 10_000),
 		reserve:       l.share("VOUCHERIFY_RESERVE", 0.20),
+		mappingFile:   l.lookup("SEGSYNC_MAPPING"),
+		mapping:       importer.DefaultMapping(),
+		metadataPolicy: l.choice("METADATA_POLICY", strictToSchema, asIs,
+			"strict-to-schema where the project allows only defined metadata, else as-is"),
 	}
-	if len(l.problems) == 0 {
-		return s, nil
+	return s, l.err()
+}
+
+// loadOfflineSettings reads the settings that matter where nothing is sent.
+func loadOfflineSettings(lookup func(name string) string) (*settings, error) {
+	l := &loader{lookup: lookup}
+	s := &settings{
+		identifiers: l.identifiers("IDENTIFIER_SAVED_AS_SOURCE_ID", "user_id"),
+		mappingFile: l.lookup("SEGSYNC_MAPPING"),
+		mapping:     importer.DefaultMapping(),
 	}
-	return nil, &hinted{
-		errors.New("settings are missing or wrong:\n" + strings.Join(l.problems, "\n")),
-		"set them in the environment or in a .env file (.env-example shows all); segsync import --sandbox needs none",
-	}
+	return s, l.err()
 }
 
 // loader reads settings one by one and collects what is wrong with them.
 type loader struct {
 	lookup   func(string) string
 	problems []string
+}
+
+// err lists the problems, or is nil.
+func (l *loader) err() error {
+	if len(l.problems) == 0 {
+		return nil
+	}
+	return &hinted{
+		errors.New("settings are missing or wrong:\n" + strings.Join(l.problems, "\n")),
+		"set them in the environment or in a .env file (.env-example shows all); segsync import --sandbox needs none",
+	}
 }
 
 func (l *loader) problem(name, format string, args ...any) {
@@ -159,6 +190,15 @@ func (l *loader) share(name string, fallback float64) float64 {
 		l.problem(name, "is %q: it must be a percentage from 0%% to 99%% (default: %.0f%%)", v, fallback*100)
 	}
 	return percent / 100
+}
+
+// choice reads one of two words, "" if it is not set; fallback says what that means.
+func (l *loader) choice(name, one, other, fallback string) string {
+	v := l.lookup(name)
+	if v != "" && v != one && v != other {
+		l.problem(name, "is %q: it must be %s or %s (default: %s)", v, one, other, fallback)
+	}
+	return v
 }
 
 // identifiers reads where source_id comes from.

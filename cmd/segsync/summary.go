@@ -1,11 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime"
-	"runtime/debug"
+	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -47,6 +50,9 @@ type summarySettings struct {
 	BatchSize        int     `json:"batch_size"`
 	Verify           string  `json:"verify"`
 	CatchUp          bool    `json:"catch_up"`
+	DryRun           bool    `json:"dry_run"`
+	MappingFile      string  `json:"mapping_file"`
+	MetadataPolicy   string  `json:"metadata_policy"` // as it is set
 }
 
 type summaryCounts struct {
@@ -55,6 +61,8 @@ type summaryCounts struct {
 	Unconfirmed int `json:"unconfirmed"`
 	// Identifiers counts the customers sent by the identifier that was taken.
 	Identifiers map[string]int `json:"identifiers"`
+	// MetadataLeftOut counts the customers sent without a key of their metadata.
+	MetadataLeftOut map[string]int `json:"metadata_left_out"`
 }
 
 type summaryRequests struct {
@@ -76,7 +84,7 @@ func (s *session) summary(code int, cause error) summary {
 	unconfirmed := state.Unconfirmed()
 	sum := summary{
 		Version: 1,
-		Program: programVersion{moduleVersion(), runtime.Version()},
+		Program: programVersion{buildVersion(), runtime.Version()},
 		Command: s.command,
 		Settings: summarySettings{
 			Identity:         state.Identity,
@@ -86,6 +94,9 @@ func (s *session) summary(code int, cause error) summary {
 			BatchSize:        s.settings.batchSize,
 			Verify:           s.options.verify,
 			CatchUp:          !s.options.noCatchUp,
+			DryRun:           s.customers != nil,
+			MappingFile:      s.settings.mappingFile,
+			MetadataPolicy:   s.settings.metadataPolicy,
 		},
 		Started:  state.Started,
 		Began:    s.began.UTC(),
@@ -99,6 +110,8 @@ func (s *session) summary(code int, cause error) summary {
 			Sent:        state.Counts.Confirmed + state.Counts.Rejected + unconfirmed,
 			Unconfirmed: unconfirmed,
 			Identifiers: state.Identifiers,
+
+			MetadataLeftOut: leftOutByKey(state.MetadataLeftOut),
 		},
 		AddsUp: state.AddsUp(),
 		Requests: summaryRequests{
@@ -115,7 +128,7 @@ func (s *session) summary(code int, cause error) summary {
 		sum.Error, sum.Hints = cause.Error(), hints(cause)
 	}
 	switch {
-	case !state.Position.Done:
+	case !state.Position.Done, state.HasFailed():
 		sum.Continue = s.continueCommand()
 	case unconfirmed > 0:
 		sum.Continue = s.verifyCommand()
@@ -123,30 +136,79 @@ func (s *session) summary(code int, cause error) summary {
 	return sum
 }
 
-func moduleVersion() string {
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
+func leftOutByKey(leftOut map[string]map[string]int) map[string]int {
+	byKey := make(map[string]int, len(leftOut))
+	for key, reasons := range leftOut {
+		for _, n := range reasons {
+			byKey[key] += n
+		}
 	}
-	return "(devel)"
+	return byKey
 }
 
-// printSummary prints what became of the profiles to stdout, and writes it to the file
-// that was asked for.
-func (s *session) printSummary(code int, cause error) error {
-	sum := s.summary(code, cause)
+// leftOutShown is how many keys the summary for people names.
+const leftOutShown = 8
+
+// leftOutText lists the keys left out of the metadata, those of most customers first:
+// colour (unknown) 12, age (not a number) 3.
+func leftOutText(leftOut map[string]map[string]int) string {
+	type line struct {
+		text string
+		n    int
+	}
+	var lines []line
+	for key, reasons := range leftOut {
+		for reason, n := range reasons {
+			lines = append(lines, line{fmt.Sprintf("%s (%s) %d", oneLine(key), oneLine(reason), n), n})
+		}
+	}
+	slices.SortFunc(lines, func(a, b line) int {
+		return cmp.Or(cmp.Compare(b.n, a.n), cmp.Compare(a.text, b.text))
+	})
+	var shown []string
+	for _, l := range lines[:min(len(lines), leftOutShown)] {
+		shown = append(shown, l.text)
+	}
+	if more := len(lines) - leftOutShown; more > 0 {
+		shown = append(shown, fmt.Sprintf("and %d more (--summary FILE has all)", more))
+	}
+	return strings.Join(shown, ", ")
+}
+
+// oneLine shortens a text from outside, and replaces what could change a terminal.
+func oneLine(s string) string {
+	s = strings.ReplaceAll(printable(s), "\n", "\ufffd")
+	if runes := []rune(s); len(runes) > 40 {
+		return string(runes[:40]) + "…"
+	}
+	return s
+}
+
+// printSummary prints what became of the profiles.
+func (s *session) printSummary(sum summary) {
+	if s.stdout == s.console && s.options.logFormat == "json" {
+		slog.New(slog.NewJSONHandler(s.stdout, nil)).Info("summary", "summary", sum)
+		return
+	}
 	c := sum.Counts
 	w := tabwriter.NewWriter(s.stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	line := func(label string, value any, note string) { fmt.Fprintf(w, "%s\t%v\t%s\n", label, value, note) }
 	line("Profiles read", c.Read, "")
-	line("Customers sent", c.Sent, "")
+	if s.customers != nil {
+		line("Would send", c.WouldSend, "")
+	} else {
+		line("Customers sent", c.Sent, "")
+	}
 	if len(s.settings.identifiers) > 1 {
 		for _, id := range s.settings.identifiers {
 			line("by "+id.String(), c.Identifiers[id.String()], "")
 		}
 	}
-	line("Confirmed", c.Confirmed, "")
-	line("Rejected", c.Rejected, "")
-	line("Sent, not confirmed", c.Unconfirmed, "")
+	if s.customers == nil {
+		line("Confirmed", c.Confirmed, "")
+		line("Rejected", c.Rejected, "")
+		line("Sent, not confirmed", c.Unconfirmed, "")
+	}
 	without := ""
 	if c.WithoutIdentifier > 0 {
 		without = " in " + sum.Files.WithoutIdentifier
@@ -154,7 +216,7 @@ func (s *session) printSummary(code int, cause error) error {
 	line("Without identifier", c.WithoutIdentifier, without)
 	line("Vanished", c.Vanished, "")
 	line("Merged into another", c.Merged, "")
-	if s.options.verify == "on" {
+	if s.options.verify == "on" && s.customers == nil {
 		notImported := ""
 		if c.Rejected+c.Vanished > 0 {
 			notImported = " in " + sum.Files.NotImported
@@ -170,20 +232,31 @@ func (s *session) printSummary(code int, cause error) error {
 	line("Time", elapsed.Round(100*time.Millisecond), "")
 	line("Profiles per second", fmt.Sprintf("%.1f", float64(s.importer.ProfilesRead())/elapsed.Seconds()), "")
 	w.Flush()
-	fmt.Fprintf(s.stdout, "%d read = %d confirmed + %d rejected + %d sent, not confirmed\n  + %d without identifier + %d vanished + %d merged into another: ",
-		c.Read, c.Confirmed, c.Rejected, c.Unconfirmed, c.WithoutIdentifier, c.Vanished, c.Merged)
+	if text := leftOutText(s.importer.State().MetadataLeftOut); text != "" {
+		fmt.Fprintf(s.stdout, "Metadata left out: %s\n", text)
+	}
+	sent := fmt.Sprintf("%d confirmed + %d rejected + %d sent, not confirmed", c.Confirmed, c.Rejected, c.Unconfirmed)
+	if s.customers != nil {
+		sent = fmt.Sprintf("%d would be sent", c.WouldSend)
+	}
+	fmt.Fprintf(s.stdout, "%d read = %s\n  + %d without identifier + %d vanished + %d merged into another: ",
+		c.Read, sent, c.WithoutIdentifier, c.Vanished, c.Merged)
 	if sum.AddsUp {
 		fmt.Fprintln(s.stdout, "it adds up")
 	} else {
 		fmt.Fprintln(s.stdout, "IT DOES NOT ADD UP")
 		s.printError(&hinted{errors.New("the counts do not add up: this is a bug in segsync"), "please report it, with this summary"})
 	}
+}
+
+// writeSummary writes the file of --summary.
+func (s *session) writeSummary(sum summary) error {
 	if s.options.summary == "" {
 		return nil
 	}
 	data, err := json.MarshalIndent(sum, "", "  ")
 	if err == nil {
-		err = importer.WriteFile(s.options.summary, append(data, '\n'))
+		err = importer.WriteFile(s.options.summary, append(data, '\n'), 0o600)
 	}
 	if err != nil {
 		return fmt.Errorf("--summary: %w", err)

@@ -16,6 +16,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -35,6 +36,8 @@ type world struct {
 	mu    sync.Mutex
 	rules []*rule
 	held  []chan struct{} // to close before the server is closed
+
+	clockOff time.Duration // of the Date of all answers
 }
 
 // rule answers the requests that it matches, those in the given range of their
@@ -127,6 +130,12 @@ func (w *world) expand(match string) string {
 }
 
 func (w *world) intercept(rw http.ResponseWriter, req *http.Request) bool {
+	w.mu.Lock()
+	off := w.clockOff
+	w.mu.Unlock()
+	if off != 0 {
+		rw.Header().Set("Date", time.Now().Add(off).UTC().Format(http.TimeFormat))
+	}
 	r := w.ruleFor(req)
 	if r == nil {
 		return false

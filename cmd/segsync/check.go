@@ -1,0 +1,405 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"segsync/importer"
+	"segsync/voucherify"
+)
+
+// checkOptions are the flags of segsync check.
+type checkOptions struct {
+	importOptions
+	sample int
+	json   bool
+}
+
+// finding is what one check found.
+type finding struct {
+	Check  string `json:"check"`
+	Status string `json:"status"` // ok, warning or failed
+	Text   string `json:"text"`
+	Hint   string `json:"hint,omitempty"`
+}
+
+const (
+	checkOK      = "ok"
+	checkWarning = "warning"
+	checkFailed  = "failed"
+)
+
+// checkReport is what segsync check --json prints.
+type checkReport struct {
+	OK       bool             `json:"ok"`
+	Checks   []finding        `json:"checks"`
+	Sample   *importer.Sample `json:"sample,omitempty"`
+	Advice   []string         `json:"advice"`
+	ExitCode int              `json:"exit_code"`
+}
+
+func newCheckCommand() *cobra.Command {
+	var o checkOptions
+	cmd := &cobra.Command{
+		Use:   "check",
+		Short: "Check the set-up before the first import",
+		Long: `Check tries everything that an import needs: the settings, both APIs, the quotas and
+the directory. With --sample it also reads some profiles and shows what the import
+would make of them. It writes nothing.
+
+Exit codes: 0 everything is as it should be, perhaps with warnings; 2 something is wrong.`,
+		Example: `  segsync check
+  segsync check --sample 200
+  segsync check --sandbox --sample 200 --json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o.offset, o.verify, o.logFormat, o.quiet = importer.Beginning, "on", "text", true
+			o.maxWait, o.verifyInterval = 10*time.Second, time.Second
+			if o.sample < 0 {
+				return &exitError{exitUsage, fmt.Errorf("--sample %d is negative", o.sample)}
+			}
+			return runCheck(cmd, &o)
+		},
+	}
+	f := cmd.Flags()
+	f.SortFlags = false
+	f.IntVar(&o.sample, "sample", 0, "read this `number` of profiles and show what the import would make of them")
+	f.BoolVar(&o.json, "json", false, "print the findings as JSON")
+	f.StringVar(&o.mapping, "mapping", "", "map traits as this YAML `file` says (default: $SEGSYNC_MAPPING, else as segsync mapping prints)")
+	f.StringVar(&o.dir, "dir", ".", "`directory` for the files of the import")
+	f.StringVar(&o.envFile, "env-file", ".env", "`file` with settings")
+	f.BoolVar(&o.sandbox, "sandbox", false, "check the embedded sandbox")
+	return cmd
+}
+
+func runCheck(cmd *cobra.Command, o *checkOptions) error {
+	c := &checker{options: o}
+	c.all(cmd)
+	report := checkReport{OK: true, Checks: c.findings, Sample: c.sample, Advice: c.advice()}
+	for _, f := range c.findings {
+		if f.Status == checkFailed {
+			report.OK, report.ExitCode = false, exitUsage
+		}
+	}
+	out := cmd.OutOrStdout()
+	if o.json {
+		if err := printJSON(out, report); err != nil {
+			return err
+		}
+		return exitWith(report.ExitCode)
+	}
+	for _, f := range report.Checks {
+		mark := map[string]string{checkOK: "✓", checkWarning: "!", checkFailed: "✗"}[f.Status]
+		fmt.Fprintf(out, "%s %-12s %s\n", mark, f.Check, strings.ReplaceAll(printable(f.Text), "\n", "\n               "))
+		if f.Hint != "" {
+			fmt.Fprintf(out, "  %-12s hint: %s\n", "", printable(f.Hint))
+		}
+	}
+	if c.sample != nil {
+		c.printSample(out)
+	}
+	fmt.Fprintln(out)
+	for _, line := range report.Advice {
+		fmt.Fprintln(out, line)
+	}
+	return exitWith(report.ExitCode)
+}
+
+// checker carries out the checks, one after the other.
+type checker struct {
+	options  *checkOptions
+	session  *session
+	settings *settings
+	findings []finding
+	sample   *importer.Sample
+
+	voucherifyFailed bool
+}
+
+func (c *checker) ok(check, format string, args ...any) {
+	c.findings = append(c.findings, finding{Check: check, Status: checkOK, Text: fmt.Sprintf(format, args...)})
+}
+
+func (c *checker) warn(check, hint, format string, args ...any) {
+	c.findings = append(c.findings, finding{check, checkWarning, fmt.Sprintf(format, args...), hint})
+}
+
+func (c *checker) fail(check string, err error) {
+	c.findings = append(c.findings, finding{check, checkFailed, err.Error(), strings.Join(hints(err), "; ")})
+}
+
+// withHint gives the error a hint if it has none.
+func withHint(err error, hint string) error {
+	if len(hints(err)) > 0 {
+		return err
+	}
+	return &hinted{err, hint}
+}
+
+func (c *checker) all(cmd *cobra.Command) {
+	ctx := cmd.Context()
+	c.directory()
+	set, total, closeSandbox, err := c.options.settings(cmd.Flags())
+	if err != nil {
+		c.fail("settings", err)
+		return
+	}
+	defer closeSandbox()
+	if err := set.readMapping(c.options.mapping); err != nil {
+		c.fail("settings", err)
+		return
+	}
+	c.settings = set
+	c.ok("settings", "complete; source_id from %s, batches of %d", set.identifier(), set.batchSize)
+	c.session = newSession(cmd, &c.options.importOptions, set, total)
+	c.session.attempts = 2
+	files := c.options.files()
+	if err := c.session.connect(set, files, nil, importer.NewState(set.identity(nil), importer.Beginning)); err != nil {
+		c.fail("settings", err)
+		return
+	}
+	defer c.session.close()
+	c.segment(ctx)
+	c.voucherify(ctx)
+	refusals := c.schema(ctx)
+	c.unfinished(files)
+	if c.options.sample > 0 && !c.failed() {
+		if c.sample, err = c.session.importer.Sample(ctx, c.options.sample, refusals); err != nil {
+			c.sample = nil
+			c.fail("sample", err)
+		}
+	}
+}
+
+func (c *checker) failed() bool {
+	return slices.ContainsFunc(c.findings, func(f finding) bool { return f.Status == checkFailed })
+}
+
+// directory checks that the files of an import can be written.
+func (c *checker) directory() {
+	dir := c.options.dir
+	info, err := os.Stat(dir)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		c.ok("directory", "%s will be made", dir)
+		return
+	case err == nil && !info.IsDir():
+		err = fmt.Errorf("%s is not a directory", dir)
+	case err == nil:
+		err = writable(dir)
+	}
+	if err != nil {
+		c.fail("directory", &hinted{err, "choose another --dir"})
+		return
+	}
+	c.ok("directory", "%s can be written", dir)
+}
+
+// writable tries to make a file, and leaves none.
+func writable(dir string) error {
+	file, err := os.CreateTemp(dir, ".segsync-check-")
+	if err != nil {
+		return err
+	}
+	return errors.Join(file.Close(), os.Remove(file.Name()))
+}
+
+func (c *checker) segment(ctx context.Context) {
+	began := time.Now()
+	page, err := c.session.segmentClient.Profiles(ctx, importer.Beginning, 1)
+	c.clock("Segment", c.session.segment.LastHeader())
+	if err != nil {
+		c.fail("Segment", withHint(err, "is the network up, and is SEGMENT_API_URL the address of your region?"))
+		return
+	}
+	c.ok("Segment", "%s answers in %s, and takes the token and the space", c.settings.segmentURL, time.Since(began).Round(time.Millisecond))
+	switch {
+	case len(page.Data) == 0:
+		c.warn("profile list", "is SEGMENT_SPACE_ID the space you mean?", "the space has no profiles")
+	case page.Data[0].Metadata.UpdatedAt.IsZero():
+		c.warn("profile list", "imports work; --since does not", "it does not show when profiles were updated")
+	default:
+		c.ok("profile list", "is there; the last activity was at %s", page.Data[0].Metadata.UpdatedAt.Format(time.RFC3339))
+	}
+	perSecond := c.settings.segmentRate
+	c.ok("Segment use", "1,000 profiles take up to 2,010 requests: %s at %g requests a second",
+		time.Duration(2010/perSecond*float64(time.Second)).Round(time.Second), perSecond)
+}
+
+// clock compares our clock with a server's.
+func (c *checker) clock(api string, header http.Header) {
+	theirs, err := http.ParseTime(header.Get("Date"))
+	if err != nil || slices.ContainsFunc(c.findings, func(f finding) bool { return f.Check == "clock" }) {
+		return
+	}
+	if off := time.Since(theirs).Round(time.Second); off.Abs() > time.Minute {
+		c.warn("clock", "set the clock: --since and the search for late profiles go by it", "it differs from %s's by %s", api, off)
+		return
+	}
+	c.ok("clock", "agrees with %s's", api)
+}
+
+func (c *checker) voucherify(ctx context.Context) {
+	began := time.Now()
+	_, err := c.session.voucherifyClient.AsyncActions(ctx, 1, time.Time{})
+	c.clock("Voucherify", c.session.voucherify.LastHeader())
+	if err != nil {
+		c.voucherifyFailed = true
+		c.fail("Voucherify", withHint(err, "is the network up, and is VOUCHERIFY_API_URL the address of your region?"))
+		return
+	}
+	c.ok("Voucherify", "%s answers in %s, and takes the keys", c.settings.voucherifyURL, time.Since(began).Round(time.Millisecond))
+	batches := (1000 + c.settings.batchSize - 1) / c.settings.batchSize
+	need := fmt.Sprintf("1,000 customers take %d bulk calls and some %d others", batches, batches+1)
+	header := c.session.voucherify.LastHeader()
+	limit, remaining := header.Get("X-Rate-Limit-Limit"), header.Get("X-Rate-Limit-Remaining")
+	if limit == "" {
+		c.ok("quota", "%s; Voucherify does not tell its limits", need)
+		return
+	}
+	c.ok("quota", "%s of %s calls are left, of which %.0f%% stay reserved; %s", remaining, limit, c.settings.reserve*100, need)
+}
+
+// schema reads the metadata schema. It returns what the schema does not take of a customer's
+// metadata, nil where that is nothing.
+func (c *checker) schema(ctx context.Context) func(map[string]any) []importer.LeftOut {
+	const check = "metadata"
+	if c.voucherifyFailed || !c.settings.mapping.Metadata.Any() {
+		return nil
+	}
+	policy := c.settings.metadataPolicy
+	schema, err := c.session.voucherifyClient.MetadataSchema(ctx, "customer")
+	var answer *voucherify.Error
+	switch {
+	case errors.As(err, &answer) && answer.Forbidden() && policy != strictToSchema:
+		c.warn(check, "allow it, or set METADATA_POLICY=as-is", "the application key may not read the metadata schema: metadata is sent as it is")
+		return nil
+	case err != nil:
+		c.fail(check, fmt.Errorf("reading the metadata schema: %w", err))
+		return nil
+	case schema == nil:
+		c.ok(check, "the project has no metadata schema: anything goes")
+		return nil
+	}
+	strict := policy == strictToSchema || policy == "" && schema.AllowDefinedOnly
+	rules := importer.NewSchema(schema)
+	if policy != asIs {
+		c.session.importer.UseSchema(rules, strict)
+	}
+	if strict {
+		c.ok(check, "what does not fit the metadata schema is left out (%s)", strictToSchema)
+	} else {
+		c.ok(check, "is sent as it is, whatever the metadata schema says (%s)", asIs)
+	}
+	return func(metadata map[string]any) []importer.LeftOut {
+		return rules.Refusals(metadata, strict, schema.AllowDefinedOnly)
+	}
+}
+
+// unfinished looks for an import that can be continued.
+func (c *checker) unfinished(files importer.Files) {
+	state, err := importer.LoadState(files.Path(files.State))
+	switch {
+	case err != nil:
+		c.fail("state", &hinted{err, "move it away, or start anew with --offset 0"})
+	case state == nil:
+		c.ok("state", "no import was begun in %s yet", files.Dir)
+	case state.Unfinished():
+		c.warn("state", "segsync import --resume continues it", "an import is unfinished: %d profiles read, %d customers not confirmed",
+			state.Counts.Read, state.Unconfirmed())
+	default:
+		c.ok("state", "the last import finished at %s", state.Finished.Format(time.RFC3339))
+	}
+}
+
+// advice is what the checks come to.
+func (c *checker) advice() []string {
+	if c.failed() {
+		return []string{"Mend what is marked with ✗ before you import."}
+	}
+	var lines []string
+	if c.sample != nil && c.sample.Profiles > 0 {
+		lines = append(lines, c.identifierAdvice())
+	}
+	return append(lines,
+		"source_id is for ever: once a customer exists it cannot be changed. Be sure of the identifier",
+		"before the first import; segsync import --dry-run shows all customers without sending them.")
+}
+
+// identifierAdvice compares the identifiers that are set with the type of external ID that
+// most profiles of the sample have.
+func (c *checker) identifierAdvice() string {
+	covered := 0
+	for _, n := range c.sample.Taken {
+		covered += n
+	}
+	best := ""
+	for _, idType := range slices.Sorted(maps.Keys(c.sample.Types)) {
+		if idType != "anonymous_id" && (best == "" || c.sample.Types[idType].Have > c.sample.Types[best].Have) {
+			best = idType
+		}
+	}
+	advice := fmt.Sprintf("IDENTIFIER_SAVED_AS_SOURCE_ID=%s gives %d of %d profiles a source_id", c.settings.identifier(), covered, c.sample.Profiles)
+	if c.sample.Types[best].Have > covered {
+		return fmt.Sprintf("%s; %s would give %d one.", advice, best, c.sample.Types[best].Have)
+	}
+	return advice + "; no other type of external ID gives more."
+}
+
+func (c *checker) printSample(w io.Writer) {
+	s := c.sample
+	fmt.Fprintf(w, "\nSample of %d profiles: %d without identifier, %d vanished, %d with an invalid birthdate\n",
+		s.Profiles, s.WithoutIdentifier, s.Vanished, s.InvalidBirthdates)
+	fmt.Fprintf(w, "\n  %-24s %6s %8s\n", "external ID type", "have", "several")
+	for _, idType := range slices.Sorted(maps.Keys(s.Types)) {
+		fmt.Fprintf(w, "  %-24s %6d %8d\n", printable(idType), s.Types[idType].Have, s.Types[idType].Several)
+	}
+	printCounts(w, "trait that the mapping reads", s.Mapped, 30)
+	printCounts(w, "trait that it leaves out", s.LeftOut, 15)
+	refusals := make(map[string]int)
+	for key, reasons := range s.SchemaRefusals {
+		for reason, n := range reasons {
+			refusals[key+" ("+reason+")"] = n
+		}
+	}
+	printCounts(w, "metadata the schema refuses", refusals, 30)
+	if len(s.Warnings) > 0 {
+		fmt.Fprintf(w, "\n  warnings\n")
+	}
+	for i, warning := range s.Warnings {
+		if i == 10 {
+			fmt.Fprintf(w, "  … and %d more (--json shows all)\n", len(s.Warnings)-i)
+			break
+		}
+		fmt.Fprintf(w, "  %s: %s\n", printable(warning.SourceID), printable(warning.Warning))
+	}
+}
+
+// printCounts prints the most frequent of the counts.
+func printCounts(w io.Writer, title string, counts map[string]int, most int) {
+	keys := slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
+		return cmp.Or(counts[b]-counts[a], strings.Compare(a, b))
+	})
+	if len(keys) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "\n  %-31s %6s\n", title, "have")
+	for i, key := range keys {
+		if i == most {
+			fmt.Fprintf(w, "  … and %d more (--json shows all)\n", len(keys)-i)
+			break
+		}
+		fmt.Fprintf(w, "  %-31s %6d\n", printable(key), counts[key])
+	}
+}

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// flagValues are the values that a shell offers for the flags with these names.
+var flagValues = map[string][]cobra.Completion{
+	"log-format": {"text", "json"},
+	"verify":     {"on", "off"},
+	"since":      {"last"},
+}
+
+// addCompletionCommand adds cobra's completion command, and lets it refuse a shell that it
+// does not know: by itself it would print its help into the file meant for the script.
+func addCompletionCommand(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	cmd, _, err := root.Find([]string{"completion"})
+	if err != nil {
+		panic(err)
+	}
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+}
+
+// registerCompletions says what a shell offers for the arguments and for the values of
+// the flags of cmd and the commands below it: those of flagValues, files or directories
+// for a flag whose usage names its value so (`file`), and nothing for any other.
+func registerCompletions(cmd *cobra.Command) {
+	if cmd.ValidArgsFunction == nil && cmd.ValidArgs == nil {
+		cmd.ValidArgsFunction = cobra.NoFileCompletions
+	}
+	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
+		if f.NoOptDefVal != "" { // a switch, which takes no value
+			return
+		}
+		if err := cmd.RegisterFlagCompletionFunc(f.Name, flagCompletion(f)); err != nil {
+			panic(err) // registered twice
+		}
+	})
+	for _, sub := range cmd.Commands() {
+		registerCompletions(sub)
+	}
+}
+
+func flagCompletion(f *pflag.Flag) cobra.CompletionFunc {
+	if values := flagValues[f.Name]; values != nil {
+		return cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)
+	}
+	switch value, _ := pflag.UnquoteUsage(f); value {
+	case "file":
+		return cobra.FixedCompletions(nil, cobra.ShellCompDirectiveDefault)
+	case "directory":
+		return cobra.FixedCompletions(nil, cobra.ShellCompDirectiveFilterDirs)
+	}
+	return cobra.NoFileCompletions
+}

@@ -1,0 +1,278 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf16"
+
+	"github.com/spf13/cobra"
+
+	"segsync/importer"
+	"segsync/segmentprofiles"
+)
+
+// inspectOptions are the flags of segsync inspect.
+type inspectOptions struct {
+	importOptions
+	file string
+	json bool
+}
+
+func newInspectCommand() *cobra.Command {
+	var o inspectOptions
+	cmd := &cobra.Command{
+		Use:   "inspect PROFILE",
+		Short: "Show one profile and the customer that it becomes",
+		Long: `Inspect shows the external IDs and the traits of a profile, and the customer that the
+import makes of it: where each field comes from, and what was left out and why.
+PROFILE is a segment id or type:value. Nothing is sent to Voucherify.
+
+With --file the profile is read from a JSON file with the members traits and
+external_ids, as Segment's API answers them; nothing is sent at all then.`,
+		Example: `  segsync inspect user_id:42
+  segsync inspect use_1zbUiWwtDGiBTOEbVFbjwZVTlEt --json
+  segsync inspect --file profile.json`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.offset, o.verify, o.logFormat, o.quiet = importer.Beginning, "on", "text", true
+			o.maxWait, o.verifyInterval = 10*time.Second, time.Second
+			in, err := o.inspect(cmd, args)
+			if err != nil {
+				return err
+			}
+			return o.print(cmd.OutOrStdout(), in)
+		},
+	}
+	f := cmd.Flags()
+	f.SortFlags = false
+	f.StringVar(&o.file, "file", "", "read the profile from this JSON `file`")
+	f.BoolVar(&o.json, "json", false, "print the profile and the customer as JSON")
+	f.StringVar(&o.envFile, "env-file", ".env", "`file` with settings")
+	f.StringVar(&o.mapping, "mapping", "", "`file` that says which traits become which fields (default: SEGSYNC_MAPPING)")
+	f.BoolVar(&o.sandbox, "sandbox", false, "inspect a profile of the embedded sandbox")
+	o.dir = "."
+	return cmd
+}
+
+func (o *inspectOptions) inspect(cmd *cobra.Command, args []string) (*importer.Inspection, error) {
+	usage := func(err error) error {
+		return &exitError{exitUsage, &hinted{err, "see segsync inspect --help"}}
+	}
+	switch {
+	case o.file != "" && len(args) > 0:
+		return nil, usage(errors.New("name a profile or a --file, not both"))
+	case o.file != "":
+		return o.inspectFile(cmd)
+	case len(args) == 0:
+		return nil, usage(errors.New("which profile? name a segment id, type:value, or a --file"))
+	}
+	id, ok := parseIdentifier(args[0])
+	if !ok {
+		return nil, usage(fmt.Errorf("%q is neither a segment id nor type:value, such as user_id:42", args[0]))
+	}
+	o.dir = "" // no file is written
+	set, total, closeSandbox, err := o.settings(cmd.Flags())
+	if err != nil {
+		return nil, err
+	}
+	defer closeSandbox()
+	s := newSession(cmd, &o.importOptions, set, total)
+	s.attempts = 3
+	if err := set.readMapping(o.mapping); err != nil {
+		return nil, &exitError{exitUsage, err}
+	}
+	if err := s.connect(set, importer.NewFiles("", ""), nil, importer.NewState(set.identity(nil), importer.Beginning)); err != nil {
+		return nil, &exitError{exitUsage, err}
+	}
+	defer s.close()
+	ids, traits, err := s.importer.ReadProfile(cmd.Context(), id)
+	var answer *segmentprofiles.Error
+	if errors.As(err, &answer) && answer.NotFound() {
+		err = &hinted{err, "external IDs are looked up in lower case, segment ids as they are; the type comes first, as in user_id:42"}
+	}
+	if err != nil {
+		return nil, &exitError{exitCodeOf(err), err}
+	}
+	return importer.Inspect(args[0], ids, traits, set.identifiers, set.mapping), nil
+}
+
+// profileFile is a profile in a file: the answers of Segment's API put together.
+type profileFile struct {
+	SegmentID   string         `json:"segment_id"`
+	Traits      map[string]any `json:"traits"`
+	ExternalIDs externalIDs    `json:"external_ids"`
+}
+
+// externalIDs are a list, or the API's answer with the list in data.
+type externalIDs []segmentprofiles.ExternalID
+
+func (e *externalIDs) UnmarshalJSON(data []byte) error {
+	var answer struct {
+		Data []segmentprofiles.ExternalID `json:"data"`
+	}
+	if json.Unmarshal(data, &answer) == nil {
+		*e = answer.Data
+		return nil
+	}
+	return json.Unmarshal(data, (*[]segmentprofiles.ExternalID)(e))
+}
+
+// inspectFile needs no settings but the identifier and the mapping.
+func (o *inspectOptions) inspectFile(cmd *cobra.Command) (*importer.Inspection, error) {
+	data, err := os.ReadFile(o.file)
+	if err != nil {
+		return nil, &exitError{exitUsage, fmt.Errorf("--file: %w", err)}
+	}
+	var p profileFile
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.UseNumber()
+	if err := decoder.Decode(&p); err != nil {
+		return nil, &exitError{exitUsage, fmt.Errorf("--file: %s is no profile: %w", o.file, err)}
+	}
+	if p.Traits == nil && p.ExternalIDs == nil {
+		return nil, &exitError{exitUsage, &hinted{fmt.Errorf("--file: %s has neither traits nor external_ids", o.file), "see segsync inspect --help"}}
+	}
+	fromFile, err := readEnvFile(o.envFile, cmd.Flags().Changed("env-file"))
+	if err != nil {
+		return nil, &exitError{exitUsage, err}
+	}
+	set, err := loadOfflineSettings(lookupIn(fromFile))
+	if err == nil {
+		err = set.readMapping(o.mapping)
+	}
+	if err != nil {
+		return nil, &exitError{exitUsage, err}
+	}
+	return importer.Inspect(cmp.Or(p.SegmentID, o.file), p.ExternalIDs, p.Traits, set.identifiers, set.mapping), nil
+}
+
+func (o *inspectOptions) print(w io.Writer, in *importer.Inspection) error {
+	if o.json {
+		return printJSON(w, in)
+	}
+	fmt.Fprintf(w, "Profile %s\n\nExternal IDs\n", printable(in.Profile))
+	for _, id := range in.ExternalIDs {
+		fmt.Fprintf(w, "  %-20s %s", printable(id.Type), printable(id.ID))
+		if !id.CreatedAt.IsZero() {
+			fmt.Fprintf(w, "  (since %s)", id.CreatedAt.Format(time.RFC3339))
+		}
+		fmt.Fprintln(w)
+	}
+	fmt.Fprintf(w, "\nTraits\n")
+	for _, key := range slices.Sorted(maps.Keys(in.Traits)) {
+		fmt.Fprintf(w, "  %-20s %s\n", printable(key), inOneLine(in.Traits[key]))
+	}
+	fmt.Fprintf(w, "\nCustomer\n")
+	if in.Customer == nil {
+		fmt.Fprintf(w, "  none: the profile has no identifier of the types that are set\n")
+		return nil
+	}
+	o.printCustomer(w, in)
+	return nil
+}
+
+// printJSON prints JSON for programs that also people may look at: what could change a
+// terminal is escaped.
+func printJSON(w io.Writer, v any) error {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetIndent("", "  ")
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(v); err != nil {
+		return &exitError{exitFailed, err}
+	}
+	var text strings.Builder
+	for _, r := range b.String() {
+		if r == '\n' || unicode.IsPrint(r) {
+			text.WriteRune(r)
+			continue
+		}
+		for _, unit := range utf16.Encode([]rune{r}) {
+			fmt.Fprintf(&text, "\\u%04x", unit)
+		}
+	}
+	if _, err := io.WriteString(w, text.String()); err != nil {
+		return &exitError{exitFailed, err}
+	}
+	return nil
+}
+
+// printCustomer prints each field of the customer beside the traits that it came from.
+func (o *inspectOptions) printCustomer(w io.Writer, in *importer.Inspection) {
+	from := map[string][]string{"source_id": {in.Identifier}}
+	for _, origin := range in.Origins {
+		name := cmp.Or(origin.Trait, "a constant of the mapping")
+		from[origin.Field] = append(from[origin.Field], name)
+	}
+	for _, f := range customerFields(in.Customer) {
+		origin := ""
+		if traits := from[f.name]; len(traits) > 0 {
+			origin = "  ← " + printable(strings.Join(traits, ", "))
+		}
+		fmt.Fprintf(w, "  %-20s %s%s\n", printable(f.name), inOneLine(f.value), origin)
+	}
+	if len(in.Warnings) > 0 {
+		fmt.Fprintf(w, "\nWarnings\n")
+	}
+	for _, warning := range in.Warnings {
+		fmt.Fprintf(w, "  %s\n", printable(warning))
+	}
+}
+
+// field is a field of a customer, or a member of one.
+type field struct {
+	name  string
+	value any
+}
+
+// customerFields returns the fields of a customer's JSON, and the members of its objects
+// in their place, in the order of their names but for source_id, which is the first.
+func customerFields(c any) []field {
+	data, err := json.Marshal(c)
+	if err != nil {
+		return nil
+	}
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.UseNumber()
+	var object map[string]any
+	if decoder.Decode(&object) != nil {
+		return nil
+	}
+	fields := []field{{"source_id", object["source_id"]}}
+	delete(object, "source_id")
+	for _, key := range slices.Sorted(maps.Keys(object)) {
+		members, isObject := object[key].(map[string]any)
+		if !isObject {
+			fields = append(fields, field{key, object[key]})
+			continue
+		}
+		for _, member := range slices.Sorted(maps.Keys(members)) {
+			fields = append(fields, field{key + "." + member, members[member]})
+		}
+	}
+	return fields
+}
+
+// inOneLine returns the JSON of a value, without what could change a terminal, cut to
+// what fits a line or two.
+func inOneLine(v any) string {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return "?"
+	}
+	text := []rune(printable(string(data)))
+	if len(text) > 120 {
+		return string(text[:120]) + "…"
+	}
+	return string(text)
+}

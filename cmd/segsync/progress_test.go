@@ -1,0 +1,136 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"segsync/importer"
+	"segsync/internal/httpretry"
+	"segsync/internal/sandbox"
+	"segsync/segmentprofiles"
+	"segsync/voucherify"
+)
+
+// inMemory hands requests to a sandbox without a network.
+type inMemory struct{ box *sandbox.Sandbox }
+
+func (m inMemory) RoundTrip(r *http.Request) (*http.Response, error) {
+	answer := httptest.NewRecorder()
+	m.box.ServeHTTP(answer, r)
+	if err := r.Context().Err(); err != nil {
+		return nil, err
+	}
+	return answer.Result(), nil
+}
+
+// bubbleSession returns a session without a terminal that can live in a bubble of
+// testing/synctest, and its stderr.
+func bubbleSession(t *testing.T, box *sandbox.Sandbox, offset string) (*session, *output) {
+	t.Helper()
+	dir := t.TempDir()
+	stderr := newOutput()
+	s := &session{options: &importOptions{}, console: newConsole(stderr, false, -1), total: -1, began: time.Now()}
+	s.options.metricsFile = filepath.Join(dir, "m.prom")
+	s.log = slog.New(slog.NewTextHandler(s.console, nil))
+	s.segment = httpretry.New(httpretry.Options{API: "Segment", Base: inMemory{box}})
+	s.voucherify = httpretry.New(httpretry.Options{API: "Voucherify", Base: inMemory{box}})
+	base := &url.URL{Scheme: "http", Host: "127.0.0.1"}
+	segment, err := segmentprofiles.NewClient(s.segment.Client(), base, "spa_sandbox", "sandbox-access-token")
+	check(t, err)
+	vch, err := voucherify.NewClient(s.voucherify.Client(), base, "sandbox-app-id", "sandbox-secret-key")
+	check(t, err)
+	s.importer = importer.New(segment, vch, importer.Settings{
+		Identifiers: []importer.Identifier{{Type: "user_id"}}, PageSize: 100, TraitsLimit: 200, BatchSize: 100, Readers: 8,
+		Mapping: importer.DefaultMapping(), Files: importer.NewFiles(dir, ""), MaxRejects: -1,
+		Verify: importer.Verify{Interval: 30 * time.Second, Timeout: time.Minute},
+	}, importer.NewState(importer.Identity{}, offset), s.log)
+	return s, stderr
+}
+
+// Off a terminal there is a line a minute, and the metrics are written then.
+func TestHeartbeat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, stderr := bubbleSession(t, sandbox.New(sandbox.Options{}), importer.Beginning)
+		stop := s.showProgress(t.Context())
+		for _, want := range []struct {
+			after time.Duration
+			beats int
+		}{{59 * time.Second, 0}, {2 * time.Second, 1}, {58 * time.Second, 1}, {2 * time.Second, 2}, {time.Hour, 62}} {
+			<-time.After(want.after)
+			synctest.Wait()
+			if beats := strings.Count(stderr.String(), "\n"); beats != want.beats {
+				t.Fatalf("%d lines after %s, want %d:\n%s", beats, time.Since(s.began), want.beats, stderr)
+			}
+			data, err := os.ReadFile(s.options.metricsFile)
+			if want.beats == 0 {
+				if err == nil {
+					t.Error("there are metrics before the first minute is over")
+				}
+				continue
+			}
+			got, parseErr := parseMetrics(string(data))
+			check(t, err, parseErr)
+			if _, ended := got["segsync_exit_code"]; got["segsync_running"] != 1 || ended {
+				t.Errorf("metrics while it runs:\n%s", data)
+			}
+		}
+		stop()
+		want := regexp.MustCompile(`^time=\S+ level=INFO msg=importing profiles=0 per_second=0 offset=0 unconfirmed=0 elapsed=1m0s\n`)
+		if !want.MatchString(stderr.String()) {
+			t.Errorf("the first line is not %s:\n%.300s", want, stderr)
+		}
+	})
+}
+
+// The time left counts only what an import with --offset still has before it; --no-count does
+// without it.
+func TestHeartbeatShowsTheTimeLeft(t *testing.T) {
+	for name, noCount := range map[string]bool{"counted": false, "not counted": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				box := sandbox.New(sandbox.Options{Profiles: 10_000, Seed: 1, Plain: true, Latency: 100 * time.Millisecond, Discard: true})
+				s, stderr := bubbleSession(t, box, "5000")
+				s.options.noCount = noCount
+				ctx, cancel := context.WithCancel(t.Context())
+				stop := s.showProgress(ctx)
+				done := make(chan error, 1)
+				go func() { done <- s.importer.Run(ctx) }()
+				<-time.After(61 * time.Second)
+				cancel()
+				<-done
+				stop()
+				m := regexp.MustCompile(`msg=importing profiles=(\d+) .*?(?: total=(\d+) left=(\S+))?\n`).FindStringSubmatch(stderr.String())
+				if m == nil {
+					t.Fatalf("no heartbeat:\n%s", stderr)
+				}
+				if noCount {
+					if m[2] != "" {
+						t.Errorf("counted all the same: %s", m[0])
+					}
+					return
+				}
+				read, _ := strconv.Atoi(m[1])
+				total, _ := strconv.Atoi(m[2])
+				left, _ := time.ParseDuration(m[3])
+				if total < 5000 || total > 5100 {
+					t.Errorf("%d profiles in all, want 5,000: %s", total, m[0])
+				}
+				want := time.Duration(float64(total-read) / float64(read) * float64(time.Minute))
+				if (left - want).Abs() > 2*time.Second {
+					t.Errorf("%s are left, want %s: %s", left, want, m[0])
+				}
+			})
+		})
+	}
+}

@@ -1,0 +1,55 @@
+package importer
+
+import (
+	"context"
+	"fmt"
+
+	"segsync/segmentprofiles"
+	"segsync/voucherify"
+)
+
+// Inspection is one profile, and the customer that it becomes.
+type Inspection struct {
+	Profile     string                       `json:"profile"`
+	ExternalIDs []segmentprofiles.ExternalID `json:"external_ids"`
+	Traits      map[string]any               `json:"traits"`
+	// Customer is nil for a profile without an identifier.
+	Customer   *voucherify.Customer `json:"customer"`
+	Identifier string               `json:"identifier,omitempty"` // what source_id was taken from
+	Origins    []Origin             `json:"origins"`
+	Warnings   []string             `json:"warnings"`
+}
+
+// ReadProfile reads all external IDs and traits of a profile.
+func (im *Importer) ReadProfile(ctx context.Context, id segmentprofiles.Identifier) ([]segmentprofiles.ExternalID, map[string]any, error) {
+	ids, err := im.segment.ExternalIDs(ctx, id, nil)
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading the external IDs of %s: %w", labelOf(id), err)
+	}
+	traits, err := im.segment.Traits(ctx, id, im.settings.TraitsLimit, nil)
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading the traits of %s: %w", labelOf(id), err)
+	}
+	return ids, traits, nil
+}
+
+// Inspect says what customer a profile becomes, and why. Only the identifiers and the
+// mapping of the settings are used.
+func Inspect(label string, ids []segmentprofiles.ExternalID, traits map[string]any, identifiers []Identifier, m Mapping) *Inspection {
+	in := &Inspection{Profile: label, ExternalIDs: ids, Traits: traits, Origins: []Origin{}, Warnings: []string{}}
+	if in.ExternalIDs == nil {
+		in.ExternalIDs = []segmentprofiles.ExternalID{}
+	}
+	sourceID, from := choose(identifiers, ids, traits)
+	if sourceID == "" {
+		return in
+	}
+	profile := Profile{SegmentID: label, SourceID: sourceID, Traits: traits}
+	customer, warnings := MapCustomer(profile, m)
+	in.Customer, in.Identifier = &customer, from.String()
+	in.Origins = append(in.Origins, Explain(profile, m)...)
+	for _, w := range warnings {
+		in.Warnings = append(in.Warnings, w.String())
+	}
+	return in
+}

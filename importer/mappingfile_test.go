@@ -1,0 +1,273 @@
+package importer
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/rogpeppe/go-internal/txtar"
+)
+
+// mappingFileCase is a file of testdata/mappings. Its name says what it shows. It has
+// mapping.yaml and either errors, or
+//
+//	traits.json    of the profile
+//	customer.json  that it becomes, without source_id and system_metadata
+//	warnings       if any, one a line
+//	include        traits that are asked for, one a line, or all
+//	objects        if any, metadata keys that the schema defines as objects, one a line
+type mappingFileCase map[string]string
+
+func readMappingFileCases(tb testing.TB) map[string]mappingFileCase {
+	tb.Helper()
+	files, err := filepath.Glob("testdata/mappings/*.txtar")
+	if err != nil || len(files) == 0 {
+		tb.Fatalf("no cases in testdata/mappings (%v)", err)
+	}
+	cases := map[string]mappingFileCase{}
+	for _, file := range files {
+		archive, err := txtar.ParseFile(file)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		c := mappingFileCase{}
+		for _, f := range archive.Files {
+			c[f.Name] = string(f.Data)
+		}
+		cases[strings.TrimSuffix(filepath.Base(file), ".txtar")] = c
+	}
+	return cases
+}
+
+func TestMappingFiles(t *testing.T) {
+	for name, c := range readMappingFileCases(t) {
+		t.Run(name, func(t *testing.T) {
+			m, err := ParseMapping("mapping.yaml", []byte(c["mapping.yaml"]))
+			if want := strings.TrimSuffix(c["errors"], "\n"); want != "" {
+				if err == nil {
+					t.Fatalf("no error, want\n%s", want)
+				}
+				if diff := cmp.Diff(want, err.Error()); diff != "" {
+					t.Errorf("errors (-want +got):\n%s", diff)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			include := "all\n"
+			if traits := m.Traits(); traits != nil {
+				include = strings.Join(traits, "\n") + "\n"
+			}
+			if diff := cmp.Diff(c["include"], include); diff != "" {
+				t.Errorf("include (-want +got):\n%s", diff)
+			}
+			m.Metadata.Objects = map[string]bool{}
+			for key := range strings.Lines(c["objects"]) {
+				m.Metadata.Objects[strings.TrimSpace(key)] = true
+			}
+			customer, warnings := MapCustomer(Profile{Traits: decodeObject(t, []byte(c["traits.json"]))}, m)
+			got := decodeObject(t, marshal(t, customer))
+			delete(got, "source_id")
+			delete(got, "system_metadata")
+			if diff := cmp.Diff(decodeObject(t, []byte(c["customer.json"])), got); diff != "" {
+				t.Errorf("customer (-want +got):\n%s", diff)
+			}
+			lines := ""
+			for _, w := range warnings {
+				lines += w.String() + "\n"
+			}
+			if diff := cmp.Diff(c["warnings"], lines); diff != "" {
+				t.Errorf("warnings (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestDefaultMappingFile(t *testing.T) {
+	m, err := ParseMapping("default", []byte(DefaultMappingFile()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(DefaultMapping(), m); diff != "" {
+		t.Errorf("default mapping (-code +file):\n%s", diff)
+	}
+	for n, line := range strings.Split(DefaultMappingFile(), "\n") {
+		if len([]rune(line)) > 90 {
+			t.Errorf("line %d is longer than 90 characters", n+1)
+		}
+	}
+}
+
+// A state file of today must be continued by the program of tomorrow.
+func TestFingerprintIsStable(t *testing.T) {
+	const (
+		ofDefault = "a11e3698affd3bf5da8febce9caf4f4549d2470a9bf9ff5491df656414217aa9"
+		ofAnother = "6eed02ef400f453392d429745a42482da6535e7139ad31d1560bc54050e28b60"
+	)
+	if got := DefaultMapping().Fingerprint(); got != ofDefault {
+		t.Errorf("fingerprint of the default mapping: %s, want %s", got, ofDefault)
+	}
+	m, err := ParseMapping("m", []byte(`{email: {constant: a@b.example}, name: {join: [a.b]}, metadata: {rename: {z: a, b: c}, traits: d, all: true, exclude: [y, x]}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := m.Fingerprint(); got != ofAnother {
+		t.Errorf("fingerprint: %s, want %s", got, ofAnother)
+	}
+}
+
+func TestFingerprintSaysWhetherTheMappingIsTheSame(t *testing.T) {
+	fingerprint := func(file string) string {
+		t.Helper()
+		m, err := ParseMapping("m", []byte(file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.Metadata.Objects = map[string]bool{"of the schema": true}
+		return m.Fingerprint()
+	}
+	const file = "email: [email, mail]\nmetadata:\n  traits: [plan, level]\n  all: true\n  exclude: [x, y]\n"
+	for _, same := range []string{
+		"# a comment\nmetadata: {exclude: [y, x], all: true, traits: [level, plan]}\nemail: ['email', mail]\nphone: none\n",
+		"email: [email, mail]\nmetadata:\n  rename: {level: level, plan: plan}\n  all: true\n  exclude: [x, y]\n",
+	} {
+		if fingerprint(same) != fingerprint(file) {
+			t.Errorf("another fingerprint for\n%s", same)
+		}
+	}
+	for _, other := range []string{
+		strings.Replace(file, "[email, mail]", "[mail, email]", 1),
+		strings.Replace(file, "true", "false\n", 1)[:strings.Index(file, "  all")],
+		strings.Replace(file, "[x, y]", "[x]", 1),
+		"phone: [email, mail]\n",
+	} {
+		if fingerprint(other) == fingerprint(file) {
+			t.Errorf("the same fingerprint for\n%s", other)
+		}
+	}
+}
+
+func TestParsePath(t *testing.T) {
+	for _, c := range []struct {
+		in   string
+		want Path // nil for an error
+	}{
+		{"city", Path{"city"}},
+		{"address.city", Path{"address", "city"}},
+		{"a.b.c", Path{"a", "b", "c"}},
+		{`last\.seen`, Path{"last.seen"}},
+		{`a\.b.c\\d`, Path{"a.b", `c\d`}},
+		{`Campaign Name`, Path{"Campaign Name"}},
+		{"", nil}, {".", nil}, {"a.", nil}, {".a", nil}, {"a..b", nil}, {`a\`, nil}, {`a\b`, nil},
+	} {
+		got, err := ParsePath(c.in)
+		if diff := cmp.Diff(c.want, got); diff != "" || (err == nil) != (c.want != nil) {
+			t.Errorf("ParsePath(%q) = %q, %v; want %q", c.in, got, err, c.want)
+		}
+		if err == nil && got.String() != c.in {
+			t.Errorf("%q.String() = %q", c.in, got.String())
+		}
+	}
+}
+
+func TestExplain(t *testing.T) {
+	m, err := ParseMapping("m", []byte(`
+name: {traits: [name], join: [[firstName], [lastName]]}
+email: [mail, email]
+phone: [phone]
+birthdate: [birthdate]
+address: {city: [address.city], country: {constant: PL}}
+metadata: {object: [metadata], traits: [plan], rename: {value: ltv}, all: true}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	traits := decodeObject(t, []byte(`{"firstName":"Ada","lastName":"Oakwell","email":"a@example.com","phone":["no text"],
+		"birthdate":"1984-05-02T10:00:00Z","address":{"city":7},"metadata":{"plan":"old","lang":"en"},"plan":"gold","ltv":1.5,
+		"other":true,"object":{}}`))
+	want := []Origin{
+		{"name", "firstName", "Ada"},
+		{"name", "lastName", "Oakwell"},
+		{"email", "email", "a@example.com"},
+		{"birthdate", "birthdate", "1984-05-02T10:00:00Z"},
+		{"address.city", "address.city", json.Number("7")},
+		{"address.country", "", "PL"},
+		{"metadata.lang", "metadata.lang", "en"},
+		{"metadata.other", "other", true},
+		{"metadata.plan", "plan", "gold"},
+		{"metadata.value", "ltv", json.Number("1.5")},
+	}
+	if diff := cmp.Diff(want, Explain(Profile{Traits: traits}, m)); diff != "" {
+		t.Errorf("origins (-want +got):\n%s", diff)
+	}
+}
+
+// Explain names every field that MapCustomer gives the customer, and no other.
+func TestExplainAgreesWithMapCustomer(t *testing.T) {
+	for name, c := range readMappingCases(t) {
+		t.Run(name, func(t *testing.T) {
+			customer, _ := MapCustomer(c.profile(), DefaultMapping())
+			want := map[string]bool{}
+			fields := decodeObject(t, marshal(t, customer))
+			for field, value := range fields {
+				members, isObject := value.(map[string]any)
+				if !isObject && value != nil {
+					want[field] = true
+				}
+				for member := range members {
+					want[field+"."+member] = true
+				}
+			}
+			delete(want, "source_id")
+			delete(want, "system_metadata.source")
+			got := map[string]bool{}
+			for _, o := range Explain(c.profile(), DefaultMapping()) {
+				got[o.Field] = true
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("fields (-MapCustomer +Explain):\n%s", diff)
+			}
+		})
+	}
+}
+
+func FuzzParseMapping(f *testing.F) {
+	f.Add([]byte(DefaultMappingFile()))
+	for _, c := range readMappingFileCases(f) {
+		f.Add([]byte(c["mapping.yaml"]))
+	}
+	traits, err := os.ReadFile("testdata/mapping/everything_in_camel_case.json")
+	if err != nil {
+		f.Fatal(err)
+	}
+	profile := Profile{Traits: decodeObject(f, traits)}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		m, err := ParseMapping("m", data)
+		if err != nil {
+			joined, ok := err.(interface{ Unwrap() []error })
+			if !ok {
+				return
+			}
+			for _, e := range joined.Unwrap() {
+				if !strings.HasPrefix(e.Error(), "m:") {
+					t.Errorf("%q does not say where", e)
+				}
+			}
+			if errors.Join(joined.Unwrap()...) == nil {
+				t.Error("an error without a text")
+			}
+			return
+		}
+		again, err := ParseMapping("m", data)
+		if err != nil || again.Fingerprint() != m.Fingerprint() {
+			t.Errorf("parsed twice, the file gives two mappings (%v)", err)
+		}
+		customer, _ := MapCustomer(profile, m)
+		marshal(t, customer)
+	})
+}

@@ -1,0 +1,120 @@
+package importer
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+)
+
+// metadataReader reads the metadata of one customer.
+type metadataReader struct {
+	*traitReader
+	mapping  MetadataMapping
+	metadata map[string]any
+	origins  map[string]Origin // by metadata key, where they are collected
+}
+
+// readMetadata returns nil where there is none, and the profile's own object where nothing
+// else becomes metadata.
+func (r *traitReader) readMetadata(m *Mapping) map[string]any {
+	path, object := r.metadataObject(m.Metadata.Object)
+	if !r.explain && len(m.Metadata.Traits) == 0 && !m.Metadata.All {
+		return object
+	}
+	mr := metadataReader{traitReader: r, mapping: m.Metadata, metadata: make(map[string]any), origins: make(map[string]Origin)}
+	if m.Metadata.All {
+		mr.takeOthers(m.reads())
+	}
+	for key, v := range object {
+		mr.set(key, append(slices.Clone(path), key), v)
+	}
+	for _, t := range m.Metadata.Traits {
+		if path, v := r.find(t.Traits); path != nil {
+			mr.take(t.Key, path, v)
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(mr.origins)) {
+		r.origins = append(r.origins, mr.origins[key])
+	}
+	if len(mr.metadata) == 0 {
+		return nil
+	}
+	return mr.metadata
+}
+
+// metadataObject returns the object that is metadata as it is, nil for an empty one.
+func (r *traitReader) metadataObject(paths []Path) (Path, map[string]any) {
+	path, v := r.find(paths)
+	if path == nil {
+		return nil, nil
+	}
+	object, ok := v.(map[string]any)
+	if !ok {
+		r.warn("metadata", path, v, "is not an object")
+	}
+	if len(object) == 0 {
+		return nil, nil
+	}
+	return path, object
+}
+
+// takeOthers takes the traits that are not read for something else.
+func (r *metadataReader) takeOthers(read []string) {
+	not := make(map[string]bool, len(read)+len(r.mapping.Exclude))
+	for _, key := range read {
+		not[key] = true
+	}
+	for _, key := range r.mapping.Exclude {
+		not[key] = true
+	}
+	for _, key := range slices.Sorted(maps.Keys(r.traits)) {
+		if v := r.traits[key]; key != "" && !not[key] && isThere(v) {
+			r.take(key, Path{key}, v)
+		}
+	}
+}
+
+// take puts the trait into metadata, if that can take it.
+func (r *metadataReader) take(key string, path Path, v any) {
+	if reason := notMetadata(v, r.mapping.Objects[key]); reason != "" {
+		r.warn("metadata."+escape(key), path, v, "is "+reason+", which metadata does not take")
+		r.warnings[len(r.warnings)-1].LeftOut = LeftOut{Key: key, Reason: reason}
+		return
+	}
+	r.set(key, path, v)
+}
+
+func (r *metadataReader) set(key string, path Path, v any) {
+	r.metadata[key] = v
+	if r.explain {
+		r.origins[key] = Origin{Field: "metadata." + key, Trait: path.String(), Value: v}
+	}
+}
+
+// notMetadata says what a value is that can be no metadata, or "". Voucherify takes
+// objects, and arrays of them, only for keys that its schema defines so.
+func notMetadata(v any, objects bool) string {
+	switch v := v.(type) {
+	case string, bool, json.Number:
+		return ""
+	case map[string]any:
+		if objects {
+			return ""
+		}
+		return "an object"
+	case []any:
+		for _, element := range v {
+			switch element.(type) {
+			case string, bool, json.Number:
+			case map[string]any:
+				if !objects {
+					return "an array of objects"
+				}
+			default:
+				return "an array of other than text, numbers and booleans"
+			}
+		}
+		return ""
+	}
+	return "neither text nor a number nor a boolean"
+}

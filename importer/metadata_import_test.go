@@ -1,0 +1,291 @@
+package importer_test
+
+import (
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"segsync/importer"
+	"segsync/internal/sandbox"
+	"segsync/segmentprofiles"
+	"segsync/voucherify"
+)
+
+// projectSchema allows only what it defines.
+const projectSchema = `{"id":"ms_1","related_object":"customer","allow_defined_only":true,"object":"metadata_schema","properties":{
+	"lang":{"type":"boolean","array":false,"optional":true},
+	"test":{"type":"string","array":false,"optional":true},
+	"value":{"type":"string","array":false,"optional":true},
+	"favorite_brands":{"type":"string","array":true,"optional":true},
+	"big_spender":{"type":"boolean","array":true,"optional":true},
+	"createdAt":{"type":"date","array":false,"optional":true},
+	"place":{"type":"object","array":false,"optional":true},
+	"store":{"type":"object","objectType":"store","array":false,"optional":true},
+	"visits":{"type":"number","array":false,"optional":true,"eq":[1,2]},
+	"gone":{"type":"string","array":false,"optional":true},
+	"tags":{"type":"string","array":false,"optional":true,"deleted":true}}}`
+
+const projectMapping = `
+email: [email]
+metadata: {object: metadata, rename: {value: lifetime_value, place: address}, all: true, exclude: [phone, name, birthdate]}
+`
+
+// project is a sandbox, and an importer into it.
+type project struct {
+	t        *testing.T
+	box      *sandbox.Sandbox
+	segment  *segmentprofiles.Client
+	customer *voucherify.Client
+	settings importer.Settings
+	log      strings.Builder
+}
+
+func newProject(t *testing.T, o sandbox.Options, mapping string) *project {
+	t.Helper()
+	o.Seed = 1
+	p := &project{t: t, box: sandbox.New(o)}
+	server, err := p.box.Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { server.Close() })
+	base, err := url.Parse(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := &http.Transport{}
+	t.Cleanup(transport.CloseIdleConnections)
+	hc := &http.Client{Transport: transport}
+	if p.segment, err = segmentprofiles.NewClient(hc, base, "spa_sandbox", "sandbox-access-token"); err != nil {
+		t.Fatal(err)
+	}
+	if p.customer, err = voucherify.NewClient(hc, base, "sandbox-app-id", "sandbox-secret-key"); err != nil {
+		t.Fatal(err)
+	}
+	m, err := importer.ParseMapping("m", []byte(mapping))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.settings = importer.Settings{
+		Identifiers: []importer.Identifier{{Type: "user_id"}},
+		PageSize:    10, TraitsLimit: 200, BatchSize: 10, Readers: 4,
+		Mapping: m, Files: importer.NewFiles(t.TempDir(), ""),
+		Verify: importer.Verify{Interval: 10 * time.Millisecond, Timeout: 5 * time.Second}, MaxRejects: -1,
+	}
+	return p
+}
+
+// run imports from the state, with the schema as it is read from the project, and returns
+// the state after it.
+func (p *project) run(state *importer.State, strict bool) (*importer.State, error) {
+	p.t.Helper()
+	schema, err := p.customer.MetadataSchema(p.t.Context(), "customer")
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	log := slog.New(slog.NewTextHandler(&p.log, nil))
+	im := importer.New(p.segment, p.customer, p.settings, state, log)
+	im.UseSchema(importer.NewSchema(schema), strict)
+	err = im.Run(p.t.Context())
+	return im.State(), err
+}
+
+func (p *project) newState() *importer.State {
+	return importer.NewState(importer.Identity{Space: "spa_sandbox", Identifier: "user_id", Mapping: p.settings.Mapping.Fingerprint()},
+		importer.Beginning)
+}
+
+func TestStrictToSchemaIsNeverRejected(t *testing.T) {
+	t.Parallel()
+	o := sandbox.Options{Profiles: 150, Schema: json.RawMessage(projectSchema), EnforceSchema: true}
+	p := newProject(t, o, projectMapping)
+	state, err := p.run(p.newState(), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if state.Counts.Rejected != 0 || state.Counts.Confirmed < 100 {
+		t.Errorf("strict-to-schema: %+v", state.Counts)
+	}
+	if strings.Contains(p.log.String(), "left out") {
+		t.Errorf("the log has a line for what is only counted:\n%s", p.log.String())
+	}
+	for key, reason := range map[string]string{"lang": "not a boolean", "visits": "not one of the values allowed", "gone": "null",
+		"tags": "unknown", "description": "unknown"} {
+		if state.MetadataLeftOut[key][reason] == 0 {
+			t.Errorf("%s (%s) is not counted in %v", key, reason, state.MetadataLeftOut[key])
+		}
+	}
+	if n := len(state.MetadataLeftOut); n > 201 || state.MetadataLeftOut[importer.OtherKeys]["unknown"] == 0 {
+		t.Errorf("%d keys are counted, and %v others", n, state.MetadataLeftOut[importer.OtherKeys])
+	}
+	nested := 0
+	for _, fields := range p.box.Customers() {
+		var c struct {
+			Metadata struct{ Store map[string]any }
+		}
+		if err := json.Unmarshal(fields, &c); err != nil {
+			t.Fatal(err)
+		}
+		if c.Metadata.Store != nil {
+			nested++
+		}
+	}
+	if nested == 0 {
+		t.Error("no customer has the object that the schema defines")
+	}
+
+	asIs := newProject(t, o, projectMapping)
+	state, err = asIs.run(asIs.newState(), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if state.Counts.Rejected == 0 {
+		t.Errorf("as-is: %+v, want rejected customers", state.Counts)
+	}
+}
+
+func TestMetadataOfACustomer(t *testing.T) {
+	t.Parallel()
+	p := newProject(t, sandbox.Options{Profiles: 1, Plain: true, Schema: json.RawMessage(projectSchema), EnforceSchema: true}, projectMapping)
+	if _, err := p.run(p.newState(), true); err != nil {
+		t.Fatal(err)
+	}
+	for _, fields := range p.box.Customers() {
+		var got struct{ Metadata map[string]any }
+		if err := json.Unmarshal(fields, &got); err != nil {
+			t.Fatal(err)
+		}
+		value, _ := got.Metadata["value"].(string)
+		if !strings.HasSuffix(value, ".5") {
+			t.Errorf("value = %v, want the text of a number", got.Metadata["value"])
+		}
+		delete(got.Metadata, "value")
+		spender, _ := got.Metadata["big_spender"].([]any)
+		if len(spender) != 1 {
+			t.Errorf("big_spender = %v, want an array of one boolean", got.Metadata["big_spender"])
+		}
+		delete(got.Metadata, "big_spender")
+		place, _ := got.Metadata["place"].(map[string]any)
+		if place["country"] != "US" {
+			t.Errorf("place = %v, want the object that the trait address is", got.Metadata["place"])
+		}
+		delete(got.Metadata, "place")
+		want := map[string]any{"test": "true", "favorite_brands": []any{"Acme", "Globex"}, "createdAt": "2022-11-02"}
+		if diff := cmp.Diff(want, got.Metadata); diff != "" {
+			t.Errorf("metadata (-want +got):\n%s", diff)
+		}
+	}
+}
+
+// What was left out is counted once for each customer, over all runs of an import.
+func TestLeftOutIsSummedUpOverRuns(t *testing.T) {
+	t.Parallel()
+	var broken atomic.Bool
+	broken.Store(true)
+	p := newProject(t, sandbox.Options{Profiles: 40, Plain: true, Schema: json.RawMessage(projectSchema), EnforceSchema: true,
+		Intercept: func(w http.ResponseWriter, r *http.Request) bool {
+			if broken.Load() && r.URL.Query().Get("next") == "20" {
+				w.WriteHeader(http.StatusInternalServerError)
+				return true
+			}
+			return false
+		}}, projectMapping)
+	state, err := p.run(p.newState(), true)
+	if err == nil {
+		t.Fatal("the first run did not fail")
+	}
+	if n := state.MetadataLeftOut["lang"]["not a boolean"]; n != 20 {
+		t.Errorf("after the first run: %d, want 20", n)
+	}
+	broken.Store(false)
+	loaded, err := importer.LoadState(p.settings.Files.Path(p.settings.Files.State))
+	if err != nil {
+		t.Fatal(err)
+	}
+	state, err = p.run(loaded, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]map[string]int{"lang": {"not a boolean": 40}, "description": {"unknown": 40}}
+	if diff := cmp.Diff(want, state.MetadataLeftOut); diff != "" {
+		t.Errorf("left out (-want +got):\n%s", diff)
+	}
+}
+
+func TestRequiredMetadataThatIsMissingIsWarnedOfOnce(t *testing.T) {
+	t.Parallel()
+	schema := `{"related_object":"customer","allow_defined_only":true,"properties":{"tier":{"type":"string","optional":false}}}`
+	p := newProject(t, sandbox.Options{Profiles: 20, Plain: true, Schema: json.RawMessage(schema), EnforceSchema: true}, projectMapping)
+	state, err := p.run(p.newState(), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if state.Counts.Rejected != 20 {
+		t.Errorf("%+v, want 20 rejected: they are sent anyway", state.Counts)
+	}
+	if n := strings.Count(p.log.String(), "key=tier"); n != 1 {
+		t.Errorf("%d warnings, want 1:\n%s", n, p.log.String())
+	}
+}
+
+// Every trait of a profile with 450 of them is metadata, and include= is not sent.
+func TestMappingOfAllTraitsReadsAllPages(t *testing.T) {
+	t.Parallel()
+	o := sandbox.Options{Profiles: 50, Record: true, Schema: json.RawMessage(`{"related_object":"customer","properties":{}}`)}
+	p := newProject(t, o, "metadata: {all: true}")
+	p.settings.Identifiers = []importer.Identifier{{Type: "user_id"}, {Trait: "email"}}
+	if _, err := p.run(p.newState(), false); err != nil {
+		t.Fatal(err)
+	}
+	most := 0
+	for _, fields := range p.box.Customers() {
+		var c struct{ Metadata map[string]any }
+		if err := json.Unmarshal(fields, &c); err != nil {
+			t.Fatal(err)
+		}
+		most = max(most, len(c.Metadata))
+	}
+	if most < 440 {
+		t.Errorf("no customer has more than %d metadata keys", most)
+	}
+	for _, r := range p.box.Requests() {
+		if strings.HasSuffix(r.Path, "/traits") && r.Query.Has("include") {
+			t.Fatalf("traits were asked for with include=%s", r.Query.Get("include"))
+		}
+	}
+}
+
+// A mapping of constants needs no trait, and asks for none.
+func TestMappingOfConstantsReadsNoTraits(t *testing.T) {
+	t.Parallel()
+	o := sandbox.Options{Profiles: 10, Plain: true, Record: true, Schema: json.RawMessage(`{"related_object":"customer","properties":{}}`)}
+	p := newProject(t, o, "description: {constant: of Segment}")
+	if _, err := p.run(p.newState(), false); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(p.box.Customers()); n != 10 {
+		t.Errorf("%d customers, want 10", n)
+	}
+	if n := p.box.Stats().TraitsRequests; n != 0 {
+		t.Errorf("%d requests for traits", n)
+	}
+}
+
+func TestAnotherMappingIsAnotherImport(t *testing.T) {
+	id := importer.Identity{Space: "s", Identifier: "user_id", Mapping: importer.DefaultMapping().Fingerprint()}
+	other := id
+	other.Mapping = importer.Mapping{}.Fingerprint()
+	if got := id.Differences(other); got != "another mapping" {
+		t.Errorf("Differences = %q", got)
+	}
+	if got := id.Differences(id); got != "" {
+		t.Errorf("Differences = %q for the same", got)
+	}
+}

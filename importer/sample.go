@@ -1,0 +1,159 @@
+package importer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"segsync/segmentprofiles"
+)
+
+// Sample says what the first profiles of the list have, and what the import would make
+// of them.
+type Sample struct {
+	Profiles          int                 `json:"profiles"`
+	Vanished          int                 `json:"vanished"`
+	WithoutIdentifier int                 `json:"without_identifier"`
+	Types             map[string]TypeSeen `json:"external_id_types"`
+	Taken             map[string]int      `json:"identifiers"`     // customers by the identifier taken
+	Mapped            map[string]int      `json:"mapped_traits"`   // profiles by trait that the mapping reads
+	LeftOut           map[string]int      `json:"left_out_traits"` // profiles by trait that it does not read
+	Warnings          []SampleWarning     `json:"warnings"`
+	InvalidBirthdates int                 `json:"invalid_birthdates"`
+	// SchemaRefusals counts the customers by metadata key that the project's schema does
+	// not take, and by reason.
+	SchemaRefusals map[string]map[string]int `json:"schema_refusals"`
+}
+
+// TypeSeen counts the profiles with external IDs of a type.
+type TypeSeen struct {
+	Have    int `json:"have"`
+	Several int `json:"several"` // have more than one
+}
+
+// SampleWarning is a warning about a profile.
+type SampleWarning struct {
+	SegmentID string `json:"segment_id"`
+	SourceID  string `json:"source_id"`
+	Warning   string `json:"warning"`
+}
+
+// Sample reads the first n profiles of the list with all their external IDs and traits.
+// It writes nothing. refusals says what the project's schema does not take of a customer's
+// metadata; nil stands for a project without a schema.
+func (im *Importer) Sample(ctx context.Context, n int, refusals func(metadata map[string]any) []LeftOut) (*Sample, error) {
+	sample := &Sample{
+		Types: map[string]TypeSeen{}, Taken: map[string]int{}, Mapped: map[string]int{}, LeftOut: map[string]int{},
+		Warnings: []SampleWarning{}, SchemaRefusals: map[string]map[string]int{},
+	}
+	number := make(map[string]int) // in the list, by segment id
+	var mu sync.Mutex
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(im.settings.Readers)
+	left := n
+	for page, err := range im.segment.AllProfiles(ctx, Beginning, min(im.settings.PageSize, n)) {
+		if err != nil {
+			if cause := g.Wait(); cause != nil {
+				return nil, cause // and listing ended because of it
+			}
+			return nil, fmt.Errorf("listing profiles: %w", err)
+		}
+		for _, p := range page.Data[:min(left, len(page.Data))] {
+			mu.Lock()
+			number[p.SegmentID] = len(number)
+			mu.Unlock()
+			g.Go(func() error {
+				ids, traits, err := im.readWhole(ctx, p.SegmentID)
+				if err != nil {
+					return err
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				sample.add(im, p.SegmentID, ids, traits, refusals)
+				return nil
+			})
+		}
+		if left -= len(page.Data); left <= 0 {
+			break
+		}
+	}
+	err := g.Wait()
+	slices.SortStableFunc(sample.Warnings, func(a, b SampleWarning) int { return number[a.SegmentID] - number[b.SegmentID] })
+	return sample, err
+}
+
+// readWhole returns all external IDs and traits of a profile; both are nil if it is gone.
+func (im *Importer) readWhole(ctx context.Context, segmentID string) ([]segmentprofiles.ExternalID, map[string]any, error) {
+	ids, traits, err := im.ReadProfile(ctx, segmentprofiles.SegmentID(segmentID))
+	var answer *segmentprofiles.Error
+	if errors.As(err, &answer) && answer.NotFound() {
+		return nil, nil, nil
+	}
+	return ids, traits, err
+}
+
+func (s *Sample) add(im *Importer, segmentID string, ids []segmentprofiles.ExternalID, traits map[string]any,
+	refusals func(map[string]any) []LeftOut) {
+	s.Profiles++
+	if traits == nil {
+		s.Vanished++
+		return
+	}
+	byType := make(map[string]int)
+	for _, id := range ids {
+		byType[id.Type]++
+	}
+	for idType, n := range byType {
+		seen := s.Types[idType]
+		seen.Have++
+		if n > 1 {
+			seen.Several++
+		}
+		s.Types[idType] = seen
+	}
+	read := im.settings.Mapping.Traits()
+	for key := range traits {
+		if read == nil || slices.Contains(read, key) {
+			s.Mapped[key]++
+		} else {
+			s.LeftOut[key]++
+		}
+	}
+	sourceID, from := choose(im.settings.Identifiers, ids, traits)
+	if sourceID == "" {
+		s.WithoutIdentifier++
+		return
+	}
+	s.Taken[from.String()]++
+	customer, warnings := MapCustomer(Profile{SegmentID: segmentID, SourceID: sourceID, Traits: traits}, im.settings.Mapping)
+	for _, w := range warnings {
+		s.Warnings = append(s.Warnings, SampleWarning{segmentID, sourceID, w.String()})
+		if w.Field == "birthdate" {
+			s.InvalidBirthdates++
+		}
+	}
+	if refusals == nil {
+		return
+	}
+	for _, l := range refusals(customer.Metadata) {
+		if s.SchemaRefusals[l.Key] == nil {
+			s.SchemaRefusals[l.Key] = make(map[string]int)
+		}
+		s.SchemaRefusals[l.Key][l.Reason]++
+	}
+}
+
+// choose returns the source_id of a profile that was read as a whole, and where it comes
+// from.
+func choose(identifiers []Identifier, ids []segmentprofiles.ExternalID, traits map[string]any) (string, Identifier) {
+	for _, id := range identifiers {
+		if sourceID := id.of(ids, traits); sourceID != "" {
+			return sourceID, id
+		}
+	}
+	return "", Identifier{}
+}

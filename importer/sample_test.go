@@ -1,0 +1,70 @@
+package importer_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"segsync/importer"
+	"segsync/internal/sandbox"
+)
+
+func TestSample(t *testing.T) {
+	w := newWorld(t, sandbox.Options{Profiles: 30, Plain: true})
+	answer := func(i int, ids, traits string) {
+		w.on(fmt.Sprintf(`@%d/external_ids`, i), func(rw http.ResponseWriter, _ *http.Request) bool {
+			fmt.Fprintf(rw, `{"data":[%s],"cursor":{"has_more":false}}`, ids)
+			return true
+		})
+		w.on(fmt.Sprintf(`@%d/traits`, i), func(rw http.ResponseWriter, _ *http.Request) bool {
+			fmt.Fprintf(rw, `{"traits":{%s},"cursor":{"has_more":false}}`, traits)
+			return true
+		})
+	}
+	answer(0, `{"id":"1","type":"user_id"},{"id":"b","type":"user_id"},{"id":"a@b.c","type":"email"}`, `"birthdate":"x","metadata":{"k":1}`)
+	answer(1, `{"id":"2","type":"user_id"}`, `"birthdate":"1984-05-02","name":["x"],"other":1,"metadata":{"k":2,"l":3}`)
+	answer(2, `{"id":"anon","type":"anonymous_id"}`, `"birthdate":"x"`)
+	w.on(`@3/`, status(http.StatusNotFound))
+	answer(4, `{"id":"4","type":"user_id"}`, ``)
+
+	got, err := w.importer().Sample(t.Context(), 5, func(metadata map[string]any) (refusals []importer.LeftOut) {
+		for key := range metadata {
+			refusals = append(refusals, importer.LeftOut{Key: key, Reason: fmt.Sprint("it is ", metadata[key])})
+		}
+		return refusals
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &importer.Sample{
+		Profiles: 5, Vanished: 1, WithoutIdentifier: 1, InvalidBirthdates: 1,
+		Types:   map[string]importer.TypeSeen{"user_id": {Have: 3, Several: 1}, "email": {Have: 1}, "anonymous_id": {Have: 1}},
+		Taken:   map[string]int{"user_id": 3},
+		Mapped:  map[string]int{"birthdate": 3, "metadata": 2, "name": 1},
+		LeftOut: map[string]int{"other": 1},
+		Warnings: []importer.SampleWarning{
+			{SegmentID: w.profiles()[0].SegmentID, SourceID: got.Warnings[0].SourceID, Warning: `birthdate: "x" is not a date in the form YYYY-MM-DD`},
+			{SegmentID: w.profiles()[1].SegmentID, SourceID: "2", Warning: `name: ["x"] is an array, not text`},
+		},
+		SchemaRefusals: map[string]map[string]int{"k": {"it is 1": 1, "it is 2": 1}, "l": {"it is 3": 1}},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("sample (-want +got):\n%s", diff)
+	}
+	if _, err := w.importer().Sample(t.Context(), 10, nil); err != nil {
+		t.Error(err)
+	}
+	w.on(`@7/traits`, status(http.StatusBadRequest))
+	if _, err := w.importer().Sample(t.Context(), 10, nil); err == nil || !strings.Contains(err.Error(), "reading the traits of "+w.profiles()[7].SegmentID) {
+		t.Errorf("error %v", err)
+	}
+	if w.box.Stats().BulkRequests != 0 {
+		t.Error("a sample was sent")
+	}
+	if w.savedState() != nil {
+		t.Error("a sample was saved")
+	}
+}

@@ -1,0 +1,375 @@
+package importer
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/url"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf16"
+
+	"segsync/voucherify"
+)
+
+// Schema is what the metadata of customers may hold, for a strict-to-schema import.
+type Schema struct {
+	properties map[string]voucherify.Property // without the deleted ones
+	required   []string
+}
+
+// NewSchema returns the Schema of a project. The definitions that are deleted count for
+// nothing.
+func NewSchema(s *voucherify.MetadataSchema) *Schema {
+	schema := &Schema{properties: make(map[string]voucherify.Property)}
+	for _, key := range slices.Sorted(maps.Keys(s.Properties)) {
+		p := s.Properties[key]
+		if p.Deleted {
+			continue
+		}
+		schema.properties[key] = p
+		if !p.Optional {
+			schema.required = append(schema.required, key)
+		}
+	}
+	return schema
+}
+
+// Objects returns the keys that are defined as objects, or as arrays of objects.
+func (s *Schema) Objects() map[string]bool {
+	objects := make(map[string]bool)
+	for key, p := range s.properties {
+		if p.Type == "object" {
+			objects[key] = true
+		}
+	}
+	return objects
+}
+
+// Missing returns the keys that are required and not in metadata: Voucherify would reject
+// the customer.
+func (s *Schema) Missing(metadata map[string]any) []string {
+	var missing []string
+	for _, key := range s.required {
+		if metadata[key] == nil {
+			missing = append(missing, key)
+		}
+	}
+	return missing
+}
+
+// Fit returns the part of metadata that the schema takes, nil for none, and the keys that
+// are left out, sorted: those that are not defined, and those whose value is of another
+// type or breaks a constraint. Values are converted where that loses nothing:
+//
+//	string    numbers and booleans, as they are written
+//	number    text that is a number of no more digits than a float64 holds
+//	boolean   "true" and "false"
+//	date      YYYY-MM-DD of what ParseBirthdate takes
+//	datetime  YYYY-MM-DDThh:mm:ss.sssZ of what ParseBirthdate takes with a time, in UTC
+//	arrays    of one element, where an array is wanted
+//
+// metadata is not changed.
+func (s *Schema) Fit(metadata map[string]any) (fitted map[string]any, leftOut []LeftOut) {
+	for _, key := range slices.Sorted(maps.Keys(metadata)) {
+		p, defined := s.properties[key]
+		if !defined {
+			leftOut = append(leftOut, LeftOut{key, unknownKey})
+			continue
+		}
+		v, reason := fitValue(&p, metadata[key])
+		if reason != "" {
+			leftOut = append(leftOut, LeftOut{key, reason})
+			continue
+		}
+		if fitted == nil {
+			fitted = make(map[string]any, len(metadata))
+		}
+		fitted[key] = v
+	}
+	return fitted, leftOut
+}
+
+// Refusals returns why Voucherify refuses a customer with this metadata, key by key. fit says
+// that it is sent as Fit leaves it, else it is sent as it is, and keys that are not defined
+// are refused if definedOnly.
+func (s *Schema) Refusals(metadata map[string]any, fit, definedOnly bool) []LeftOut {
+	fitted, refusals := s.Fit(metadata)
+	sent := fitted
+	if !fit {
+		sent = metadata
+		if !definedOnly {
+			refusals = slices.DeleteFunc(refusals, func(l LeftOut) bool { return l.Reason == unknownKey })
+		}
+		for _, key := range slices.Sorted(maps.Keys(fitted)) {
+			if !reflect.DeepEqual(fitted[key], metadata[key]) {
+				refusals = append(refusals, LeftOut{key, "only METADATA_POLICY=strict-to-schema converts it"})
+			}
+		}
+	}
+	for _, key := range s.Missing(sent) {
+		refusals = append(refusals, LeftOut{key, "required, and missing"})
+	}
+	return refusals
+}
+
+// unknownKey is the reason for leaving out what the schema does not define.
+const unknownKey = "unknown"
+
+// fitValue returns the value as the property wants it, or why it cannot be.
+func fitValue(p *voucherify.Property, v any) (fitted any, reason string) {
+	if v == nil {
+		return nil, "null"
+	}
+	elements, isArray := v.([]any)
+	switch {
+	case !p.Array && isArray:
+		return nil, "an array"
+	case !p.Array:
+		return fitElement(p, v)
+	case !isArray:
+		elements = []any{v}
+	}
+	all := make([]any, len(elements))
+	for i, e := range elements {
+		if all[i], reason = fitElement(p, e); reason != "" {
+			return nil, reason
+		}
+	}
+	return all, ""
+}
+
+func fitElement(p *voucherify.Property, v any) (fitted any, reason string) {
+	switch p.Type {
+	case "string":
+		fitted, reason = toText(v)
+	case "number":
+		fitted, reason = toNumber(v)
+	case "boolean":
+		fitted, reason = toBoolean(v)
+	case "date":
+		fitted, reason = toDate(v)
+	case "datetime":
+		fitted, reason = toDatetime(v)
+	case "geopoint":
+		fitted, reason = toGeopoint(v)
+	case "image_url":
+		fitted, reason = toImageURL(v)
+	case "object":
+		if _, ok := v.(map[string]any); !ok {
+			return nil, "not an object"
+		}
+		return v, ""
+	default: // a type that is newer than this program
+		return v, ""
+	}
+	if reason == "" {
+		reason = broken(p, fitted)
+	}
+	return fitted, reason
+}
+
+func toText(v any) (any, string) {
+	switch v := v.(type) {
+	case string:
+		return v, ""
+	case bool:
+		return strconv.FormatBool(v), ""
+	case json.Number:
+		if text, ok := decimal(v.String()); ok {
+			return text, ""
+		}
+	}
+	return nil, "not a string"
+}
+
+// numberForm matches the numbers of JSON.
+var numberForm = regexp.MustCompile(`^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$`)
+
+func toNumber(v any) (any, string) {
+	switch v := v.(type) {
+	case json.Number:
+		return v, ""
+	case string:
+		if !numberForm.MatchString(v) {
+			break
+		}
+		if !exact(v) {
+			return nil, "a number with too many digits"
+		}
+		return json.Number(v), ""
+	}
+	return nil, "not a number"
+}
+
+// exact reports whether the number is still the same after it was a float64.
+func exact(number string) bool {
+	f, err := strconv.ParseFloat(number, 64)
+	digits, ok := decimal(number)
+	if err != nil || !ok {
+		return false
+	}
+	if strings.Contains(digits, ".") {
+		digits = strings.TrimSuffix(strings.TrimRight(digits, "0"), ".")
+	}
+	return strconv.FormatFloat(f, 'f', -1, 64) == digits
+}
+
+func toBoolean(v any) (any, string) {
+	switch v {
+	case true, "true":
+		return true, ""
+	case false, "false":
+		return false, ""
+	}
+	return nil, "not a boolean"
+}
+
+func toDate(v any) (any, string) {
+	s, _ := v.(string)
+	date, err := ParseBirthdate(s)
+	if err != nil {
+		return nil, "not a date"
+	}
+	return date, ""
+}
+
+// toDatetime cuts what is finer than milliseconds: Voucherify has no room for it.
+func toDatetime(v any) (any, string) {
+	s, _ := v.(string)
+	if _, err := ParseBirthdate(s); err != nil || len(s) == len(time.DateOnly) {
+		return nil, "not a date-time"
+	}
+	const seconds = len("2006-01-02T15:04:05")
+	if s[seconds] == ':' { // the fraction of the older import tool
+		s = s[:seconds] + "." + s[seconds+1:]
+	}
+	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05Z0700", "2006-01-02T15:04:05Z07"} {
+		t, err := time.Parse(layout, s)
+		if t = t.UTC(); err == nil && t.Year() >= 0 && t.Year() <= 9999 {
+			return t.Format("2006-01-02T15:04:05.000Z"), ""
+		}
+	}
+	return nil, "not a date-time"
+}
+
+var geopointForm = regexp.MustCompile(`^(-?\d{1,2}(?:\.\d+)?), ?(-?\d{1,3}(?:\.\d+)?)$`)
+
+// toGeopoint takes latitude and longitude: "37.786971,-122.399677".
+func toGeopoint(v any) (any, string) {
+	s, _ := v.(string)
+	m := geopointForm.FindStringSubmatch(s)
+	if m == nil {
+		return nil, "not a geopoint"
+	}
+	latitude, _ := strconv.ParseFloat(m[1], 64)
+	longitude, _ := strconv.ParseFloat(m[2], 64)
+	if max(latitude, -latitude) > 90 || max(longitude, -longitude) > 180 {
+		return nil, "not a geopoint"
+	}
+	return m[1] + "," + m[2], ""
+}
+
+var imageForm = regexp.MustCompile(`(?i)\.(?:jpe?g|png)$`)
+
+func toImageURL(v any) (any, string) {
+	s, _ := v.(string)
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || !imageForm.MatchString(u.Path) {
+		return nil, "not an image URL"
+	}
+	return s, ""
+}
+
+// broken says which constraint of the property the value breaks, or "".
+func broken(p *voucherify.Property, v any) string {
+	equal := func(other any) bool { c, ok := compare(v, other); return ok && c == 0 }
+	if len(p.Eq) > 0 && !slices.ContainsFunc(p.Eq, equal) {
+		return "not one of the values allowed"
+	}
+	if slices.ContainsFunc(p.Ne, equal) {
+		return "a value that is not allowed"
+	}
+	for _, b := range []struct {
+		bound any
+		holds func(c int) bool
+		is    string
+	}{
+		{p.Lt, func(c int) bool { return c < 0 }, "not below"},
+		{p.Lte, func(c int) bool { return c <= 0 }, "above"},
+		{p.Gt, func(c int) bool { return c > 0 }, "not above"},
+		{p.Gte, func(c int) bool { return c >= 0 }, "below"},
+	} {
+		if c, ok := compare(v, b.bound); ok && !b.holds(c) {
+			return fmt.Sprintf("%s %v", b.is, b.bound)
+		}
+	}
+	s, ok := v.(string)
+	if !ok {
+		return ""
+	}
+	n := lengthOf(s)
+	switch {
+	case p.MinLength != nil && n < *p.MinLength:
+		return fmt.Sprintf("shorter than %d characters", *p.MinLength)
+	case p.MaxLength != nil && n > *p.MaxLength:
+		return fmt.Sprintf("longer than %d characters", *p.MaxLength)
+	case p.ExactLength != nil && n != *p.ExactLength:
+		return fmt.Sprintf("not of %d characters", *p.ExactLength)
+	}
+	return ""
+}
+
+// lengthOf counts UTF-16 units, as JavaScript does; Voucherify does not document what it
+// counts.
+func lengthOf(s string) int {
+	n := 0
+	for _, c := range s {
+		n += max(1, utf16.RuneLen(c))
+	}
+	return n
+}
+
+// compare compares numbers, texts (dates among them) and booleans with their like; ok is
+// false for what cannot be compared.
+func compare(v, bound any) (c int, ok bool) {
+	switch v := v.(type) {
+	case json.Number:
+		return compareNumbers(v.String(), fmt.Sprint(bound))
+	case bool:
+		if bound == v || bound == strconv.FormatBool(v) {
+			return 0, true
+		}
+	case string:
+		switch bound := bound.(type) {
+		case string:
+			return strings.Compare(v, bound), true
+		case json.Number:
+			if c, ok = compareNumbers(v, bound.String()); !ok {
+				return strings.Compare(v, bound.String()), true
+			}
+			return c, ok
+		}
+	}
+	return 0, false
+}
+
+func compareNumbers(a, b string) (c int, ok bool) {
+	x, errX := strconv.ParseFloat(a, 64)
+	y, errY := strconv.ParseFloat(b, 64)
+	switch {
+	case a == b:
+		return 0, true
+	case errX != nil || errY != nil:
+		return 0, false
+	case x < y:
+		return -1, true
+	case x > y:
+		return 1, true
+	}
+	return 0, x == y
+}
