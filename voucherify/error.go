@@ -48,8 +48,8 @@ func (e *Error) TooLarge() bool { return e.Status == http.StatusRequestEntityToo
 // NotFound reports whether what was asked for does not exist.
 func (e *Error) NotFound() bool { return e.Status == http.StatusNotFound && e.Key == "not_found" }
 
-// Refused reports whether the credentials are wrong, so that no request will be
-// answered.
+// Refused reports whether the credentials are wrong, or may not do what was asked, so that
+// the same request will not be answered.
 func (e *Error) Refused() bool {
 	return e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden
 }
