@@ -93,6 +93,16 @@ func (v *verifier) run(ctx context.Context) error {
 	}
 }
 
+// VerifyError is the error of a run that sent everything, and could not find out what
+// became of it.
+type VerifyError struct{ Err error }
+
+func (e *VerifyError) Error() string {
+	return "everything is sent, but it cannot be seen what became of it: " + e.Err.Error()
+}
+
+func (e *VerifyError) Unwrap() error { return e.Err }
+
 // verify runs a verifier beside the import, if that is wanted.
 func (r *run) verify(ctx context.Context, verdicts chan<- []verdict) {
 	if r.settings.Verify.Off {
@@ -111,7 +121,9 @@ func (r *run) verify(ctx context.Context, verdicts chan<- []verdict) {
 
 		unreadable: make(map[string]int),
 	}
-	r.verifyErr = v.run(ctx)
+	if err := v.run(ctx); err != nil {
+		r.verifyErr = &VerifyError{err}
+	}
 }
 
 // next returns the time to the next look: soon after one that found something, later

@@ -228,14 +228,27 @@ func (s *session) offset() string {
 // exitCodeOf tells errors that the operator must mend first from those after which the
 // same command can be continued, now or later.
 func exitCodeOf(err error) int {
+	var unverified *importer.VerifyError
 	switch {
+	case errors.As(err, &unverified) && !waits(err):
+		return exitUnconfirmed
 	case anyOf(err, func(err error) bool { w, ok := err.(interface{ Refused() bool }); return ok && w.Refused() }):
 		return exitUsage
-	case anyOf(err, func(err error) bool { _, ok := err.(*httpretry.WaitError); return ok }),
-		anyOf(err, func(err error) bool { w, ok := err.(interface{ QuotaUsedUp() bool }); return ok && w.QuotaUsedUp() }):
+	case waits(err):
 		return exitLater
 	}
 	return exitFailed
+}
+
+// waits reports whether a quota must be waited for, longer than this run does.
+func waits(err error) bool {
+	return anyOf(err, func(err error) bool {
+		if _, ok := err.(*httpretry.WaitError); ok {
+			return true
+		}
+		w, ok := err.(interface{ QuotaUsedUp() bool })
+		return ok && w.QuotaUsedUp()
+	})
 }
 
 // anyOf reports whether is says so of the error or of one that it wraps.
