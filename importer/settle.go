@@ -2,7 +2,9 @@ package importer
 
 import (
 	"fmt"
+	"strings"
 	"time"
+	"unicode"
 
 	"segsync/voucherify"
 )
@@ -77,7 +79,7 @@ func (r *run) rejectedOf(a Action, v verdict) ([]notImported, error) {
 		if v.failed {
 			lines = append(lines, line(c, "action_failed", "the async action failed twice: "+v.why))
 		} else if e, ok := why[c.sourceID]; ok {
-			lines = append(lines, line(c, e.Key, joinNonEmpty(e.Message, e.Details)))
+			lines = append(lines, line(c, printable(e.Key), printable(joinNonEmpty(e.Message, e.Details))))
 		}
 	}
 	unnamed := 0
@@ -88,12 +90,20 @@ func (r *run) rejectedOf(a Action, v verdict) ([]notImported, error) {
 		}
 		unnamed = min(unnamed, len(customers)-len(lines))
 	}
-	if unnamed > 0 {
+	switch rest := len(customers) - len(lines); {
+	case unnamed == 0:
+	case unnamed == rest: // then it is clear which
+		for _, c := range customers {
+			if _, named := why[c.sourceID]; !named {
+				lines = append(lines, line(c, "not_named", "Voucherify rejected this customer without saying why"))
+			}
+		}
+	default:
 		r.log.Warn("Voucherify rejected customers without saying which", "async_action_id", a.ID, "request_id", v.requestID,
 			"named", len(lines), "not_named", unnamed, "of", a.Customers)
+		detail := fmt.Sprintf("one of %d customers that were rejected without their names, of the %d in this async action", unnamed, a.Customers)
 		for range unnamed {
-			lines = append(lines, line(sentCustomer{}, "not_named",
-				fmt.Sprintf("one of %d customers that were rejected together with those named", unnamed)))
+			lines = append(lines, line(sentCustomer{}, "not_named", detail))
 		}
 	}
 	return lines, nil
@@ -114,4 +124,14 @@ func joinNonEmpty(a, b string) string {
 		return a + b
 	}
 	return a + ": " + b
+}
+
+// printable replaces what could change a terminal that a report is shown on.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '\ufffd'
+	}, s)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http/httptest"
+	"path"
 	"slices"
 	"strings"
 	"testing"
@@ -116,7 +117,7 @@ func TestCustomersRejectedWithoutBeingNamed(t *testing.T) {
 			got = append(got, row[:4])
 		}
 		e := w.profiles()
-		unnamed := []string{"", "", "not_named", "one of 3 customers that were rejected together with those named"}
+		unnamed := []string{"", "", "not_named", "one of 3 customers that were rejected without their names, of the 50 in this async action"}
 		want := [][]string{{e[7].SegmentID, e[7].SourceID, "bad", "Bad"}, {e[17].SegmentID, e[17].SourceID, "bad", "Bad"}, unnamed, unnamed, unnamed}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("not imported (-want +got):\n%s", diff)
@@ -521,4 +522,49 @@ func TestActionThatEndsBeforeItsLastPage(t *testing.T) {
 			t.Errorf("%d actions read; counts (-want +got):\n%s", *reads, diff)
 		}
 	})
+}
+
+// An error with a source_id that was not sent, or two with the same, name nobody else: the
+// counts decide. Where a whole action was rejected, it is clear which customers were.
+func TestRejectionsAreCountedWhateverTheErrorsName(t *testing.T) {
+	for name, c := range map[string]struct {
+		result string
+		counts importer.Counts
+		ids    bool // the lines have ids
+	}{
+		"an unknown source_id": {
+			`{"done_count":19,"failed_count":1,"errors":[{"source_id":"nobody","key":"bad","message":"Bad","details":""}]}`,
+			importer.Counts{Read: 20, Confirmed: 19, Rejected: 1}, false,
+		},
+		"no source_id": {
+			`{"done_count":18,"failed_count":2,"errors":[{"key":"bad","message":"Bad"},{"key":"bad","message":"Bad"}]}`,
+			importer.Counts{Read: 20, Confirmed: 18, Rejected: 2}, false,
+		},
+		"nothing done": {
+			`{"done_count":0,"failed_count":0,"errors":[]}`,
+			importer.Counts{Read: 20, Rejected: 20}, true,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, sandbox.Options{Profiles: 20, Plain: true})
+				w.on(anAction, func(rw answerWriter, r request) bool {
+					io.WriteString(rw, `{"id":"`+path.Base(r.URL.Path)+`","status":"DONE","operation_status":"SUCCESS","result":`+c.result+`}`)
+					return true
+				})
+				im := w.importer()
+				if err := im.Run(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if diff := cmp.Diff(c.counts, im.State().Counts); diff != "" {
+					t.Errorf("counts (-want +got):\n%s", diff)
+				}
+				for _, row := range w.rejected() {
+					if (row[0] != "") != c.ids || row[2] != "not_named" {
+						t.Errorf("%q", row)
+					}
+				}
+			})
+		})
+	}
 }

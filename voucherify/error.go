@@ -57,6 +57,11 @@ func (e *Error) Refused() bool {
 // Forbidden reports whether the credentials are right, but may not do this.
 func (e *Error) Forbidden() bool { return e.Status == http.StatusForbidden }
 
+// Unknown reports whether the API does not have what was called.
+func (e *Error) Unknown() bool {
+	return e.Status == http.StatusMethodNotAllowed || e.Status == http.StatusNotImplemented
+}
+
 // QuotaUsedUp reports whether no call will be answered until the next billing cycle.
 func (e *Error) QuotaUsedUp() bool { return e.LimitType == "api_calls_cycle" }
 

@@ -186,9 +186,16 @@ func (o *importOptions) check(flags *pflag.FlagSet) error {
 		bad("--verbose and --quiet exclude each other")
 	}
 	for _, name := range []string{"summary", "metrics-file"} {
-		if info, err := os.Stat(flags.Lookup(name).Value.String()); err == nil && !info.Mode().IsRegular() {
-			bad("--%s %s is not a regular file", name, flags.Lookup(name).Value)
+		path := flags.Lookup(name).Value.String()
+		if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+			bad("--%s %s is not a regular file", name, path)
 		}
+		if _, err := os.Stat(filepath.Dir(path)); path != "" && err != nil {
+			bad("--%s: %w", name, err)
+		}
+	}
+	if o.output != "" && (o.output == o.summary || o.output == o.metricsFile) || o.summary != "" && o.summary == o.metricsFile {
+		bad("--output, --summary and --metrics-file must name different files")
 	}
 	for _, name := range []string{"dir", "env-file", "profiles-from", "mapping", "since", "summary", "output", "metrics-file"} {
 		if flags.Changed(name) && flags.Lookup(name).Value.String() == "" {
@@ -387,6 +394,10 @@ func (o *importOptions) profiles(cmd *cobra.Command) ([]segmentprofiles.Identifi
 	profiles, err := readProfiles(o.profilesFrom, cmd.InOrStdin())
 	if err != nil {
 		return nil, fmt.Errorf("--profiles-from: %w", err)
+	}
+	if len(profiles) == 0 {
+		o.newLogger(cmd.ErrOrStderr()).Warn("--profiles-from names no profile; lines of a report without an id are passed over",
+			"file", o.profilesFrom)
 	}
 	return profiles, nil
 }

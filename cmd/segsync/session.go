@@ -120,6 +120,8 @@ func (s *session) readSchema(ctx context.Context) error {
 	var answer *voucherify.Error
 	forbidden := errors.As(err, &answer) && answer.Forbidden()
 	switch {
+	case err != nil && answer != nil && answer.Unknown() && policy == "":
+		s.log.Warn("this Voucherify has no metadata schemas: metadata is sent as it is", "cause", err)
 	case forbidden && policy == "":
 		s.log.Warn("the application key may not read the metadata schema: metadata is sent as it is; "+
 			"allow it, or set METADATA_POLICY=as-is", "cause", err)
@@ -173,7 +175,11 @@ func (s *session) close() {
 // run carries out the import, asks after the first error whether to resume, and says how
 // it ended.
 func (s *session) run(ctx context.Context, do func(context.Context) error) error {
-	interrupts := watchInterrupts(ctx, s.importer.Stop, s.log)
+	interrupts := watchInterrupts(ctx, func() {
+		s.importer.Stop()
+		s.segment.Hurry()
+		s.voucherify.Hurry()
+	}, s.log)
 	defer interrupts.close()
 	s.announce()
 	for attempt := 1; ; attempt++ {
@@ -306,6 +312,9 @@ func (s *session) ended() error {
 	if n := state.Counts.Rejected + state.Counts.Vanished; n > 0 {
 		s.log.Warn("some profiles were not imported; try them again with --profiles-from", "profiles", n,
 			"file", s.files.Path(s.files.NotImported))
+	}
+	if state.Counts.Read == 0 && state.From != importer.Beginning && s.options.profilesFrom == "" {
+		s.log.Warn("nothing was read: the offset is past the end of the list", "offset", state.From)
 	}
 	if !state.Position.Done {
 		s.say("The import itself is not finished.", s.continueCommand(), code)

@@ -17,7 +17,7 @@ type gate struct {
 // wait returns when the next request may be sent. Whoever waited while a pause
 // began takes a new place in the line after it, so that a pause ends with an even
 // flow and not with a burst.
-func (g *gate) wait(ctx context.Context) error {
+func (g *gate) wait(ctx context.Context, sleep func(context.Context, time.Duration) error) error {
 	for {
 		if err := sleep(ctx, time.Until(g.pausedUntil())); err != nil {
 			return err

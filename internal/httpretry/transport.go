@@ -72,6 +72,9 @@ type Transport struct {
 	budgets map[*Bucket]*budget
 	last    http.Header // of the last answer
 
+	hurry     chan struct{} // closed by Hurry
+	hurryOnce sync.Once
+
 	warned atomic.Int64 // unix seconds of the last warning
 
 	requests, retries, throttled atomic.Int64
@@ -128,6 +131,7 @@ func New(opts Options) *Transport {
 		gate:     &gate{pace: newPace(opts.Rate)},
 		redacted: newRedacted(opts.Secrets),
 		budgets:  make(map[*Bucket]*budget),
+		hurry:    make(chan struct{}),
 	}
 }
 
@@ -162,6 +166,30 @@ func (t *Transport) Client() *http.Client {
 	return &http.Client{
 		Transport:     t,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// errHurried is the error of a request that would have had to wait.
+var errHurried = errors.New("interrupted while waiting")
+
+// Hurry makes requests end that wait for a retry, a pause or a quota, now and from now on,
+// with what they have. Those that only wait for their turn go on.
+func (t *Transport) Hurry() { t.hurryOnce.Do(func() { close(t.hurry) }) }
+
+// sleep waits for d, or less if ctx ends or the Transport is in a hurry.
+func (t *Transport) sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.hurry:
+		return errHurried
+	case <-timer.C:
+		return nil
 	}
 }
 
@@ -218,8 +246,11 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		t.opts.Log.Log(ctx, t.level(attempt), "trying again", "api", t.opts.API, "attempt", attempt,
 			"wait", delay.Round(time.Millisecond).String(), "cause", describe(resp, err))
-		if err := sleep(ctx, delay); err != nil {
-			return nil, err
+		if t.sleep(ctx, delay) != nil {
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
+			return finish(resp, err, attempt)
 		}
 	}
 }
@@ -245,7 +276,7 @@ func (t *Transport) pass(req *http.Request, attempt int) (*http.Response, error)
 		}
 	}
 	var resp *http.Response
-	err := t.gate.wait(req.Context())
+	err := t.gate.wait(req.Context(), t.sleep)
 	if err == nil {
 		if attempt > 1 {
 			t.retries.Add(1)
@@ -362,7 +393,7 @@ func passing(resp *http.Response, err error) bool {
 	if err != nil {
 		var wait *WaitError
 		var certificate *tls.CertificateVerificationError
-		return !errors.Is(err, errTooLarge) && !errors.As(err, &wait) && !errors.As(err, &certificate)
+		return !errors.Is(err, errTooLarge) && !errors.Is(err, errHurried) && !errors.As(err, &wait) && !errors.As(err, &certificate)
 	}
 	if resp.Header.Get("X-Rate-Limit-Type") == cycleQuota {
 		return false
