@@ -156,8 +156,6 @@ func (t *Transport) spend(ctx context.Context, b *budget) (number int, err error
 		case turn.news != nil:
 			select {
 			case <-turn.news:
-			case <-t.hurry:
-				return 0, errHurried
 			case <-ctx.Done():
 				return 0, ctx.Err()
 			}
@@ -174,7 +172,11 @@ func (t *Transport) spend(ctx context.Context, b *budget) (number int, err error
 					"quota", b.bucket.Name, "until", turn.until.Format(time.RFC3339))
 			}
 		}
-		if err := t.sleep(ctx, turn.until.Sub(now)); err != nil {
+		wait := sleep // its turn comes soon
+		if turn.dry {
+			wait = t.sleep
+		}
+		if err := wait(ctx, turn.until.Sub(now)); err != nil {
 			return 0, err
 		}
 	}

@@ -135,13 +135,17 @@ func New(opts Options) *Transport {
 	}
 }
 
+// shortestSecret is the length below which a value is no secret: taking out single letters
+// would leave nothing to read.
+const shortestSecret = 4
+
 // newRedacted returns a replacer of the secrets, in the forms that they have in JSON,
 // in URLs and in Basic authentication.
 func newRedacted(secrets []string) *strings.Replacer {
 	encode := base64.StdEncoding.EncodeToString
 	var forms []string
 	for _, s := range secrets {
-		if s == "" {
+		if len(s) < shortestSecret {
 			continue
 		}
 		escaped, _ := json.Marshal(s) // a string always marshals
