@@ -9,7 +9,7 @@ import (
 // them, neither of which is known here. So more are tried from time to time, and kept if
 // more profiles are read with them.
 const (
-	maxReaders  = 512
+	maxReaders  = 256
 	readersStep = 250 * time.Millisecond // how long a number of readers is tried at least
 	readersLag  = 3                      // how many profiles each must have time for
 	readersHold = 2 * time.Second        // how long to leave it when more did not help, at first
