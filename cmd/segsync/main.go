@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime/debug"
 	"strings"
 	"unicode"
 
@@ -15,10 +14,6 @@ import (
 )
 
 func main() {
-	if os.Getenv("GOGC") == "" {
-		// An import waits for quotas: it has more processor time to spare than memory.
-		debug.SetGCPercent(50)
-	}
 	os.Exit(run(os.Args[1:]))
 }
 
