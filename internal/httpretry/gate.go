@@ -50,7 +50,11 @@ func (g *gate) pausedUntil() time.Time {
 }
 
 // sleep waits for d, or less if ctx ends.
-func sleep(ctx context.Context, d time.Duration) error {
+func sleep(ctx context.Context, d time.Duration) error { return sleepUnless(ctx, d, nil) }
+
+// sleepUnless waits for d, or less if ctx ends, or with errHurried if hurry is closed; a
+// nil hurry never is.
+func sleepUnless(ctx context.Context, d time.Duration, hurry <-chan struct{}) error {
 	if d <= 0 {
 		return ctx.Err()
 	}
@@ -59,6 +63,8 @@ func sleep(ctx context.Context, d time.Duration) error {
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
+	case <-hurry:
+		return errHurried
 	case <-timer.C:
 		return nil
 	}

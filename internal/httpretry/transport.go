@@ -182,19 +182,7 @@ func (t *Transport) Hurry() { t.hurryOnce.Do(func() { close(t.hurry) }) }
 
 // sleep waits for d, or less if ctx ends or the Transport is in a hurry.
 func (t *Transport) sleep(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return ctx.Err()
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.hurry:
-		return errHurried
-	case <-timer.C:
-		return nil
-	}
+	return sleepUnless(ctx, d, t.hurry)
 }
 
 // Stats returns the counts so far.
