@@ -137,6 +137,7 @@ func (im *Importer) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		defer known.close()
 		err = im.runPipeline(ctx, reports, func(ctx context.Context, r *run) source {
 			return r.remaining(ctx, im.State().Position, known)
 		})
@@ -186,10 +187,14 @@ func (im *Importer) withReports(do func(*reports) error) error {
 
 // known returns the profiles that earlier runs of this import have listed.
 func (im *Importer) known(r *reports) (*seen, error) {
-	if !im.saved.Load() {
-		return newSeen(0), nil
+	s, err := newSeen(im.settings.Files.Path(im.settings.Files.seenTable))
+	if err != nil || !im.saved.Load() {
+		return s, err
 	}
-	return r.hashesOfSeen()
+	if err := r.fillSeen(s); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
 }
 
 // finish marks the import as finished, unless something is left to do.

@@ -222,7 +222,8 @@ func TestRunEndsWithAReportThatCannotBeWritten(t *testing.T) {
 		t.Skip("there is no /dev/full")
 	}
 	for _, file := range []string{
-		"profiles-without-identifier.txt", "not-imported.csv", "segsync-pending.csv", "segsync-seen.bin", "segsync-state.json.tmp",
+		"profiles-without-identifier.txt", "not-imported.csv", "segsync-pending.csv", "segsync-seen.bin", "segsync-seen.tmp",
+		"segsync-state.json.tmp",
 	} {
 		t.Run(file, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -1,11 +1,13 @@
 package importer
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/binary"
 	"encoding/csv"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,6 +22,7 @@ type Files struct {
 	WithoutIdentifier string // segment ids, one per line
 	NotImported       string // CSV, see notImportedHeader
 	pending, seen     string
+	seenTable         string // what is in seen, to look it up; only while an import runs
 }
 
 // PendingFile is the key in State.Lengths of the file that names the customers of the
@@ -35,6 +38,7 @@ func NewFiles(dir, suffix string) Files {
 		NotImported:       "not-imported" + suffix + ".csv",
 		pending:           "segsync-pending" + suffix + ".csv",
 		seen:              "segsync-seen" + suffix + ".bin",
+		seenTable:         "segsync-seen" + suffix + ".tmp",
 	}
 }
 
@@ -195,17 +199,19 @@ func (r *reports) flush() (map[string]int64, error) {
 	return lengths, syncs.Wait()
 }
 
-// hashesOfSeen returns the hashes of the profiles that were read.
-func (r *reports) hashesOfSeen() (*seen, error) {
-	data, err := r.seen.read(0, r.seen.size)
-	if err != nil {
-		return nil, err
+// fillSeen adds the hashes of the profiles that were read.
+func (r *reports) fillSeen(s *seen) error {
+	hashes := bufio.NewReader(io.NewSectionReader(r.seen.file, 0, r.seen.size))
+	for range r.seen.size / slotBytes {
+		var hash [slotBytes]byte
+		if _, err := io.ReadFull(hashes, hash[:]); err != nil {
+			return fmt.Errorf("reading %s: %w", r.seen.file.Name(), err)
+		}
+		if _, err := s.add(binary.LittleEndian.Uint64(hash[:])); err != nil {
+			return err
+		}
 	}
-	s := newSeen(len(data) / 8)
-	for ; len(data) >= 8; data = data[8:] {
-		s.add(binary.LittleEndian.Uint64(data))
-	}
-	return s, nil
+	return nil
 }
 
 // writeRow writes a line of CSV that a spreadsheet can open: no cell is a formula.

@@ -3,6 +3,8 @@ package importer
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"testing"
 )
 
@@ -15,14 +17,11 @@ func TestSeenAgreesWithAMap(t *testing.T) {
 		"small":         func() uint64 { return r.Uint64N(10) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			set, want := newSeen(0), map[uint64]bool{}
+			set, want := openSeen(t), map[uint64]bool{}
 			for range 10_000 {
 				h := hash()
-				if set.has(h) != want[h] {
-					t.Fatalf("has(%#x) is %v after %d hashes", h, set.has(h), len(want))
-				}
-				if set.add(h) == want[h] {
-					t.Fatalf("add(%#x) is %v after %d hashes", h, want[h], len(want))
+				if added, err := set.add(h); err != nil || added == want[h] {
+					t.Fatalf("add(%#x) is %v, %v after %d hashes", h, added, err, len(want))
 				}
 				want[h] = true
 			}
@@ -30,9 +29,25 @@ func TestSeenAgreesWithAMap(t *testing.T) {
 	}
 }
 
-func TestNilSeenIsEmpty(t *testing.T) {
-	var none *seen
-	if none.has(0) || none.has(1) {
-		t.Error("a nil set has a hash")
+func TestSeenLeavesNoFile(t *testing.T) {
+	set := openSeen(t)
+	if _, err := set.add(1); err != nil {
+		t.Fatal(err)
 	}
+	if err := set.close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(set.file.Name()); !os.IsNotExist(err) {
+		t.Errorf("the file is still there: %v", err)
+	}
+}
+
+func openSeen(t *testing.T) *seen {
+	t.Helper()
+	set, err := newSeen(filepath.Join(t.TempDir(), "seen"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { set.close() })
+	return set
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"hash/fnv"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -123,14 +124,21 @@ func (r *run) onePass(ctx context.Context, at *Position, known *seen) source {
 				updated := entry.Metadata.UpdatedAt
 				recent = recent || !updated.Before(wanted)
 				hash := hashOf(entry.SegmentID)
-				if !known.has(hash) {
+				old, added := updated.Before(r.since), false
+				if !old {
+					if added, err = known.add(hash); err != nil {
+						yield(nil, err)
+						return
+					}
+				}
+				if old || added {
 					order.next(hash, updated)
 				}
 				if updated.IsZero() && !r.since.IsZero() {
 					yield(nil, fmt.Errorf("listing profiles at offset %s: %w", at.Offset, ErrUndated))
 					return
 				}
-				if !updated.Before(r.since) && known.add(hash) {
+				if added {
 					p.add(segmentprofiles.SegmentID(entry.SegmentID), entry.SegmentID)
 				}
 			}
@@ -154,24 +162,23 @@ func (r *run) onePass(ctx context.Context, at *Position, known *seen) source {
 type listOrder struct {
 	at             *Position
 	previous       time.Time
-	before, around *seen // the page before, and this one
-	broken         bool  // before this page
+	before, around []uint64 // hashes of the page before, and this one
+	broken         bool     // before this page
 }
 
 func (o *listOrder) next(hash uint64, updated time.Time) {
-	if o.at.Pass > 0 || o.before.has(hash) {
+	if o.at.Pass > 0 || slices.Contains(o.before, hash) {
 		return
 	}
-	if o.around == nil {
-		o.around = newSeen(0)
-	}
-	o.around.add(hash)
+	o.around = append(o.around, hash)
 	o.at.Undated = o.at.Undated || updated.IsZero()
 	o.at.Unordered = o.at.Unordered || !o.previous.IsZero() && updated.After(o.previous)
 	o.previous = updated
 }
 
-func (o *listOrder) endPage() { o.before, o.around, o.broken = o.around, nil, o.at.Unordered }
+func (o *listOrder) endPage() {
+	o.before, o.around, o.broken = o.around, o.before[:0], o.at.Unordered
+}
 
 // givenProfiles yields the profiles that were asked for one by one. The offset counts
 // them.
@@ -187,7 +194,13 @@ func (r *run) givenProfiles(at Position, seen *seen) source {
 			to := min(from+r.settings.PageSize, len(given))
 			p := new(page)
 			for _, id := range given[from:to] {
-				if label := labelOf(id); seen.add(hashOf(label)) {
+				label := labelOf(id)
+				added, err := seen.add(hashOf(label))
+				if err != nil {
+					yield(nil, err)
+					return
+				}
+				if added {
 					p.add(id, label)
 				}
 			}
