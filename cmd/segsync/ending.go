@@ -1,0 +1,212 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"segsync/importer"
+	"segsync/internal/httpretry"
+)
+
+// ended says what became of everything.
+func (s *session) ended() error {
+	state, code := s.importer.State(), exitDone
+	unconfirmed := state.Unconfirmed()
+	switch {
+	case !state.AddsUp():
+		code = exitFailed
+	case !state.Position.Done:
+		code = exitFailed // segsync verify, of an import that was not finished
+	case unconfirmed > 0:
+		code = exitUnconfirmed
+	case state.Counts.Rejected+state.Counts.Vanished > 0:
+		code = exitNotImported
+	}
+	code = s.report(code, nil)
+	if n := state.Counts.Rejected + state.Counts.Vanished; n > 0 {
+		s.log.Warn("some profiles were not imported; try them again with --profiles-from", "profiles", n,
+			"file", s.files.Path(s.files.NotImported))
+	}
+	if state.Counts.Read == 0 && state.From != importer.Beginning && s.options.profilesFrom == "" {
+		s.log.Warn("nothing was read: the offset is past the end of the list", "offset", state.From)
+	}
+	if !state.Position.Done {
+		s.say("The import itself is not finished.", s.continueCommand(), code)
+	} else if state.HasFailed() {
+		s.say("Customers of failed async actions are to be sent again.", s.continueCommand(), code)
+	} else if unconfirmed > 0 {
+		s.say(fmt.Sprintf("%d customers are sent, not confirmed.", unconfirmed), s.verifyCommand(), code)
+	}
+	return exitWith(code)
+}
+
+// stopped says where the import ended before its time, and how to continue it.
+func (s *session) stopped(code int, cause error) error {
+	code = s.report(code, cause)
+	s.say("Stopped at the offset: "+s.offset(), s.continueCommand(), code)
+	return exitWith(code)
+}
+
+// say prints the last lines of an import with which something is left to do.
+func (s *session) say(what, command string, code int) {
+	if s.options.logFormat == "json" {
+		s.log.Error(what, "offset", s.offset(), "continue", command, "exit_code", code)
+		return
+	}
+	fmt.Fprintf(s.console, "%s\nContinue with: %s\n", what, command)
+}
+
+// report says what became of everything, to people, to the file of --summary and to that
+// of --metrics-file. It returns the exit code, which is another one where all was well but
+// a file could not be written.
+func (s *session) report(code int, cause error) int {
+	failed := code
+	switch code {
+	case exitDone, exitNotImported, exitUnconfirmed:
+		failed = exitFailed
+	}
+	metricsErr := s.writeMetrics(&code)
+	if metricsErr != nil {
+		code = failed
+	}
+	sum := s.summary(code, cause)
+	summaryErr := s.writeSummary(sum)
+	if summaryErr != nil && code != failed {
+		code, sum.ExitCode = failed, failed
+		metricsErr = s.writeMetrics(&code)
+	}
+	if c := sum.Counts; s.console.bar == nil {
+		s.log.Info(s.what()+" ended", "exit_code", code, "profiles", c.Read, "confirmed", c.Confirmed, "rejected", c.Rejected,
+			"unconfirmed", c.Unconfirmed, "would_send", c.WouldSend, "without_identifier", c.WithoutIdentifier,
+			"vanished", c.Vanished, "merged", c.Merged)
+	}
+	s.printSummary(sum)
+	if err := errors.Join(summaryErr, metricsErr); err != nil {
+		s.printError(err)
+	}
+	return code
+}
+
+// printUnlessStopped prints the error of an interrupted run, unless it says no more
+// than that.
+func (s *session) printUnlessStopped(err error) {
+	if err != nil && !errors.Is(err, importer.ErrStopped) && !errors.Is(err, context.Canceled) {
+		s.printError(err)
+	}
+}
+
+func (s *session) printError(err error) {
+	if s.options.logFormat == "json" {
+		s.log.Error(err.Error(), "hints", hints(err))
+		return
+	}
+	printError(s.console, err)
+}
+
+// exitCodeOf tells errors that the operator must mend first from those after which the
+// same command can be continued, now or later.
+func exitCodeOf(err error) int {
+	var unverified *importer.VerifyError
+	switch {
+	case errors.As(err, &unverified) && !waits(err):
+		return exitUnconfirmed
+	case anyOf(err, func(err error) bool { w, ok := err.(interface{ Refused() bool }); return ok && w.Refused() }):
+		return exitUsage
+	case waits(err):
+		return exitLater
+	}
+	return exitFailed
+}
+
+// waits reports whether a quota must be waited for, longer than this run does.
+func waits(err error) bool {
+	return anyOf(err, func(err error) bool {
+		if _, ok := err.(*httpretry.WaitError); ok {
+			return true
+		}
+		w, ok := err.(interface{ QuotaUsedUp() bool })
+		return ok && w.QuotaUsedUp()
+	})
+}
+
+// anyOf reports whether is says so of the error or of one that it wraps.
+func anyOf(err error, is func(error) bool) bool {
+	if err == nil {
+		return false
+	}
+	if is(err) {
+		return true
+	}
+	switch e := err.(type) {
+	case interface{ Unwrap() error }:
+		return anyOf(e.Unwrap(), is)
+	case interface{ Unwrap() []error }:
+		return slices.ContainsFunc(e.Unwrap(), func(err error) bool { return anyOf(err, is) })
+	}
+	return false
+}
+
+func exitWith(code int) error {
+	if code == exitDone {
+		return nil
+	}
+	return &exitError{code: code}
+}
+
+// continueCommand returns the command that continues the import, with the flags that were
+// given to this one.
+func (s *session) continueCommand() string {
+	if at := s.importer.State().Position; s.customers != nil && (s.options.output != "" || at.Done || at.Pass > 0) {
+		return "segsync import --offset " + shellQuote(s.options.offset) + s.givenFlags() // all of it again
+	}
+	if at := s.importer.State().Position; at.Done || at.Pass > 0 {
+		return "segsync import --resume" + s.givenFlags()
+	}
+	return "segsync import --offset " + shellQuote(s.offset()) + s.givenFlags()
+}
+
+// verifyCommand returns the command that asks again for what is not confirmed.
+func (s *session) verifyCommand() string {
+	if s.options.sandbox {
+		return "segsync import --resume" + s.givenFlags()
+	}
+	return "segsync verify" + s.flagsOf(newVerifyCommand().Flags())
+}
+
+func (s *session) givenFlags() string { return s.flagsOf(newImportCommand().Flags()) }
+
+// flagsOf returns those of the given flags that the other command has, too.
+func (s *session) flagsOf(other *pflag.FlagSet) string {
+	words := ""
+	s.flags.Visit(func(f *pflag.Flag) {
+		switch {
+		case other.Lookup(f.Name) == nil, f.Name == "offset", f.Name == "resume", f.Name == "dir":
+		case f.Value.Type() == "bool" && f.Value.String() == "true":
+			words += " --" + f.Name
+		case f.Value.Type() == "bool":
+			words += " --" + f.Name + "=false"
+		default:
+			words += " --" + f.Name + " " + shellQuote(f.Value.String())
+		}
+	})
+	if s.options.dir != s.flags.Lookup("dir").DefValue {
+		words += " --dir " + shellQuote(s.options.dir)
+	}
+	return words
+}
+
+// shellQuote quotes a word for a POSIX shell, if it needs it.
+func shellQuote(word string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_-./:=@%,", r)
+	}
+	if word != "" && !strings.ContainsFunc(word, func(r rune) bool { return !plain(r) }) {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
