@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -263,12 +264,18 @@ func (c *checker) voucherify(ctx context.Context) {
 	batches := (1000 + c.settings.batchSize - 1) / c.settings.batchSize
 	need := fmt.Sprintf("1,000 customers take %d bulk calls and some %d others", batches, batches+1)
 	header := c.session.voucherify.LastHeader()
-	limit, remaining := header.Get("X-Rate-Limit-Limit"), header.Get("X-Rate-Limit-Remaining")
-	if limit == "" {
+	limit, errLimit := strconv.Atoi(header.Get("X-Rate-Limit-Limit"))
+	remaining, errRemaining := strconv.Atoi(header.Get("X-Rate-Limit-Remaining"))
+	if errLimit != nil || errRemaining != nil {
 		c.ok("quota", "%s; Voucherify does not tell its limits", need)
 		return
 	}
-	c.ok("quota", "%s of %s calls are left, of which %.0f%% stay reserved; %s", remaining, limit, c.settings.reserve*100, need)
+	left := fmt.Sprintf("%d of %d calls are left, and %.4g%% stay reserved; %s", remaining, limit, c.settings.reserve*100, need)
+	if float64(remaining) <= float64(limit)*c.settings.reserve {
+		c.warn("quota", "an import would wait until the quota's next period, or end with exit code 5 where that is longer than --max-wait", "%s", left)
+		return
+	}
+	c.ok("quota", "%s", left)
 }
 
 // schema reads the metadata schema. It returns what the schema does not take of a customer's
@@ -284,6 +291,9 @@ func (c *checker) schema(ctx context.Context) func(map[string]any) []importer.Le
 	switch {
 	case errors.As(err, &answer) && answer.Forbidden() && policy != strictToSchema:
 		c.warn(check, "allow it, or set METADATA_POLICY=as-is", "the application key may not read the metadata schema: metadata is sent as it is")
+		return nil
+	case waits(err):
+		c.warn(check, "check again when the quota allows it", "the metadata schema was not read: %s", err)
 		return nil
 	case err != nil:
 		c.fail(check, fmt.Errorf("reading the metadata schema: %w", err))
