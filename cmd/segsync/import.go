@@ -39,7 +39,7 @@ needed.
 			if err := o.check(cmd.Flags()); err != nil {
 				return o.logged(&exitError{exitUsage, &hinted{err, "see segsync import --help"}})
 			}
-			return o.logged(runImport(cmd, &o))
+			return o.carryOut(cmd, runImport)
 		},
 	}
 	f := cmd.Flags()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -223,6 +224,26 @@ func sameFile(a, b string) bool {
 	a, errA := filepath.Abs(a)
 	b, errB := filepath.Abs(b)
 	return errA == nil && errB == nil && a == b
+}
+
+// carryOut runs a command, and sees to it that the files that monitoring reads do not speak
+// of an earlier run: there is no summary until this one ends, and where it ends before
+// there is anything to summarize, the metrics tell its exit code.
+func (o *importOptions) carryOut(cmd *cobra.Command, command func(*cobra.Command, *importOptions) error) error {
+	began := time.Now()
+	if o.summary != "" {
+		if err := os.Remove(o.summary); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return o.logged(&exitError{exitUsage, fmt.Errorf("--summary: %w", err)})
+		}
+	}
+	err := command(cmd, o)
+	var early *exitError
+	if o.metricsFile != "" && errors.As(err, &early) && early.err != nil && early.code != exitLocked {
+		var m metrics
+		m.addRun(began, &early.code)
+		early.err = errors.Join(early.err, m.writeTo(o.metricsFile))
+	}
+	return o.logged(err)
 }
 
 // logged turns an error into a line of the log where that is JSON, so that every line

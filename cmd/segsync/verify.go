@@ -26,7 +26,7 @@ Voucherify has carried them out. It imports nothing.
 			if err := o.check(cmd.Flags()); err != nil {
 				return o.logged(&exitError{exitUsage, &hinted{err, "see segsync verify --help"}})
 			}
-			return o.logged(runVerify(cmd, &o))
+			return o.carryOut(cmd, runVerify)
 		},
 	}
 	f := cmd.Flags()
