@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"segsync/importer"
@@ -36,9 +37,9 @@ func (s *session) ended() error {
 		s.log.Warn("nothing was read: the offset is past the end of the list", "offset", state.From)
 	}
 	if !state.Position.Done {
-		s.say("The import itself is not finished.", s.continueCommand(), code)
+		s.say("The import itself is not finished.", s.continueCommand(nil), code)
 	} else if state.HasFailed() {
-		s.say("Customers of failed async actions are to be sent again.", s.continueCommand(), code)
+		s.say("Customers of failed async actions are to be sent again.", s.continueCommand(nil), code)
 	} else if unconfirmed > 0 {
 		s.say(fmt.Sprintf("%d customers are sent, not confirmed.", unconfirmed), s.verifyCommand(), code)
 	}
@@ -48,7 +49,7 @@ func (s *session) ended() error {
 // stopped says where the import ended before its time, and how to continue it.
 func (s *session) stopped(code int, cause error) error {
 	code = s.report(code, cause)
-	s.say("Stopped at the offset: "+s.offset(), s.continueCommand(), code)
+	s.say("Stopped at the offset: "+s.offset(), s.continueCommand(cause), code)
 	return exitWith(code)
 }
 
@@ -158,34 +159,45 @@ func exitWith(code int) error {
 	return &exitError{code: code}
 }
 
-// continueCommand returns the command that continues the import, with the flags that were
-// given to this one.
-func (s *session) continueCommand() string {
-	if at := s.importer.State().Position; s.customers != nil && (s.options.output != "" || at.Done || at.Pass > 0) {
-		return "segsync import --offset " + shellQuote(s.options.offset) + s.givenFlags() // all of it again
+// continueCommand returns the command that continues the import after the error, or nil,
+// with the flags that were given to this one.
+func (s *session) continueCommand(cause error) string {
+	var given string
+	var rejects *importer.TooManyRejectsError
+	switch { // not with the flag that would end it again
+	case errors.Is(cause, importer.ErrUndated):
+		given = s.flagsFor(newImportCommand(), "since")
+	case errors.As(cause, &rejects):
+		given = s.flagsFor(newImportCommand(), "max-rejects")
+	default:
+		given = s.flagsFor(newImportCommand())
 	}
-	if at := s.importer.State().Position; at.Done || at.Pass > 0 {
-		return "segsync import --resume" + s.givenFlags()
+	at := s.importer.State().Position
+	atEnd := at.Done || at.Pass > 0
+	switch {
+	case s.customers != nil && (s.options.output != "" || atEnd):
+		return "segsync import --offset " + shellQuote(s.options.offset) + given // all of it again
+	case atEnd:
+		return "segsync import --resume" + given
 	}
-	return "segsync import --offset " + shellQuote(s.offset()) + s.givenFlags()
+	return "segsync import --offset " + shellQuote(s.offset()) + given
 }
 
 // verifyCommand returns the command that asks again for what is not confirmed.
 func (s *session) verifyCommand() string {
 	if s.options.sandbox {
-		return "segsync import --resume" + s.givenFlags()
+		return "segsync import --resume" + s.flagsFor(newImportCommand())
 	}
-	return "segsync verify" + s.flagsOf(newVerifyCommand().Flags())
+	return "segsync verify" + s.flagsFor(newVerifyCommand())
 }
 
-func (s *session) givenFlags() string { return s.flagsOf(newImportCommand().Flags()) }
-
-// flagsOf returns those of the given flags that the other command has, too.
-func (s *session) flagsOf(other *pflag.FlagSet) string {
+// flagsFor returns those of the given flags that the other command has, too, but for some.
+func (s *session) flagsFor(other *cobra.Command, but ...string) string {
+	but = append(but, "offset", "resume", "dir")
 	words := ""
 	s.flags.Visit(func(f *pflag.Flag) {
 		switch {
-		case other.Lookup(f.Name) == nil, f.Name == "offset", f.Name == "resume", f.Name == "dir":
+		case other.Flags().Lookup(f.Name) == nil, slices.Contains(but, f.Name):
 		case f.Value.Type() == "bool" && f.Value.String() == "true":
 			words += " --" + f.Name
 		case f.Value.Type() == "bool":

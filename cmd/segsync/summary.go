@@ -129,7 +129,7 @@ func (s *session) summary(code int, cause error) summary {
 	}
 	switch {
 	case !state.Position.Done, state.HasFailed():
-		sum.Continue = s.continueCommand()
+		sum.Continue = s.continueCommand(cause)
 	case unconfirmed > 0:
 		sum.Continue = s.verifyCommand()
 	}
