@@ -36,27 +36,17 @@ type record struct {
 	json    []byte
 }
 
-// outcome is what became of the profiles of one page.
-type outcome struct {
-	counts            Counts // without what Voucherify has to say
+// found is what the profiles of a page come to before anything is sent.
+type found struct {
+	counts            Counts
 	withoutIdentifier []string
-	notImported       []notImported
-	sent              []sentRecord
+	vanished          []notImported
 	hashes            []uint64 // of the profiles
-	leftOut           map[LeftOut]int
 }
 
-// sentRecord is a customer that Voucherify accepted.
-type sentRecord struct {
-	customer   sentCustomer
-	identifier Identifier
-	action     Action
-	last       bool // of the action
-}
-
-// A partial batch is sent when it has waited for this many pages, and for as many
-// profiles as would fill ten batches, so that the safe offset does not stay behind for
-// long where few profiles have an identifier.
+// A partial batch is sent when it has waited for this many pages, and for as many as would
+// fill ten batches, so that the safe offset does not stay behind for long where few
+// profiles have an identifier.
 const pagesPerPartialBatch = 10
 
 // fillBatches takes the pages in order and fills batches across them. Each batch is
@@ -132,20 +122,18 @@ func (r *run) full(b *batch, p *profile) bool {
 	return len(b.records) >= int(r.maxRecords.Load()) || b.bytes+len(p.customer)+len("[,]") > int(r.maxBytes.Load())
 }
 
-// overdue reports whether a partial batch has waited for long enough.
+// overdue reports whether a partial batch has waited for long enough. One without
+// customers costs no bulk call.
 func (r *run) overdue(b *batch) bool {
-	profiles := 0
-	for _, p := range b.pages {
-		profiles += p.outcome.counts.Read
-	}
-	return len(b.pages) >= pagesPerPartialBatch && profiles >= 10*r.settings.BatchSize
+	return len(b.pages) >= pagesPerPartialBatch &&
+		(len(b.records) == 0 || len(b.pages)*r.settings.PageSize >= 10*r.settings.BatchSize)
 }
 
-// add puts the profile into the batch, or into its page's outcome if there is nothing
+// add puts the profile into the batch, or into what its page has found if there is nothing
 // to send. Of two profiles with the same source_id the one listed first, which was
 // active last, is sent.
 func (b *batch) add(p *profile) {
-	out := &p.page.outcome
+	out := &p.page.found
 	out.counts.Read++
 	out.hashes = append(out.hashes, hashOf(p.segmentID))
 	if p.page.late {
@@ -154,7 +142,7 @@ func (b *batch) add(p *profile) {
 	switch {
 	case p.vanished != nil:
 		out.counts.Vanished++
-		out.notImported = append(out.notImported, notImported{segmentID: p.segmentID, sourceID: p.sourceID, why: *p.vanished})
+		out.vanished = append(out.vanished, notImported{segmentID: p.segmentID, sourceID: p.sourceID, why: *p.vanished})
 	case p.customer == nil:
 		out.counts.WithoutIdentifier++
 		out.withoutIdentifier = append(out.withoutIdentifier, p.segmentID)

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"iter"
 	"os"
+	"slices"
 	"time"
 )
 
@@ -119,7 +120,7 @@ func (r *run) commitBatch(next *State, b *batch) error {
 		for i, rec := range a.records {
 			rec.profile.page.outcome.answered(rec.profile, a, i == len(a.records)-1)
 			if r.settings.DryRun != nil {
-				if _, err := r.settings.DryRun.Write(append(rec.json, '\n')); err != nil {
+				if _, err := r.settings.DryRun.Write(append(EscapeJSON(rec.json), '\n')); err != nil {
 					return fmt.Errorf("writing the customers: %w", err)
 				}
 			}
@@ -131,12 +132,28 @@ func (r *run) commitBatch(next *State, b *batch) error {
 	return nil
 }
 
+// outcome is what Voucherify said of the customers of a page.
+type outcome struct {
+	counts  Counts
+	refused []notImported
+	sent    []sentRecord
+	leftOut map[LeftOut]int
+}
+
+// sentRecord is a customer that Voucherify accepted.
+type sentRecord struct {
+	customer   sentCustomer
+	identifier Identifier
+	action     Action
+	last       bool // of the action
+}
+
 // answered notes what Voucherify said of a customer. Its page is not committed yet: a
 // page ends with the batch that holds its last customer, or later.
 func (o *outcome) answered(p *profile, a answer, last bool) {
 	if a.refused != nil {
 		o.counts.Rejected++
-		o.notImported = append(o.notImported, notImported{segmentID: p.segmentID, sourceID: p.sourceID, why: *a.refused})
+		o.refused = append(o.refused, notImported{segmentID: p.segmentID, sourceID: p.sourceID, why: *a.refused})
 		return
 	}
 	if p.invalidBirthdate {
@@ -156,12 +173,13 @@ func (o *outcome) answered(p *profile, a answer, last bool) {
 }
 
 func (r *run) commitPage(next *State, p *page) {
-	counts := p.outcome.counts
+	counts := p.found.counts
+	counts.add(p.outcome.counts)
 	if p.replaces != "" { // these profiles were counted when they were sent first
 		counts.Read, counts.InvalidBirthdates = 0, 0
 		next.removeAction(p.replaces)
 	} else {
-		for _, hash := range p.outcome.hashes {
+		for _, hash := range p.found.hashes {
 			r.reports.noteProfile(hash)
 		}
 		for l, n := range p.outcome.leftOut {
@@ -169,10 +187,10 @@ func (r *run) commitPage(next *State, p *page) {
 		}
 	}
 	next.Counts.add(counts)
-	for _, id := range p.outcome.withoutIdentifier {
+	for _, id := range p.found.withoutIdentifier {
 		r.reports.noteWithoutIdentifier(id)
 	}
-	for _, n := range p.outcome.notImported {
+	for _, n := range slices.Concat(p.found.vanished, p.outcome.refused) {
 		r.reports.noteNotImported(n)
 		r.announce(n)
 	}
@@ -192,7 +210,8 @@ func (r *run) commitPage(next *State, p *page) {
 
 // begin makes room for a new import: the files of an older one that was not finished are
 // kept under other names, and the reports are started anew, unless this import starts
-// where an older one stopped.
+// where an older one stopped. Then a first state is saved: without it, nothing would tell
+// how long the reports were that this import continues.
 func (r *run) begin() error {
 	path := r.settings.Files.Path(r.settings.Files.State)
 	if old, err := LoadState(path); err != nil || old != nil && old.Unfinished() {
@@ -212,7 +231,7 @@ func (r *run) begin() error {
 		}
 	}
 	r.reports.noteHeader()
-	return nil
+	return r.save(r.State().clone())
 }
 
 // save saves the state after the reports it speaks of.

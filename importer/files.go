@@ -13,7 +13,6 @@ import (
 // the disk is full, is taken back.
 type appendFile struct {
 	file *os.File
-	name string
 	size int64 // what is behind it counts as not written
 	sync bool  // there is something to sync
 }
@@ -30,7 +29,7 @@ func openAppend(dir, name string) (*appendFile, error) {
 		file.Close()
 		return nil, err
 	}
-	return &appendFile{file: file, name: name, size: size}, nil
+	return &appendFile{file: file, size: size}, nil
 }
 
 func (a *appendFile) write(data []byte) error {

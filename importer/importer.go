@@ -52,7 +52,7 @@ type Settings struct {
 	PageSize    int          // profiles per list page, 1 to 100
 	TraitsLimit int          // traits per request, 1 to 200; further pages are read
 	BatchSize   int          // customers per bulk request
-	Readers     int          // profiles that are read at once
+	Readers     int          // profiles that are read at once, to begin with
 	Mapping     Mapping
 	Files       Files
 	Profiles    []segmentprofiles.Identifier // import these; nil means the whole list
@@ -133,14 +133,7 @@ func (im *Importer) ProfilesRead() int { return int(im.read.Load()) }
 // the gentle way.
 func (im *Importer) Run(ctx context.Context) error {
 	return im.withReports(func(reports *reports) error {
-		known, err := im.known(reports)
-		if err != nil {
-			return err
-		}
-		defer known.close()
-		err = im.runPipeline(ctx, reports, func(ctx context.Context, r *run) source {
-			return r.remaining(ctx, im.State().Position, known)
-		})
+		err := im.importRemaining(ctx, reports)
 		if err == nil && im.State().HasFailed() {
 			err = im.runPipeline(ctx, reports, func(_ context.Context, r *run) source {
 				r.resending = true
@@ -185,16 +178,26 @@ func (im *Importer) withReports(do func(*reports) error) error {
 	return im.finish()
 }
 
-// known returns the profiles that earlier runs of this import have listed.
-func (im *Importer) known(r *reports) (*seen, error) {
-	s, err := newSeen(im.settings.Files.Path(im.settings.Files.seenTable))
-	if err != nil || !im.saved.Load() {
-		return s, err
+// importRemaining imports what the earlier runs of this import have not listed.
+func (im *Importer) importRemaining(ctx context.Context, reports *reports) error {
+	if im.State().Position.Done {
+		return im.runPipeline(ctx, reports, func(context.Context, *run) source { return nothing })
 	}
-	if err := r.fillSeen(s); err != nil {
-		return nil, errors.Join(err, s.close())
+	listed := int64(0)
+	if im.saved.Load() {
+		listed = reports.seen.size / slotBytes
 	}
-	return s, nil
+	known, err := newSeen(im.settings.Files.Path(im.settings.Files.seenTable), listed)
+	if err != nil {
+		return err
+	}
+	defer known.close()
+	if err := reports.fillSeen(ctx, known, listed); err != nil {
+		return err
+	}
+	return im.runPipeline(ctx, reports, func(ctx context.Context, r *run) source {
+		return r.remaining(ctx, im.State().Position, known)
+	})
 }
 
 // finish marks the import as finished, unless something is left to do.

@@ -22,7 +22,8 @@ type page struct {
 	done   chan struct{} // closed when all profiles are read, or one could not be
 	err    error         // valid once done is closed
 
-	outcome outcome // of fillBatches, then of commit
+	found   found   // of fillBatches, until the batch that completes the page is sent on
+	outcome outcome // of commit: its first customers are answered while others are not sent yet
 }
 
 // source yields the profiles to import, in pages. Its last page, or its error, ends it.

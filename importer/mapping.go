@@ -472,23 +472,6 @@ func quote(v any) string {
 	return escape(cut(string(text)))
 }
 
-// escape returns s with escapes for the characters that are not printable.
-func escape(s string) string {
-	notPrintable := func(c rune) bool { return !strconv.IsPrint(c) }
-	if strings.IndexFunc(s, notPrintable) < 0 {
-		return s
-	}
-	var b strings.Builder
-	for _, c := range s {
-		if notPrintable(c) {
-			b.WriteString(strings.Trim(strconv.QuoteRune(c), "'"))
-		} else {
-			b.WriteRune(c)
-		}
-	}
-	return b.String()
-}
-
 // cut returns the first 100 characters of s, and an ellipsis if there are more.
 func cut(s string) string {
 	n := 0

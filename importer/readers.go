@@ -20,6 +20,7 @@ const (
 // keepReaders keeps readers until all profiles are dispatched. start makes one, and one
 // ends for each value sent on quit.
 func (r *run) keepReaders(ctx context.Context, readers int, start func(), quit chan<- struct{}) {
+	readers = min(readers, maxReaders)
 	for range readers {
 		start()
 	}

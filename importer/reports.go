@@ -3,6 +3,7 @@ package importer
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/binary"
 	"encoding/csv"
 	"errors"
@@ -146,7 +147,7 @@ func (r *reports) noteHeader() {
 }
 
 func (r *reports) noteNotImported(n notImported) {
-	writeRow(&r.refused, n.segmentID, n.sourceID, n.why.reason, n.why.detail, n.actionID, n.requestID)
+	writeRow(&r.refused, n.segmentID, escape(n.sourceID), escape(n.why.reason), escape(n.why.detail), n.actionID, escape(n.requestID))
 }
 
 // noteSent notes a customer of the action, and where.
@@ -199,10 +200,14 @@ func (r *reports) flush() (map[string]int64, error) {
 	return lengths, syncs.Wait()
 }
 
-// fillSeen adds the hashes of the profiles that were read.
-func (r *reports) fillSeen(s *seen) error {
+// fillSeen adds the hashes of the profiles that were read, which are n. It ends early with
+// ctx.
+func (r *reports) fillSeen(ctx context.Context, s *seen, n int64) error {
 	hashes := bufio.NewReader(io.NewSectionReader(r.seen.file, 0, r.seen.size))
-	for range r.seen.size / slotBytes {
+	for range n {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		var hash [slotBytes]byte
 		if _, err := io.ReadFull(hashes, hash[:]); err != nil {
 			return fmt.Errorf("reading %s: %w", r.seen.file.Name(), err)

@@ -30,16 +30,23 @@ const (
 	bucketBytes = bucketSlots * slotBytes
 )
 
-// newSeen returns an empty set that keeps its table in a new file at path. Close removes
-// the file.
-func newSeen(path string) (*seen, error) {
+// newSeen returns an empty set with room for n hashes, that keeps its table in a new file
+// at path. Close removes the file.
+func newSeen(path string, n int64) (*seen, error) {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	os.Remove(path) // already now, where the system can: a killed process leaves nothing behind
-	return &seen{file: file, buckets: 1}, nil
+	s := &seen{file: file, buckets: 1}
+	for s.room() < uint64(n) {
+		s.buckets *= 2
+	}
+	return s, nil
 }
+
+// room is how many hashes the table takes before it grows.
+func (s *seen) room() uint64 { return s.buckets * bucketSlots * 3 / 4 }
 
 func (s *seen) close() error {
 	err := s.file.Close()
@@ -62,7 +69,7 @@ func (s *seen) add(hash uint64) (bool, error) {
 		return false, err
 	}
 	s.used++
-	if s.used > s.buckets*bucketSlots*3/4 {
+	if s.used > s.room() {
 		err = s.grow()
 	}
 	return true, err

@@ -44,7 +44,7 @@ func TestSeenLeavesNoFile(t *testing.T) {
 
 func openSeen(t *testing.T) *seen {
 	t.Helper()
-	set, err := newSeen(filepath.Join(t.TempDir(), "seen"))
+	set, err := newSeen(filepath.Join(t.TempDir(), "seen"), 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,9 +2,7 @@ package importer
 
 import (
 	"fmt"
-	"strings"
 	"time"
-	"unicode"
 
 	"segsync/voucherify"
 )
@@ -79,7 +77,7 @@ func (r *run) rejectedOf(a Action, v verdict) ([]notImported, error) {
 		if v.failed {
 			lines = append(lines, line(c, "action_failed", "the async action failed twice: "+v.why))
 		} else if e, ok := why[c.sourceID]; ok {
-			lines = append(lines, line(c, printable(e.Key), printable(joinNonEmpty(e.Message, e.Details))))
+			lines = append(lines, line(c, e.Key, joinNonEmpty(e.Message, e.Details)))
 		}
 	}
 	unnamed := 0
@@ -124,14 +122,4 @@ func joinNonEmpty(a, b string) string {
 		return a + b
 	}
 	return a + ": " + b
-}
-
-// printable replaces what could change a terminal that a report is shown on.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return '\ufffd'
-	}, s)
 }

@@ -31,10 +31,7 @@ func nothing(func(*page, error) bool) {}
 
 // remaining yields the profiles that are still to be imported from the position.
 func (r *run) remaining(ctx context.Context, at Position, known *seen) source {
-	switch {
-	case at.Done:
-		return nothing
-	case r.settings.Profiles != nil:
+	if r.settings.Profiles != nil {
 		return r.givenProfiles(at, known)
 	}
 	return r.wholeList(ctx, at, known)

@@ -362,7 +362,7 @@ func (c *checker) identifierAdvice() string {
 	}
 	advice := fmt.Sprintf("IDENTIFIER_SAVED_AS_SOURCE_ID=%s gives %d of %d profiles a source_id", c.settings.identifier(), covered, c.sample.Profiles)
 	if c.sample.Types[best].Have > covered {
-		return fmt.Sprintf("%s; %s would give %d one.", advice, best, c.sample.Types[best].Have)
+		return fmt.Sprintf("%s; %s would give %d one.", advice, printable(best), c.sample.Types[best].Have)
 	}
 	return advice + "; no other type of external ID gives more."
 }

@@ -12,8 +12,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf16"
 
 	"github.com/spf13/cobra"
 
@@ -191,17 +189,7 @@ func printJSON(w io.Writer, v any) error {
 	if err := encoder.Encode(v); err != nil {
 		return &exitError{exitFailed, err}
 	}
-	var text strings.Builder
-	for _, r := range b.String() {
-		if r == '\n' || unicode.IsPrint(r) {
-			text.WriteRune(r)
-			continue
-		}
-		for _, unit := range utf16.Encode([]rune{r}) {
-			fmt.Fprintf(&text, "\\u%04x", unit)
-		}
-	}
-	if _, err := io.WriteString(w, text.String()); err != nil {
+	if _, err := w.Write(importer.EscapeJSON(b.Bytes())); err != nil {
 		return &exitError{exitFailed, err}
 	}
 	return nil
