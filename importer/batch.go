@@ -42,6 +42,7 @@ type found struct {
 	withoutIdentifier []string
 	vanished          []notImported
 	hashes            []uint64 // of the profiles
+	sourceHashes      []uint64 // of the source ids of those with a customer to send
 }
 
 // A partial batch is sent when it has waited for this many pages, and for as many as would
@@ -93,7 +94,9 @@ func (r *run) fillBatches(ctx context.Context, pages <-chan *page, batches chan<
 					return err
 				}
 			}
-			current.add(profile)
+			if err := r.add(current, profile); err != nil {
+				return err
+			}
 		}
 		current.pages = append(current.pages, p)
 		p.profiles = nil
@@ -130,9 +133,9 @@ func (r *run) overdue(b *batch) bool {
 }
 
 // add puts the profile into the batch, or into what its page has found if there is nothing
-// to send. Of two profiles with the same source_id the one listed first, which was
-// active last, is sent.
-func (b *batch) add(p *profile) {
+// to send. Of the profiles with the same source_id the one listed first, which was active
+// last, is sent; one found late was active after it.
+func (r *run) add(b *batch, p *profile) error {
 	out := &p.page.found
 	out.counts.Read++
 	out.hashes = append(out.hashes, hashOf(p.segmentID))
@@ -146,13 +149,25 @@ func (b *batch) add(p *profile) {
 	case p.customer == nil:
 		out.counts.WithoutIdentifier++
 		out.withoutIdentifier = append(out.withoutIdentifier, p.segmentID)
-	case b.ids[p.sourceID]:
-		out.counts.Merged++
 	default:
+		hash := hashOf(p.sourceID)
+		first := true
+		if r.sources != nil {
+			var err error
+			if first, err = r.sources.add(hash); err != nil {
+				return err
+			}
+		}
+		if b.ids[p.sourceID] || !first && !p.page.late {
+			out.counts.Merged++
+			return nil
+		}
+		out.sourceHashes = append(out.sourceHashes, hash)
 		b.ids[p.sourceID] = true
 		b.records = append(b.records, record{profile: p, json: p.customer})
 		b.bytes += len(p.customer) + len(",")
 	}
+	return nil
 }
 
 // startUpload sends the batch in the background, once enough of the customers in

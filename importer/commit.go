@@ -180,7 +180,10 @@ func (r *run) commitPage(next *State, p *page) {
 		next.removeAction(p.replaces)
 	} else {
 		for _, hash := range p.found.hashes {
-			r.reports.noteProfile(hash)
+			noteHash(&r.reports.hashes, hash)
+		}
+		for _, hash := range p.found.sourceHashes {
+			noteHash(&r.reports.sourceHashes, hash)
 		}
 		for l, n := range p.outcome.leftOut {
 			next.noteLeftOut(l, n)
@@ -222,11 +225,16 @@ func (r *run) begin() error {
 			return err
 		}
 	}
-	if err := errors.Join(r.reports.pending.cut(0), r.reports.seen.cut(0)); err != nil {
+	if err := errors.Join(r.reports.pending.cut(0), r.reports.seen.cut(0), r.reports.sources.cut(0)); err != nil {
 		return err
 	}
 	if r.from == Beginning {
-		if err := errors.Join(r.reports.withoutIdentifier.cut(0), r.reports.notImported.cut(0)); err != nil {
+		if err := r.reports.withoutIdentifier.cut(0); err != nil {
+			return err
+		}
+	}
+	if r.from == Beginning && r.since.IsZero() { // else what was not imported before is not read again
+		if err := r.reports.notImported.cut(0); err != nil {
 			return err
 		}
 	}

@@ -25,6 +25,7 @@ package importer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"math"
@@ -183,21 +184,37 @@ func (im *Importer) importRemaining(ctx context.Context, reports *reports) error
 	if im.State().Position.Done {
 		return im.runPipeline(ctx, reports, func(context.Context, *run) source { return nothing })
 	}
-	listed := int64(0)
-	if im.saved.Load() {
-		listed = reports.seen.size / slotBytes
-	}
-	known, err := newSeen(im.settings.Files.Path(im.settings.Files.seenTable), listed)
+	known, err := im.openSeen(ctx, im.settings.Files.seenTable, reports.seen)
 	if err != nil {
 		return err
 	}
 	defer known.close()
-	if err := reports.fillSeen(ctx, known, listed); err != nil {
+	sources, err := im.openSeen(ctx, im.settings.Files.sourcesTable, reports.sources)
+	if err != nil {
 		return err
 	}
+	defer sources.close()
 	return im.runPipeline(ctx, reports, func(ctx context.Context, r *run) source {
+		r.sources = sources
 		return r.remaining(ctx, im.State().Position, known)
 	})
+}
+
+// openSeen returns a set of what the earlier runs of this import have in the file, with its
+// table in another file.
+func (im *Importer) openSeen(ctx context.Context, table string, file *appendFile) (*seen, error) {
+	n := file.size / slotBytes
+	if !im.saved.Load() {
+		n = 0 // the file is an older import's
+	}
+	s, err := newSeen(im.settings.Files.Path(table), n)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.fill(ctx, io.NewSectionReader(file.file, 0, n*slotBytes)); err != nil {
+		return nil, errors.Join(fmt.Errorf("reading %s: %w", file.file.Name(), err), s.close())
+	}
+	return s, nil
 }
 
 // finish marks the import as finished, unless something is left to do.
@@ -292,7 +309,8 @@ type run struct {
 	started   time.Time
 	since     time.Time // import only profiles active after this
 	from      string
-	resending bool // customers of failed actions
+	resending bool  // customers of failed actions
+	sources   *seen // of fillBatches: the source ids sent; nil when resending
 
 	wanted        context.Context // ends when no further page is wanted
 	unwant        context.CancelFunc

@@ -222,7 +222,7 @@ func TestRunEndsWithAReportThatCannotBeWritten(t *testing.T) {
 		t.Skip("there is no /dev/full")
 	}
 	for _, file := range []string{
-		"profiles-without-identifier.txt", "not-imported.csv", "segsync-pending.csv", "segsync-seen.bin", "segsync-seen.tmp",
+		"profiles-without-identifier.txt", "not-imported.csv", "segsync-pending.csv", "segsync-seen.bin", "segsync-seen.tmp", "segsync-sources.bin", "segsync-sources.tmp",
 		"segsync-state.json.tmp",
 	} {
 		t.Run(file, func(t *testing.T) {

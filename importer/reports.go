@@ -1,14 +1,11 @@
 package importer
 
 import (
-	"bufio"
 	"bytes"
-	"context"
 	"encoding/binary"
 	"encoding/csv"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -22,8 +19,10 @@ type Files struct {
 	State             string
 	WithoutIdentifier string // segment ids, one per line
 	NotImported       string // CSV, see notImportedHeader
-	pending, seen     string
-	seenTable         string // what is in seen, to look it up; only while an import runs
+	pending           string
+	seen, sources     string // hashes of the profiles, and of the source ids sent
+	// What is in seen and sources, to look it up; only while an import runs.
+	seenTable, sourcesTable string
 }
 
 // PendingFile is the key in State.Lengths of the file that names the customers of the
@@ -40,6 +39,8 @@ func NewFiles(dir, suffix string) Files {
 		pending:           "segsync-pending" + suffix + ".csv",
 		seen:              "segsync-seen" + suffix + ".bin",
 		seenTable:         "segsync-seen" + suffix + ".tmp",
+		sources:           "segsync-sources" + suffix + ".bin",
+		sourcesTable:      "segsync-sources" + suffix + ".tmp",
 	}
 }
 
@@ -59,11 +60,12 @@ const notImportedHeader = "segment_id,source_id,reason,detail,async_action_id,re
 type sentCustomer struct{ segmentID, sourceID string }
 
 // reports are the files that grow with the import: those for people, the customers not
-// yet confirmed, and the hashes of all profiles read. What is noted is written by flush.
+// yet confirmed, and the hashes of all profiles read and source ids sent. What is noted is
+// written by flush.
 type reports struct {
-	withoutIdentifier, notImported, pending, seen *appendFile
+	withoutIdentifier, notImported, pending, seen, sources *appendFile
 
-	ids, refused, customers, hashes bytes.Buffer // noted, not written
+	ids, refused, customers, hashes, sourceHashes bytes.Buffer // noted, not written
 
 	customersCSV *csv.Writer // to customers; a new one for each would cost 4 KB
 }
@@ -76,7 +78,7 @@ func openReports(files Files) (*reports, error) {
 		file **appendFile
 	}{
 		{files.WithoutIdentifier, &r.withoutIdentifier}, {files.NotImported, &r.notImported},
-		{files.pending, &r.pending}, {files.seen, &r.seen},
+		{files.pending, &r.pending}, {files.seen, &r.seen}, {files.sources, &r.sources},
 	} {
 		file, err := openAppend(files.Dir, f.name)
 		if err != nil {
@@ -89,7 +91,7 @@ func openReports(files Files) (*reports, error) {
 
 func (r *reports) all() map[string]*appendFile {
 	all := map[string]*appendFile{
-		"without_identifier": r.withoutIdentifier, "not_imported": r.notImported, PendingFile: r.pending, "seen": r.seen,
+		"without_identifier": r.withoutIdentifier, "not_imported": r.notImported, PendingFile: r.pending, "seen": r.seen, "sources": r.sources,
 	}
 	for name, file := range all {
 		if file == nil {
@@ -132,9 +134,9 @@ func (r *reports) cut(lengths map[string]int64) error {
 	return nil
 }
 
-// noteProfile notes that the profile was read.
-func (r *reports) noteProfile(hash uint64) {
-	r.hashes.Write(binary.LittleEndian.AppendUint64(nil, hash))
+// noteHash notes the hash of a profile that was read, or of a source_id that was sent.
+func noteHash(hashes *bytes.Buffer, hash uint64) {
+	hashes.Write(binary.LittleEndian.AppendUint64(nil, hash))
 }
 
 func (r *reports) noteWithoutIdentifier(segmentID string) { r.ids.WriteString(segmentID + "\n") }
@@ -187,6 +189,7 @@ func (r *reports) flush() (map[string]int64, error) {
 	lengths := make(map[string]int64)
 	buffers := map[*appendFile]*bytes.Buffer{
 		r.withoutIdentifier: &r.ids, r.notImported: &r.refused, r.pending: &r.customers, r.seen: &r.hashes,
+		r.sources: &r.sourceHashes,
 	}
 	var syncs errgroup.Group // together, for the disk does them in one go
 	for name, file := range r.all() {
@@ -198,25 +201,6 @@ func (r *reports) flush() (map[string]int64, error) {
 		syncs.Go(file.flush)
 	}
 	return lengths, syncs.Wait()
-}
-
-// fillSeen adds the hashes of the profiles that were read, which are n. It ends early with
-// ctx.
-func (r *reports) fillSeen(ctx context.Context, s *seen, n int64) error {
-	hashes := bufio.NewReader(io.NewSectionReader(r.seen.file, 0, r.seen.size))
-	for range n {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		var hash [slotBytes]byte
-		if _, err := io.ReadFull(hashes, hash[:]); err != nil {
-			return fmt.Errorf("reading %s: %w", r.seen.file.Name(), err)
-		}
-		if _, err := s.add(binary.LittleEndian.Uint64(hash[:])); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // writeRow writes a line of CSV that a spreadsheet can open: no cell is a formula.

@@ -1,15 +1,17 @@
 package importer
 
 import (
+	"bufio"
+	"context"
 	"encoding/binary"
 	"errors"
 	"io"
 	"os"
 )
 
-// seen is a set of the hashes of the profiles that were listed. Segment sorts the list by
-// recent activity: while it is read, profiles move to its head and push others onto the
-// next page, where they are listed again.
+// seen is a set of hashes: of the profiles that were listed, or of the source ids that were
+// sent. Segment sorts the list by recent activity: while it is read, profiles move to its
+// head and push others onto the next page, where they are listed again.
 //
 // A space may have millions of profiles, so the set is a hash table in a file, and memory
 // does not grow with it. The table has buckets, at most three quarters full. A hash is in
@@ -47,6 +49,24 @@ func newSeen(path string, n int64) (*seen, error) {
 
 // room is how many hashes the table takes before it grows.
 func (s *seen) room() uint64 { return s.buckets * bucketSlots * 3 / 4 }
+
+// fill adds the hashes that a file has. It ends early with ctx.
+func (s *seen) fill(ctx context.Context, file *io.SectionReader) error {
+	hashes := bufio.NewReader(file)
+	for range file.Size() / slotBytes {
+		var hash [slotBytes]byte
+		if _, err := io.ReadFull(hashes, hash[:]); err != nil {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if _, err := s.add(binary.LittleEndian.Uint64(hash[:])); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 func (s *seen) close() error {
 	err := s.file.Close()
