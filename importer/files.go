@@ -47,10 +47,23 @@ func (a *appendFile) write(data []byte) error {
 // holds returns an error if the file has lost some of its first size bytes.
 func (a *appendFile) holds(size int64) error {
 	if a.size < size {
-		return fmt.Errorf("%s has %d bytes, and had %d when its state was saved", a.file.Name(), a.size, size)
+		return &lostError{a.file.Name(), a.size, size}
 	}
 	return nil
 }
+
+// lostError says that a file has lost what the state says it has.
+type lostError struct {
+	path      string
+	has, want int64 // bytes
+}
+
+func (e *lostError) Error() string {
+	return fmt.Sprintf("%s has %d bytes, and had %d when its state was saved", e.path, e.has, e.want)
+}
+
+// Hint says what to do about the error.
+func (e *lostError) Hint() string { return "put the file back, or start anew with --offset 0" }
 
 // cut takes back what is behind size.
 func (a *appendFile) cut(size int64) error {

@@ -121,7 +121,7 @@ func (r *reading) readTraits(ctx context.Context) (err error) {
 func newestID(ids []segmentprofiles.ExternalID, idType string) string {
 	var newest segmentprofiles.ExternalID
 	for _, id := range ids {
-		if id.Type != idType || id.ID == "" {
+		if id.Type != idType || strings.TrimSpace(id.ID) == "" {
 			continue
 		}
 		if newest.ID == "" || cmp.Or(id.CreatedAt.Compare(newest.CreatedAt), cmp.Compare(newest.ID, id.ID)) > 0 {

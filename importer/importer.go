@@ -226,8 +226,9 @@ func (im *Importer) finish() error {
 	}
 	state.Finished = time.Now().UTC()
 	state.LastEnded = state.Finished
-	// What began after the last one left a gap, which --since last must not pass over.
-	if state.From == Beginning && state.Input == "" && !state.Since.After(state.LastStarted) {
+	// What began after the last one left a gap, which --since last must not pass over. A
+	// space that looked empty is nothing to go on from.
+	if (state.Counts.Read > 0 || !state.Since.IsZero()) && state.From == Beginning && state.Input == "" && !state.Since.After(state.LastStarted) {
 		state.LastStarted = state.Started
 	}
 	if err := state.save(im.settings.Files.Path(im.settings.Files.State)); err != nil {
@@ -316,6 +317,7 @@ type run struct {
 	unwant        context.CancelFunc
 	stopReading   context.CancelFunc
 	stopVerifying context.CancelFunc
+	goneInRow     atomic.Int64  // profiles that vanished since one was read
 	failedPage    atomic.Int64  // number of the first page that could not be read
 	allSent       chan struct{} // closed by commit when no further customer will be sent
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 
 	"segsync/segmentprofiles"
 	"segsync/voucherify"
@@ -56,9 +57,47 @@ func (r *run) readInPage(ctx context.Context, p *profile) {
 		return
 	}
 	r.read.Add(1)
+	if err := r.watchGone(p); err != nil {
+		r.fail(p.page, err)
+		return
+	}
 	if p.page.unread.Add(-1) == 0 {
 		p.page.finish(nil)
 	}
+}
+
+// maxGoneInRow is how many profiles may be gone one after the other, although the list
+// shows them.
+const maxGoneInRow = 200
+
+// GoneError is the error of a run that found Segment answer 404 for all of many profiles:
+// it is rather the route or the address that is wrong.
+type GoneError struct {
+	Profiles int    // in a row
+	Last     string // answer
+}
+
+func (e *GoneError) Error() string {
+	return fmt.Sprintf("%d profiles in a row were listed and are gone; the last: %s", e.Profiles, e.Last)
+}
+
+// Hint says what to do about the error.
+func (e *GoneError) Hint() string {
+	return "is SEGMENT_API_URL right, and does Segment answer for a profile in its app? If they were really deleted, " +
+		"begin behind them with --offset"
+}
+
+// watchGone returns an error if too many profiles of the list were gone one after the
+// other.
+func (r *run) watchGone(p *profile) error {
+	if p.vanished == nil || r.settings.Profiles != nil {
+		r.goneInRow.Store(0)
+		return nil
+	}
+	if n := r.goneInRow.Add(1); n >= maxGoneInRow {
+		return &GoneError{int(n), p.vanished.detail}
+	}
+	return nil
 }
 
 // readProfile reads what is needed of the profile and maps it.

@@ -47,6 +47,15 @@ func NewFiles(dir, suffix string) Files {
 // Path returns the path of one of the names.
 func (f Files) Path(name string) string { return filepath.Join(f.Dir, name) }
 
+// Paths returns the paths of all files.
+func (f Files) Paths() []string {
+	var paths []string
+	for _, name := range []string{f.State, f.WithoutIdentifier, f.NotImported, f.pending, f.seen, f.sources, f.seenTable, f.sourcesTable} {
+		paths = append(paths, f.Path(name))
+	}
+	return paths
+}
+
 // notImported is a line of Files.NotImported.
 type notImported struct {
 	segmentID, sourceID string

@@ -143,6 +143,10 @@ func (r *run) onePass(ctx context.Context, at *Position, known *seen) source {
 				r.log.Info("the list is not in order of activity: reading it to its end", "offset", at.Offset)
 			}
 			order.endPage()
+			if entries.Cursor.More && entries.Cursor.Next == "" {
+				r.log.Warn("the list ends here although Segment says that there is more: profiles may be missing; import again later",
+					"offset", at.Offset)
+			}
 			at.Offset = entries.Cursor.Next
 			if !recent && !at.Undated && !at.Unordered {
 				at.Offset = "" // the rest of the list is older still

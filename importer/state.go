@@ -54,6 +54,9 @@ type Identity struct {
 	Space         string `json:"space"`
 	SegmentURL    string `json:"segment_url"`
 	VoucherifyURL string `json:"voucherify_url"`
+	// VoucherifyApp is a fingerprint of the application ID: all projects of a region
+	// have the same URL.
+	VoucherifyApp string `json:"voucherify_app"`
 	Identifier    string `json:"identifier"` // Identifiers, separated by commas
 	Mapping       string `json:"mapping"`    // Fingerprint
 	// Input is the SHA-256 of the list of profiles that was given, "" for all
@@ -285,6 +288,9 @@ func (id Identity) Differences(other Identity) string {
 	compare("the Segment space", id.Space, other.Space)
 	compare("the Segment API", id.SegmentURL, other.SegmentURL)
 	compare("the Voucherify API", id.VoucherifyURL, other.VoucherifyURL)
+	if id.VoucherifyApp != other.VoucherifyApp {
+		all = append(all, "another VOUCHERIFY_APPLICATION_ID")
+	}
 	compare("the identifier", id.Identifier, other.Identifier)
 	if id.Mapping != other.Mapping {
 		all = append(all, "another mapping")

@@ -94,6 +94,9 @@ type Cursor struct {
 	// Next is sent back unchanged; "" after the last page. In the list it happens
 	// to be a decimal offset, in traits a trait key.
 	Next string
+	// More says that the API claims that there are further pages. It does not say where
+	// they are if Next is "".
+	More bool
 }
 
 // UnmarshalJSON accepts next as a string or a number. A cursor whose has_more is
@@ -113,7 +116,7 @@ func (c *Cursor) UnmarshalJSON(data []byte) error {
 	if raw.HasMore != nil && !*raw.HasMore {
 		next = ""
 	}
-	c.Next = next
+	c.Next, c.More = next, raw.HasMore != nil && *raw.HasMore
 	return nil
 }
 
@@ -136,12 +139,21 @@ func cursorText(raw json.RawMessage) (string, error) {
 // Profiles returns one page of the list, which is sorted by recent activity. next
 // is the cursor of the page, "0" for the first; limit is 1 to 100 profiles.
 func (c *Client) Profiles(ctx context.Context, next string, limit int) (*ProfilesPage, error) {
-	page := new(ProfilesPage)
+	var answer struct {
+		Data   []Profile
+		Cursor *Cursor
+	}
 	query := url.Values{"limit": {strconv.Itoa(limit)}, "next": {next}}
-	if err := c.get(ctx, routeList, "", query, page); err != nil {
+	if err := c.get(ctx, routeList, "", query, &answer); err != nil {
 		return nil, err
 	}
-	return page, nil
+	if answer.Cursor == nil {
+		if answer.Data == nil {
+			return nil, errors.New("the answer has neither data nor a cursor: it is no list of profiles")
+		}
+		answer.Cursor = new(Cursor)
+	}
+	return &ProfilesPage{answer.Data, *answer.Cursor}, nil
 }
 
 // AllProfiles ranges over the pages of the list from the cursor next to its end,

@@ -117,7 +117,7 @@ func TestProfiles(t *testing.T) {
 				CreatedAt: at("2023-01-19T16:15:58.865Z"),
 			}},
 		},
-		Cursor: segmentprofiles.Cursor{Next: "2"},
+		Cursor: segmentprofiles.Cursor{Next: "2", More: true},
 	}
 	if diff := cmp.Diff(want, page); diff != "" {
 		t.Errorf("page (-want +got):\n%s", diff)
@@ -128,7 +128,7 @@ func TestSpaceIDIsEscaped(t *testing.T) {
 	var uri string
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		uri = r.RequestURI
-		io.WriteString(w, `{}`)
+		io.WriteString(w, `{"data":[]}`)
 	}))
 	t.Cleanup(srv.Close)
 	c := clientOf(t, srv.URL+"/proxy", "a/../b?c", "token")
@@ -174,7 +174,7 @@ func TestIdentifiersAreEscaped(t *testing.T) {
 				path, _, _ := strings.Cut(r.RequestURI, "?")
 				paths = append(paths, path)
 				decoded = append(decoded, r.URL.Path)
-				io.WriteString(w, `{}`)
+				io.WriteString(w, `{"data":[]}`)
 			})
 			if _, err := client.ExternalIDs(t.Context(), c.id, nil); err != nil {
 				t.Fatal(err)
@@ -237,7 +237,7 @@ func TestQueries(t *testing.T) {
 				if got, err = url.ParseQuery(r.URL.RawQuery); err != nil {
 					t.Error(err)
 				}
-				io.WriteString(w, `{}`)
+				io.WriteString(w, `{"data":[]}`)
 			})
 			if err := c.call(t.Context(), client); err != nil {
 				t.Fatal(err)
@@ -254,7 +254,7 @@ func TestCompressionIsLeftToNetHTTP(t *testing.T) {
 	var got string
 	c := newClient(t, func(w http.ResponseWriter, r *http.Request) {
 		got = r.Header.Get("Accept-Encoding")
-		io.WriteString(w, `{}`)
+		io.WriteString(w, `{"data":[]}`)
 	})
 	if _, err := c.Profiles(t.Context(), "0", 1); err != nil {
 		t.Fatal(err)
@@ -697,5 +697,18 @@ func TestCancelledContext(t *testing.T) {
 	}
 	if _, err := c.Profiles(ctx, "0", 2); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v, want context.Canceled", err)
+	}
+}
+
+// What is no list must not pass for an empty space.
+func TestProfilesOfNoList(t *testing.T) {
+	for body, isList := range map[string]bool{
+		`{}`: false, `{"data":null}`: false, `{"profiles":[]}`: false,
+		`{"data":[]}`: true, `{"data":null,"cursor":{"has_more":false,"next":""}}`: true,
+	} {
+		c := newClient(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, body) })
+		if _, err := c.Profiles(t.Context(), "0", 1); (err == nil) != isList {
+			t.Errorf("%s: error %v", body, err)
+		}
 	}
 }

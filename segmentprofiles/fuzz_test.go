@@ -70,7 +70,7 @@ func FuzzCursor(f *testing.F) {
 			t.Fatal(err)
 		}
 		var second segmentprofiles.Cursor
-		if err := json.Unmarshal(again, &second); err != nil || second != c {
+		if err := json.Unmarshal(again, &second); err != nil || second.Next != c.Next {
 			t.Errorf("%s became %s: %q, %v, want %q", data, again, second.Next, err, c.Next)
 		}
 	})

@@ -33,7 +33,11 @@ func (s *session) ended() error {
 		s.log.Warn("some profiles were not imported; try them again with --profiles-from", "profiles", n,
 			"file", s.files.Path(s.files.NotImported))
 	}
-	if state.Counts.Read == 0 && state.From != importer.Beginning && s.options.profilesFrom == "" {
+	switch {
+	case state.Counts.Read > 0 || s.options.profilesFrom != "":
+	case state.From == importer.Beginning && state.Since.IsZero():
+		s.log.Warn("the space has no profiles: is SEGMENT_SPACE_ID the one you mean?", "space", state.Space)
+	case state.From != importer.Beginning:
 		s.log.Warn("nothing was read: the offset is past the end of the list", "offset", state.From)
 	}
 	if !state.Position.Done {
@@ -177,7 +181,7 @@ func (s *session) continueCommand(cause error) string {
 	switch {
 	case s.customers != nil && (s.options.output != "" || atEnd):
 		return "segsync import --offset " + shellQuote(s.options.offset) + given // all of it again
-	case atEnd:
+	case atEnd, !plausibleOffset(at.Offset):
 		return "segsync import --resume" + given
 	}
 	return "segsync import --offset " + shellQuote(s.offset()) + given

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -117,6 +118,7 @@ func (o *importOptions) check(flags *pflag.FlagSet) error {
 			bad("--%s: %w", name, err)
 		}
 	}
+	errs = append(errs, o.overwritten()...)
 	if o.output != "" && (o.output == o.summary || o.output == o.metricsFile) || o.summary != "" && o.summary == o.metricsFile {
 		bad("--output, --summary and --metrics-file must name different files")
 	}
@@ -126,6 +128,20 @@ func (o *importOptions) check(flags *pflag.FlagSet) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// overwritten returns an error for each flag whose file would take the place of one that is
+// read, or of one that is the import's own.
+func (o *importOptions) overwritten() []error {
+	taken := append(o.files().Paths(), importer.NewFiles(o.dir, "").Paths()...)
+	taken = append(taken, filepath.Join(o.dir, lockFile), o.envFile, o.profilesFrom, o.mapping)
+	var errs []error
+	for _, f := range []struct{ flag, file string }{{"output", o.output}, {"summary", o.summary}, {"metrics-file", o.metricsFile}} {
+		if f.file != "" && slices.ContainsFunc(taken, func(other string) bool { return other != "" && sameFile(f.file, other) }) {
+			errs = append(errs, fmt.Errorf("--%s %s would overwrite a file that this command needs", f.flag, f.file))
+		}
+	}
+	return errs
 }
 
 // plausibleOffset tells an offset, which is whatever Segment's list gave as its cursor,

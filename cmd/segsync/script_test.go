@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -26,7 +27,7 @@ import (
 //	        [fail-action=N] [reject=REGEXP]
 //	                         starts a sandbox, and sets the environment to use it; it
 //	                         rejects the customers whose source_id matches
-//	answer REGEXP STATUS [FROM [TO]] [HEADER=VALUE ...]
+//	answer REGEXP STATUS [FROM [TO]] [HEADER=VALUE ...] [body=TEXT]
 //	                         answers requests so, of those whose "METHOD /path?query"
 //	                         (and " body") matches; in it @150 is the segment id of
 //	                         profile 150
@@ -153,9 +154,12 @@ func cmdSandbox(ts *testscript.TestScript, neg bool, args []string) {
 
 func cmdAnswer(ts *testscript.TestScript, neg bool, args []string) {
 	numbers := []int{0, 1, 0} // status, from, to
-	header := map[string]string{}
+	header, body := map[string]string{}, ""
 	for i, arg := range args[1:] {
-		if name, value, found := strings.Cut(arg, "="); found {
+		if name, value, found := strings.Cut(arg, "="); found && name == "body" {
+			body = value
+			continue
+		} else if found {
 			header[name] = value
 			continue
 		}
@@ -166,6 +170,10 @@ func cmdAnswer(ts *testscript.TestScript, neg bool, args []string) {
 	worldOf(ts).answer(args[0], numbers[1], numbers[2], func(rw http.ResponseWriter, req *http.Request) {
 		for name, value := range header {
 			rw.Header().Set(name, value)
+		}
+		if body != "" {
+			io.WriteString(rw, body)
+			return
 		}
 		status(numbers[0])(rw, req)
 	})

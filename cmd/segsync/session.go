@@ -77,7 +77,8 @@ func (s *session) connect(set *settings, files importer.Files, profiles []segmen
 		API: "Segment", Rate: set.segmentRate, Attempts: s.attempts, MaxWait: s.options.maxWait, Secrets: set.secrets(), Log: s.log,
 	})
 	s.voucherify = httpretry.New(httpretry.Options{
-		API: "Voucherify", Bucket: voucherifyBuckets(set.reserve), Attempts: s.attempts, MaxWait: s.options.maxWait, Secrets: set.secrets(), Log: s.log,
+		API: "Voucherify", Bucket: voucherifyBuckets(set.reserve), Attempts: s.attempts, MaxWait: s.options.maxWait,
+		Secrets: set.secrets(), RedactAll: true, Log: s.log,
 	})
 	segment, err := segmentprofiles.NewClient(s.segment.Client(), set.segmentURL, set.spaceID, set.segmentToken)
 	if err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"cmp"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -61,6 +62,7 @@ func (s *settings) identity(profiles []segmentprofiles.Identifier) importer.Iden
 		Space:         s.spaceID,
 		SegmentURL:    s.segmentURL.String(),
 		VoucherifyURL: s.voucherifyURL.String(),
+		VoucherifyApp: fmt.Sprintf("%.16x", sha256.Sum256([]byte("voucherify application "+s.appID))),
 		Identifier:    s.identifier(),
 		Mapping:       s.mapping.Fingerprint(),
 	}
@@ -185,7 +187,11 @@ func (l *loader) share(name string, fallback float64) float64 {
 	if v == "" {
 		return fallback
 	}
-	percent, err := strconv.ParseFloat(strings.TrimSuffix(v, "%"), 64)
+	number, isPercent := strings.CutSuffix(v, "%")
+	percent, err := strconv.ParseFloat(number, 64)
+	if err == nil && !isPercent && percent > 0 && percent < 1 {
+		err = errors.New("a share, not a percentage")
+	}
 	if err != nil || !(percent >= 0 && percent < 100) {
 		l.problem(name, "is %q: it must be a percentage from 0%% to 99%% (default: %.0f%%)", v, fallback*100)
 	}

@@ -54,6 +54,9 @@ type Options struct {
 	// Secrets are taken out of the bodies of error answers and out of errors, in
 	// case the server repeats what it was sent.
 	Secrets []string
+	// RedactAll takes them out of all answers: an async action may repeat what it was
+	// sent.
+	RedactAll bool
 	// Base sends the requests. Nil means a transport like http.DefaultTransport
 	// that keeps enough idle connections for many requests at once.
 	Base http.RoundTripper
@@ -106,7 +109,7 @@ func (e *WaitError) Error() string {
 
 // Hint says what to do about the error.
 func (e *WaitError) Hint() string {
-	return "continue after that time with segsync import --resume, or wait longer with --max-wait"
+	return "continue after that time with the command below, or wait longer with --max-wait"
 }
 
 // New returns a Transport.
@@ -347,8 +350,10 @@ func (t *Transport) try(req *http.Request) (*http.Response, error) {
 		body = t.redact(body)
 		return nil, fmt.Errorf("the answer (status %d) is not valid JSON: %q", resp.StatusCode, body[:min(len(body), 200)])
 	}
-	if resp.StatusCode/100 != 2 {
+	if resp.StatusCode/100 != 2 || t.opts.RedactAll {
 		body = t.redact(body)
+	}
+	if resp.StatusCode/100 != 2 {
 		for _, values := range resp.Header {
 			for i, v := range values {
 				values[i] = t.redacted.Replace(v)
