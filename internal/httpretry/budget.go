@@ -16,7 +16,8 @@ type Bucket struct {
 	// Name is for the log.
 	Name string
 	// Period is the length of the quota's period where the headers do not tell when
-	// it ends.
+	// it ends. Of a longer one than a minute it is first found out whether it is not of a
+	// minute after all.
 	Period time.Duration
 	// Reserve is the share of the quota that is left to others, from 0 to 1.
 	Reserve float64
@@ -39,6 +40,8 @@ type budget struct {
 	began     time.Time // of the period, as far as it was seen
 	end       time.Time // of the period
 	told      time.Time // the end that the server told of last
+	guessed   bool      // end is a guess
+	longer    bool      // than shortPeriod: the period was not over then
 	next      time.Time // when the next request may be sent
 	waiting   time.Time // since when nothing was left; zero: something was
 	announced time.Time // end of the wait that was logged last
@@ -49,6 +52,9 @@ func newBudget(b Bucket) *budget { return &budget{bucket: b, news: make(chan str
 // spreadWithin is the longest rest of a period over which requests are spread. A longer
 // period is that of bulk requests, which the live shop hardly makes.
 const spreadWithin = 100 * time.Second
+
+// shortPeriod is the first guess of how long a period is.
+const shortPeriod = time.Minute
 
 // turn says what a request has to wait for: until a time, for news, or for nothing. Then
 // number counts it.
@@ -87,7 +93,8 @@ func (b *budget) take(now time.Time) turn {
 	case now.Before(b.next):
 		return turn{until: b.next}
 	}
-	if left := b.end.Sub(now); left <= spreadWithin {
+	sure := !b.guessed || b.longer || b.bucket.Period <= shortPeriod
+	if left := b.end.Sub(now); sure && left <= spreadWithin {
 		b.next = now.Add(left / time.Duration(usable))
 	}
 	return b.leave()
@@ -122,8 +129,11 @@ func (b *budget) give(now time.Time, number int, resp *http.Response) {
 	b.unlimited = false
 	// Answers overtake each other: one to a request that was sent before less was left
 	// tells of an earlier moment, and not of a new period.
-	if !b.known || remaining > b.remaining && number > b.newest {
-		b.began, b.next = now, time.Time{}
+	switch {
+	case !b.known && b.guessed && !b.longer && limit == b.limit && remaining < b.remaining:
+		b.longer = true // nothing was given back: the period goes on
+	case !b.known || remaining > b.remaining && number > b.newest:
+		b.began, b.next, b.longer = now, time.Time{}, false
 		b.remaining = remaining
 	}
 	if remaining <= b.remaining {
@@ -133,17 +143,31 @@ func (b *budget) give(now time.Time, number int, resp *http.Response) {
 	if b.remaining > b.reserve() {
 		b.waiting = time.Time{}
 	}
-	b.end = b.began.Add(b.bucket.Period)
-	retry, err := strconv.ParseInt(resp.Header.Get("X-Rate-Limit-Retry"), 10, 64)
-	switch end := time.Unix(retry, 0); {
-	case err != nil:
+	b.guessed, b.end = true, b.began.Add(b.bucket.Period)
+	if !b.longer {
+		b.end = b.began.Add(min(b.bucket.Period, shortPeriod))
+	}
+	switch end := retryTime(resp, now); {
 	case end.After(now):
-		b.end, b.told = end, end
-	case end.Equal(b.told):
+		b.guessed, b.end, b.told = false, end, end
+	case !end.IsZero() && end.Equal(b.told):
 		// Still of the period that should be over: the answer was long under way, or
 		// our clock is ahead of the server's.
-		b.end = now.Add(time.Second)
+		b.guessed, b.end = false, now.Add(time.Second)
 	}
+}
+
+// longestPeriod is that of a billing cycle. A server that asks for more means something
+// else, milliseconds for example.
+const longestPeriod = 32 * 24 * time.Hour
+
+// retryTime returns the time of X-Rate-Limit-Retry, in unix seconds, or zero.
+func retryTime(resp *http.Response, now time.Time) time.Time {
+	unix, err := strconv.ParseInt(resp.Header.Get("X-Rate-Limit-Retry"), 10, 64)
+	if at := time.Unix(unix, 0); err == nil && at.Sub(now) <= longestPeriod {
+		return at
+	}
+	return time.Time{}
 }
 
 // spend waits for leave to send a request, and returns its number. Nothing but the reserve

@@ -24,6 +24,7 @@ type bucketServer struct {
 	others  int           // taken by others at the start of each period
 	ahead   time.Duration // our clock is ahead of the server's by this
 	latency time.Duration
+	silent  bool // does not tell when the period ends
 
 	mu       sync.Mutex
 	began    time.Time
@@ -59,6 +60,9 @@ func (s *bucketServer) RoundTrip(*http.Request) (*http.Response, error) {
 	header := []string{
 		"X-Rate-Limit-Limit", strconv.Itoa(s.limit), "X-Rate-Limit-Remaining", strconv.Itoa(left),
 		"X-Rate-Limit-Retry", strconv.FormatInt(s.began.Add(s.period-s.ahead).Unix(), 10),
+	}
+	if s.silent {
+		header[5] = strconv.FormatInt(now.Unix(), 10)
 	}
 	s.mu.Unlock()
 	time.Sleep(s.latency)
@@ -332,4 +336,31 @@ func TestTwoBuckets(t *testing.T) {
 		}
 		sendAll(t, tr, 50)
 	})
+}
+
+// A quota that does not tell when its period ends may be of a minute, or of the hour that is
+// expected. It takes one request of the reserve to find out.
+func TestPeriodThatIsNotTold(t *testing.T) {
+	for _, c := range []struct {
+		period time.Duration
+		least  int // left
+		ends   bool
+	}{{time.Minute, 20, false}, {time.Hour, 19, true}} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &bucketServer{limit: 100, period: c.period, silent: true}
+			tr := httpretry.New(httpretry.Options{Base: s, MaxWait: 5 * time.Minute,
+				Bucket: always(&httpretry.Bucket{Name: "bulk_api_calls", Period: time.Hour, Reserve: 0.2})})
+			var err error
+			for n := 0; err == nil && n < 200; n++ {
+				_, err = get(t, tr)
+			}
+			var wait *httpretry.WaitError
+			if errors.As(err, &wait) != c.ends || s.least != c.least || s.refused != 0 {
+				t.Errorf("%s: error %v, at least %d left, %d refused", c.period, err, s.least, s.refused)
+			}
+			if c.ends && time.Until(wait.Until) < 58*time.Minute {
+				t.Errorf("until %s", wait.Until)
+			}
+		})
+	}
 }

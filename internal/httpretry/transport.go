@@ -456,9 +456,7 @@ func askedPause(resp *http.Response, now time.Time) time.Duration {
 		}
 	}
 	if resp.StatusCode == http.StatusTooManyRequests {
-		if unix, err := strconv.ParseInt(resp.Header.Get("X-Rate-Limit-Retry"), 10, 64); err == nil {
-			return max(time.Unix(unix, 0).Sub(now), 0)
-		}
+		return max(retryTime(resp, now).Sub(now), 0)
 	}
 	return 0
 }
