@@ -27,6 +27,7 @@ func TestInterruptedImportCanBeContinued(t *testing.T) {
 		{"SIGINT while reading", os.Interrupt, `@250/traits`, 130},
 		{"SIGINT while sending", os.Interrupt, `^POST`, 130},
 		{"SIGTERM while reading", syscall.SIGTERM, `@250/external_ids`, 143},
+		{"SIGHUP while reading", syscall.SIGHUP, `@250/external_ids`, 143},
 		{"SIGINT at the first request", os.Interrupt, `next=0$`, 130},
 	} {
 		t.Run(c.name, func(t *testing.T) {

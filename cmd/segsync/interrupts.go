@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// interrupts turns the first SIGINT or SIGTERM into a gentle stop and the second into
-// the end of ctx.
+// interrupts turns the first SIGINT, SIGTERM or, of a terminal that is closed, SIGHUP into
+// a gentle stop and the second into the end of ctx.
 type interrupts struct {
 	ctx   context.Context
 	first chan struct{} // closed by the first signal
@@ -25,6 +25,9 @@ func watchInterrupts(ctx context.Context, stop func(), log *slog.Logger) *interr
 	i := &interrupts{first: make(chan struct{}), signals: make(chan os.Signal, 2), done: make(chan struct{})}
 	i.ctx, i.cancel = context.WithCancel(ctx)
 	signal.Notify(i.signals, os.Interrupt, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) { // as nohup does
+		signal.Notify(i.signals, syscall.SIGHUP)
+	}
 	go func() {
 		defer close(i.done)
 		for sig := range i.signals {
@@ -34,7 +37,7 @@ func watchInterrupts(ctx context.Context, stop func(), log *slog.Logger) *interr
 			}
 			log.Warn("interrupted: finishing what is being read; interrupt again to end at once")
 			i.code.Store(exitInterrupted)
-			if sig == syscall.SIGTERM {
+			if sig != os.Interrupt {
 				i.code.Store(exitTerminated)
 			}
 			close(i.first)
