@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -240,6 +242,49 @@ func TestCatchUpIsContinued(t *testing.T) {
 					w.wantComplete()
 					w.wantConfirmed(im, 100)
 				})
+			}
+		})
+	}
+}
+
+// Where profiles are deleted while the list is read, those behind them move up, past the
+// reader; only a pass over the whole list finds them.
+func TestRecheckFindsWhatDeletionsMovedPast(t *testing.T) {
+	for _, recheck := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, sandbox.Options{Profiles: 100, Plain: true})
+			w.settings.CatchUp, w.settings.Recheck = true, recheck
+			long := time.Now().UTC().Add(-time.Hour)
+			list, asked := w.profiles(), 0
+			w.on(`/profiles\?`, func(rw http.ResponseWriter, r *http.Request) bool {
+				if asked++; asked == 4 {
+					list = list[5:]
+				}
+				from, _ := strconv.Atoi(r.URL.Query().Get("next"))
+				to := min(from+10, len(list))
+				var data []map[string]any
+				for i := from; i < to; i++ {
+					data = append(data, map[string]any{"segment_id": list[i].SegmentID, "metadata": map[string]any{
+						"updated_at": long.Add(-time.Duration(i) * time.Second),
+					}})
+				}
+				cursor := map[string]any{"has_more": to < len(list), "next": ""}
+				if to < len(list) {
+					cursor["next"] = strconv.Itoa(to)
+				}
+				json.NewEncoder(rw).Encode(map[string]any{"data": data, "cursor": cursor})
+				return true
+			})
+			im := w.importer()
+			if err := im.Run(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			want := 95
+			if recheck {
+				want = 100
+			}
+			if c := im.State().Counts; c.Read != want || c.FoundLate != want-95 {
+				t.Errorf("recheck %v: %+v", recheck, c)
 			}
 		})
 	}

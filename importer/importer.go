@@ -58,6 +58,7 @@ type Settings struct {
 	Files       Files
 	Profiles    []segmentprofiles.Identifier // import these; nil means the whole list
 	CatchUp     bool                         // look again for profiles that moved while the list was read
+	Recheck     bool                         // and then read the whole list, not only what was active meanwhile
 	Verify      Verify
 	MaxRejects  int // stop after more rejected customers; negative: never
 	// DryRun gets the customers as lines of JSON, in listing order, instead of

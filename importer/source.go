@@ -40,6 +40,10 @@ func (r *run) remaining(ctx context.Context, at Position, known *seen) source {
 // wholeList yields the list from the position to its end. If it began at the head, it
 // is then read again from there, for profiles that moved to the head while it was read
 // and so were never listed, until a pass finds none.
+//
+// Where profiles before the position are deleted, or merged into others, the rest moves up,
+// past the reader. Those that it passes are not active, so only a pass over the whole list
+// finds them: Settings.Recheck.
 func (r *run) wholeList(ctx context.Context, at Position, known *seen) source {
 	return func(yield func(*page, error) bool) {
 		catchUp := r.settings.CatchUp && r.from == Beginning
@@ -148,7 +152,8 @@ func (r *run) onePass(ctx context.Context, at *Position, known *seen) source {
 					"offset", at.Offset)
 			}
 			at.Offset = entries.Cursor.Next
-			if !recent && !at.Undated && !at.Unordered {
+			whole := at.Undated || at.Unordered || at.Pass > 0 && r.settings.Recheck
+			if !recent && !whole {
 				at.Offset = "" // the rest of the list is older still
 			}
 			if !yield(p, nil) || at.Offset == "" {

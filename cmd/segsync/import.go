@@ -50,6 +50,7 @@ needed.
 	f.StringVar(&o.since, "since", "", "import only what changed since this `time`: last (the start of the last finished import), 24h, 7d, 2026-11-19T00:00:00Z")
 	f.StringVar(&o.mapping, "mapping", "", "map traits as this YAML `file` says (default: $SEGSYNC_MAPPING, else as segsync mapping prints)")
 	f.BoolVar(&o.noCatchUp, "no-catch-up", false, "do not look again for profiles that moved while the list was read")
+	f.BoolVar(&o.recheck, "recheck", false, "read the whole list again at the end, for profiles that were passed over while others were deleted or merged")
 	f.StringVar(&o.verify, "verify", "on", "`on|off`: ask Voucherify what became of the customers sent, or do not")
 	f.DurationVar(&o.verifyInterval, "verify-interval", 30*time.Second, "the longest time between two looks at what became of them")
 	f.IntVar(&o.maxRejects, "max-rejects", -1, "stop once more than this `number` of customers were rejected; without it there is no limit")

@@ -31,6 +31,7 @@ type importOptions struct {
 	since          string
 	mapping        string
 	noCatchUp      bool
+	recheck        bool
 	verify         string
 	verifyInterval time.Duration
 	maxRejects     int
@@ -90,6 +91,9 @@ func (o *importOptions) check(flags *pflag.FlagSet) error {
 	}
 	if o.dryRun && o.resume {
 		bad("--dry-run and --resume exclude each other: a dry run is not continued")
+	}
+	if o.recheck && o.noCatchUp {
+		bad("--recheck and --no-catch-up exclude each other")
 	}
 	if o.since != "" && o.profilesFrom != "" {
 		bad("--since and --profiles-from exclude each other")

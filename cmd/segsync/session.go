@@ -99,6 +99,7 @@ func (s *session) connect(set *settings, files importer.Files, profiles []segmen
 		Files:       files,
 		Profiles:    profiles,
 		CatchUp:     !s.options.noCatchUp,
+		Recheck:     s.options.recheck,
 		Verify: importer.Verify{
 			Off:      s.options.verify == "off" || s.customers != nil,
 			Interval: s.options.verifyInterval,
