@@ -19,7 +19,7 @@
 // sent first. An accepted customer is not an imported one: the verifier reads what became
 // of each async action, and only then is a customer counted as confirmed or rejected. The
 // stages, in the order of the data, are in source.go, list.go, read.go (by as many readers
-// as readers.go finds useful), batch.go, commit.go, verify.go and settle.go.
+// as readers.go finds useful), batch.go, upload.go, commit.go, verify.go and settle.go.
 package importer
 
 import (

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/fnv"
+	"strings"
 
 	"segsync/segmentprofiles"
 	"segsync/voucherify"
@@ -22,6 +24,29 @@ type profile struct {
 	invalidBirthdate bool
 	leftOut          []LeftOut // of its metadata
 	vanished         *refusal  // why it could not be read, or nil
+}
+
+// labelOf is how the reports name a profile: its segment id, or type:value if only that
+// is known.
+func labelOf(id segmentprofiles.Identifier) string {
+	if id.Type == "segment_id" {
+		return id.Value
+	}
+	return id.String()
+}
+
+func identifierOf(label string) segmentprofiles.Identifier {
+	if idType, value, found := strings.Cut(label, ":"); found {
+		return segmentprofiles.Identifier{Type: idType, Value: value}
+	}
+	return segmentprofiles.SegmentID(label)
+}
+
+// hashOf must never change: the hashes of an import are kept on disk.
+func hashOf(label string) uint64 {
+	h := fnv.New64a()
+	h.Write([]byte(label))
+	return h.Sum64()
 }
 
 // refusal is why a profile was not imported.

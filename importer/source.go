@@ -3,21 +3,12 @@ package importer
 import (
 	"context"
 	"fmt"
-	"hash/fnv"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"segsync/segmentprofiles"
 )
-
-// hashOf must never change: the hashes of an import are kept on disk.
-func hashOf(label string) uint64 {
-	h := fnv.New64a()
-	h.Write([]byte(label))
-	return h.Sum64()
-}
 
 const (
 	// maxPasses bounds the passes over a list that moves faster than it is read.
@@ -238,20 +229,4 @@ func (r *run) failedActions(state *State) source {
 			}
 		}
 	}
-}
-
-// labelOf is how the reports name a profile: its segment id, or type:value if only that
-// is known.
-func labelOf(id segmentprofiles.Identifier) string {
-	if id.Type == "segment_id" {
-		return id.Value
-	}
-	return id.String()
-}
-
-func identifierOf(label string) segmentprofiles.Identifier {
-	if idType, value, found := strings.Cut(label, ":"); found {
-		return segmentprofiles.Identifier{Type: idType, Value: value}
-	}
-	return segmentprofiles.SegmentID(label)
 }

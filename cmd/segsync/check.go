@@ -166,7 +166,7 @@ func (c *checker) all(cmd *cobra.Command) {
 	c.session = newSession(cmd, &c.options.importOptions, set, total)
 	c.session.attempts = 2
 	files := c.options.files()
-	if err := c.session.connect(set, files, nil, importer.NewState(set.identity(nil), importer.Beginning)); err != nil {
+	if err := c.session.connect(files, nil, importer.NewState(set.identity(nil), importer.Beginning)); err != nil {
 		c.fail("settings", err)
 		return
 	}

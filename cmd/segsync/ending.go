@@ -179,7 +179,7 @@ func (s *session) continueCommand(cause error) string {
 	at := s.importer.State().Position
 	atEnd := at.Done || at.Pass > 0
 	switch {
-	case s.customers != nil && (s.options.output != "" || atEnd):
+	case s.options.dryRun && (s.options.output != "" || atEnd):
 		return "segsync import --offset " + shellQuote(s.options.offset) + given // all of it again
 	case atEnd, !plausibleOffset(at.Offset):
 		return "segsync import --resume" + given

@@ -103,7 +103,7 @@ func runImport(cmd *cobra.Command, o *importOptions) error {
 			return &exitError{exitUsage, err}
 		}
 	}
-	if err := s.connect(settings, o.files(), profiles, state); err != nil {
+	if err := s.connect(o.files(), profiles, state); err != nil {
 		return &exitError{exitUsage, err}
 	}
 	defer s.close()

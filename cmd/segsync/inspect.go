@@ -89,7 +89,7 @@ func (o *inspectOptions) inspect(cmd *cobra.Command, args []string) (*importer.I
 	if err := set.readMapping(o.mapping); err != nil {
 		return nil, &exitError{exitUsage, err}
 	}
-	if err := s.connect(set, importer.NewFiles("", ""), nil, importer.NewState(set.identity(nil), importer.Beginning)); err != nil {
+	if err := s.connect(importer.NewFiles("", ""), nil, importer.NewState(set.identity(nil), importer.Beginning)); err != nil {
 		return nil, &exitError{exitUsage, err}
 	}
 	defer s.close()

@@ -72,7 +72,8 @@ func (s *session) identity(profiles []segmentprofiles.Identifier) importer.Ident
 }
 
 // connect makes the importer and the clients below it.
-func (s *session) connect(set *settings, files importer.Files, profiles []segmentprofiles.Identifier, state *importer.State) error {
+func (s *session) connect(files importer.Files, profiles []segmentprofiles.Identifier, state *importer.State) error {
+	set := s.settings
 	s.segment = httpretry.New(httpretry.Options{
 		API: "Segment", Rate: set.segmentRate, Attempts: s.attempts, MaxWait: s.options.maxWait, Secrets: set.secrets(), Log: s.log,
 	})
@@ -101,7 +102,7 @@ func (s *session) connect(set *settings, files importer.Files, profiles []segmen
 		CatchUp:     !s.options.noCatchUp,
 		Recheck:     s.options.recheck,
 		Verify: importer.Verify{
-			Off:      s.options.verify == "off" || s.customers != nil,
+			Off:      s.options.verify == "off" || s.options.dryRun,
 			Interval: s.options.verifyInterval,
 			Timeout:  s.options.verifyTimeout,
 		},
@@ -196,7 +197,7 @@ func (s *session) run(ctx context.Context, do func(context.Context) error) error
 		}
 		s.printError(err)
 		code := exitCodeOf(err)
-		if attempt == 2 || !s.interactive || s.customers != nil || code == exitLater || !s.askResume(s.offset(), interrupts) {
+		if attempt == 2 || !s.interactive || s.options.dryRun || code == exitLater || !s.askResume(s.offset(), interrupts) {
 			return s.stopped(cmp.Or(interrupts.exitCode(), code), err)
 		}
 	}
@@ -205,7 +206,7 @@ func (s *session) run(ctx context.Context, do func(context.Context) error) error
 // announce says what is about to be done.
 func (s *session) announce() {
 	state := s.importer.State()
-	if s.customers != nil {
+	if s.options.dryRun {
 		s.log.Info("dry run: nothing is sent to Voucherify")
 	}
 	if s.options.sandbox {

@@ -94,7 +94,7 @@ func (s *session) summary(code int, cause error) summary {
 			BatchSize:        s.settings.batchSize,
 			Verify:           s.options.verify,
 			CatchUp:          !s.options.noCatchUp,
-			DryRun:           s.customers != nil,
+			DryRun:           s.options.dryRun,
 			MappingFile:      s.settings.mappingFile,
 			MetadataPolicy:   s.settings.metadataPolicy,
 		},
@@ -194,7 +194,7 @@ func (s *session) printSummary(sum summary) {
 	w := tabwriter.NewWriter(s.stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	line := func(label string, value any, note string) { fmt.Fprintf(w, "%s\t%v\t%s\n", label, value, note) }
 	line("Profiles read", c.Read, "")
-	if s.customers != nil {
+	if s.options.dryRun {
 		line("Would send", c.WouldSend, "")
 	} else {
 		line("Customers sent", c.Sent, "")
@@ -236,7 +236,7 @@ func (s *session) printSummary(sum summary) {
 		fmt.Fprintf(s.stdout, "Metadata left out: %s\n", text)
 	}
 	sent := fmt.Sprintf("%d confirmed + %d rejected + %d sent, not confirmed", c.Confirmed, c.Rejected, c.Unconfirmed)
-	if s.customers != nil {
+	if s.options.dryRun {
 		sent = fmt.Sprintf("%d would be sent", c.WouldSend)
 	}
 	fmt.Fprintf(s.stdout, "%d read = %s\n  + %d without identifier + %d vanished + %d merged into another: ",

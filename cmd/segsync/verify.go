@@ -68,7 +68,7 @@ func runVerify(cmd *cobra.Command, o *importOptions) error {
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
-	if err := s.connect(settings, o.files(), profiles, state); err != nil {
+	if err := s.connect(o.files(), profiles, state); err != nil {
 		return &exitError{exitUsage, err}
 	}
 	defer s.close()
