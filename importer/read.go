@@ -119,8 +119,8 @@ func (r *run) watchGone(p *profile) error {
 		r.goneInRow.Store(0)
 		return nil
 	}
-	if n := r.goneInRow.Add(1); n >= maxGoneInRow {
-		return &GoneError{int(n), p.vanished.detail}
+	if r.goneInRow.Add(1) >= maxGoneInRow {
+		return &GoneError{maxGoneInRow, p.vanished.detail}
 	}
 	return nil
 }
