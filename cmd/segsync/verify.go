@@ -46,7 +46,7 @@ func runVerify(cmd *cobra.Command, o *importOptions) error {
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
-	noImport := &hinted{fmt.Errorf("there is no import in %s", o.dir), "use the --dir of the import"}
+	noImport := &hinted{fmt.Errorf("there is no import in %s", o.dir), "use the --dir of the import, and its --profiles-from if it had one"}
 	if _, err := os.Stat(o.dir); errors.Is(err, os.ErrNotExist) {
 		return &exitError{exitUsage, noImport} // and none is made by locking
 	}
