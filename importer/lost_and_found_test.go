@@ -129,3 +129,21 @@ func TestOneCustomerForASourceID(t *testing.T) {
 		}
 	})
 }
+
+// An external ID of spaces would become a source_id for ever.
+func TestBlankExternalIDIsNoIdentifier(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, sandbox.Options{Profiles: 1, Plain: true})
+		w.on("external_ids", func(rw http.ResponseWriter, _ *http.Request) bool {
+			rw.Write([]byte(`{"data":[{"id":"   ","type":"user_id"}],"cursor":{"has_more":false,"next":""}}`))
+			return true
+		})
+		im := w.importer()
+		if err := im.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if c := im.State().Counts; c.WithoutIdentifier != 1 {
+			t.Errorf("%+v", c)
+		}
+	})
+}

@@ -656,6 +656,19 @@ func TestASecretThatBeginsLikeAnother(t *testing.T) {
 	}
 }
 
+func TestSecretsAreTakenOutOfAllAnswers(t *testing.T) {
+	for _, all := range []bool{false, true} {
+		tr := httpretry.New(httpretry.Options{Secrets: []string{"canary"}, RedactAll: all, Base: answer(200, `{"message":"canary"}`)})
+		resp, err := get(t, tr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(body(t, resp), "canary"); got == all {
+			t.Errorf("RedactAll %v: the secret is there: %v", all, got)
+		}
+	}
+}
+
 func TestLogHasALineForEachRetryAndPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
