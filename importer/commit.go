@@ -110,11 +110,10 @@ func (r *run) commitBatch(next *State, b *batch) error {
 	if b.err != nil {
 		return b.err
 	}
-	if !r.saved.Load() && !r.begun {
+	if !r.saved.Load() {
 		if err := r.begin(); err != nil {
 			return err
 		}
-		r.begun = true
 	}
 	for _, a := range b.answers {
 		for i, rec := range a.records {

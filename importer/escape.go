@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"unicode"
 	"unicode/utf16"
 )
 
@@ -31,7 +30,7 @@ func escape(s string) string {
 func EscapeJSON(data []byte) []byte {
 	var b []byte
 	for _, c := range string(data) {
-		if c == '\n' || unicode.IsPrint(c) {
+		if c == '\n' || strconv.IsPrint(c) {
 			b = append(b, string(c)...)
 			continue
 		}

@@ -302,7 +302,6 @@ func (im *Importer) runPipeline(ctx context.Context, reports *reports, from func
 type run struct {
 	*Importer
 	reports   *reports        // of commit
-	begun     bool            // of commit: a new import has room
 	sentAll   bool            // of commit: no further customer will be sent
 	announced map[string]bool // of commit: reasons that were shown
 	complete  bool            // of dispatch: the source was read to its end

@@ -13,8 +13,8 @@ import (
 const (
 	// maxPasses bounds the passes over a list that moves faster than it is read.
 	maxPasses = 5
-	// clockMargin is how far our clock may be ahead of Segment's.
-	clockMargin = time.Minute
+	// ClockMargin is how far our clock may be ahead of Segment's.
+	ClockMargin = time.Minute
 )
 
 // nothing is a source without profiles.
@@ -74,7 +74,7 @@ func (at Position) nextPass(catchUp bool, began, started time.Time, found int) P
 	if at.Pass == 0 {
 		since = started
 	}
-	at.Since = since.Add(-clockMargin)
+	at.Since = since.Add(-ClockMargin)
 	at.Pass++
 	at.Done = !catchUp || at.Pass > maxPasses || at.Pass > 1 && found == 0
 	if !at.Done {

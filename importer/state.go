@@ -87,7 +87,7 @@ type Counts struct {
 	Rejected          int `json:"rejected"`           // customers that Voucherify refused
 	WithoutIdentifier int `json:"without_identifier"` // profiles not sent for lack of a source_id
 	Vanished          int `json:"vanished"`           // profiles listed, but gone when they were read
-	Merged            int `json:"merged"`             // profiles whose source_id another one of the same request has
+	Merged            int `json:"merged"`             // profiles whose source_id another one was sent with
 	InvalidBirthdates int `json:"invalid_birthdates"` // customers sent with birthdate null
 	FoundLate         int `json:"found_late"`         // profiles that only a later pass found
 	WouldSend         int `json:"would_send"`         // customers of a dry run

@@ -121,7 +121,6 @@ func runCheck(cmd *cobra.Command, o *checkOptions) error {
 type checker struct {
 	options  *checkOptions
 	session  *session
-	settings *settings
 	findings []finding
 	sample   *importer.Sample
 
@@ -161,7 +160,6 @@ func (c *checker) all(cmd *cobra.Command) {
 		c.fail("settings", err)
 		return
 	}
-	c.settings = set
 	c.ok("settings", "complete; source_id from %s, batches of %d", set.identifier(), set.batchSize)
 	c.session = newSession(cmd, &c.options.importOptions, set, total)
 	c.session.attempts = 2
@@ -224,7 +222,7 @@ func (c *checker) segment(ctx context.Context) {
 		c.fail("Segment", withHint(err, "is the network up, and is SEGMENT_API_URL the address of your region?"))
 		return
 	}
-	c.ok("Segment", "%s answers in %s, and takes the token and the space", c.settings.segmentURL, time.Since(began).Round(time.Millisecond))
+	c.ok("Segment", "%s answers in %s, and takes the token and the space", c.session.settings.segmentURL, time.Since(began).Round(time.Millisecond))
 	switch {
 	case len(page.Data) == 0:
 		c.warn("profile list", "is SEGMENT_SPACE_ID the space you mean?", "the space has no profiles")
@@ -233,7 +231,7 @@ func (c *checker) segment(ctx context.Context) {
 	default:
 		c.ok("profile list", "is there; the last activity was at %s", page.Data[0].Metadata.UpdatedAt.Format(time.RFC3339))
 	}
-	perSecond := c.settings.segmentRate
+	perSecond := c.session.settings.segmentRate
 	c.ok("Segment use", "1,000 profiles take up to 2,010 requests: %s at %g requests a second",
 		time.Duration(2010/perSecond*float64(time.Second)).Round(time.Second), perSecond)
 }
@@ -260,8 +258,8 @@ func (c *checker) voucherify(ctx context.Context) {
 		c.fail("Voucherify", withHint(err, "is the network up, and is VOUCHERIFY_API_URL the address of your region?"))
 		return
 	}
-	c.ok("Voucherify", "%s answers in %s, and takes the keys", c.settings.voucherifyURL, time.Since(began).Round(time.Millisecond))
-	batches := (1000 + c.settings.batchSize - 1) / c.settings.batchSize
+	c.ok("Voucherify", "%s answers in %s, and takes the keys", c.session.settings.voucherifyURL, time.Since(began).Round(time.Millisecond))
+	batches := (1000 + c.session.settings.batchSize - 1) / c.session.settings.batchSize
 	need := fmt.Sprintf("1,000 customers take %d bulk calls and some %d others", batches, batches+1)
 	header := c.session.voucherify.LastHeader()
 	limit, errLimit := strconv.Atoi(header.Get("X-Rate-Limit-Limit"))
@@ -270,8 +268,8 @@ func (c *checker) voucherify(ctx context.Context) {
 		c.ok("quota", "%s; Voucherify does not tell its limits", need)
 		return
 	}
-	left := fmt.Sprintf("%d of %d calls are left, and %.4g%% stay reserved; %s", remaining, limit, c.settings.reserve*100, need)
-	if float64(remaining) <= float64(limit)*c.settings.reserve {
+	left := fmt.Sprintf("%d of %d calls are left, and %.4g%% stay reserved; %s", remaining, limit, c.session.settings.reserve*100, need)
+	if float64(remaining) <= float64(limit)*c.session.settings.reserve {
 		c.warn("quota", "an import would wait until the quota's next period, or end with exit code 5 where that is longer than --max-wait", "%s", left)
 		return
 	}
@@ -282,10 +280,11 @@ func (c *checker) voucherify(ctx context.Context) {
 // metadata, nil where that is nothing.
 func (c *checker) schema(ctx context.Context) func(map[string]any) []importer.LeftOut {
 	const check = "metadata"
-	if c.voucherifyFailed || !c.settings.mapping.Metadata.Any() {
+	set := c.session.settings
+	if c.voucherifyFailed || !set.mapping.Metadata.Any() {
 		return nil
 	}
-	policy := c.settings.metadataPolicy
+	policy := set.metadataPolicy
 	schema, err := c.session.voucherifyClient.MetadataSchema(ctx, "customer")
 	var answer *voucherify.Error
 	switch {
@@ -302,7 +301,7 @@ func (c *checker) schema(ctx context.Context) func(map[string]any) []importer.Le
 		c.ok(check, "the project has no metadata schema: anything goes")
 		return nil
 	}
-	strict := policy == strictToSchema || policy == "" && schema.AllowDefinedOnly
+	strict := set.strict(schema)
 	rules := importer.NewSchema(schema)
 	if policy != asIs {
 		c.session.importer.UseSchema(rules, strict)
@@ -360,7 +359,7 @@ func (c *checker) identifierAdvice() string {
 			best = idType
 		}
 	}
-	advice := fmt.Sprintf("IDENTIFIER_SAVED_AS_SOURCE_ID=%s gives %d of %d profiles a source_id", c.settings.identifier(), covered, c.sample.Profiles)
+	advice := fmt.Sprintf("IDENTIFIER_SAVED_AS_SOURCE_ID=%s gives %d of %d profiles a source_id", c.session.settings.identifier(), covered, c.sample.Profiles)
 	if c.sample.Types[best].Have > covered {
 		return fmt.Sprintf("%s; %s would give %d one.", advice, printable(best), c.sample.Types[best].Have)
 	}

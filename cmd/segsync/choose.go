@@ -58,11 +58,11 @@ func (s *session) newState(id importer.Identity, old *importer.State) (*importer
 		if err != nil {
 			return nil, err
 		}
-		state.Since = since.Add(-sinceOverlap)
+		state.Since = since.Add(-importer.ClockMargin)
 	case state.LastStarted.IsZero():
 		s.log.Info("there is no finished import in this directory yet: importing everything")
 	default:
-		state.Since = state.LastStarted.Add(-sinceOverlap)
+		state.Since = state.LastStarted.Add(-importer.ClockMargin)
 	}
 	if !state.Since.IsZero() {
 		s.log.Info("importing what changed", "since", state.Since.Format(time.RFC3339))
@@ -72,9 +72,6 @@ func (s *session) newState(id importer.Identity, old *importer.State) (*importer
 
 // lastImport is the value of --since for the start of the last finished import.
 const lastImport = "last"
-
-// sinceOverlap is how far our clock may be ahead of Segment's.
-const sinceOverlap = time.Minute
 
 // parseSince parses a time, or a duration before now.
 func parseSince(s string, now time.Time) (time.Time, error) {

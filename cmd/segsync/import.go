@@ -36,9 +36,6 @@ needed.
   segsync import --profiles-from not-imported.csv`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := o.check(cmd.Flags()); err != nil {
-				return o.logged(&exitError{exitUsage, &hinted{err, "see segsync import --help"}})
-			}
 			return o.carryOut(cmd, runImport)
 		},
 	}

@@ -246,11 +246,14 @@ func sameFile(a, b string) bool {
 	return errA == nil && errB == nil && a == b
 }
 
-// carryOut runs a command, and sees to it that the files that monitoring reads do not speak
+// carryOut runs a command if its flags are in order, and sees to it that the files that monitoring reads do not speak
 // of an earlier run: there is no summary until this one ends, and where it ends before
 // there is anything to summarize, the metrics tell its exit code.
 func (o *importOptions) carryOut(cmd *cobra.Command, command func(*cobra.Command, *importOptions) error) error {
 	began := time.Now()
+	if err := o.check(cmd.Flags()); err != nil {
+		return o.logged(&exitError{exitUsage, &hinted{err, fmt.Sprintf("see %s --help", cmd.CommandPath())}})
+	}
 	if o.summary != "" {
 		if err := os.Remove(o.summary); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return o.logged(&exitError{exitUsage, fmt.Errorf("--summary: %w", err)})

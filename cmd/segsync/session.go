@@ -133,7 +133,7 @@ func (s *session) readSchema(ctx context.Context) error {
 	case err != nil:
 		return fmt.Errorf("reading the metadata schema: %w", err)
 	case schema != nil:
-		strict := policy == strictToSchema || schema.AllowDefinedOnly
+		strict := s.settings.strict(schema)
 		s.log.Debug("metadata schema read", "keys", len(schema.Properties), "strict", strict)
 		s.importer.UseSchema(importer.NewSchema(schema), strict)
 	}

@@ -56,6 +56,11 @@ func (s *settings) identifier() string {
 	return strings.Join(names, ",")
 }
 
+// strict reports whether metadata is made to fit the schema.
+func (s *settings) strict(schema *voucherify.MetadataSchema) bool {
+	return s.metadataPolicy == strictToSchema || s.metadataPolicy == "" && schema.AllowDefinedOnly
+}
+
 // identity says what an import with these settings is about.
 func (s *settings) identity(profiles []segmentprofiles.Identifier) importer.Identity {
 	id := importer.Identity{

@@ -23,9 +23,6 @@ Voucherify has carried them out. It imports nothing.
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.offset, o.verify, o.resume, o.maxRejects = importer.Beginning, "on", true, -1
-			if err := o.check(cmd.Flags()); err != nil {
-				return o.logged(&exitError{exitUsage, &hinted{err, "see segsync verify --help"}})
-			}
 			return o.carryOut(cmd, runVerify)
 		},
 	}
