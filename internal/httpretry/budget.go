@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 )
 
 // Bucket is a quota that the server counts by itself and tells of in the headers
@@ -27,6 +29,7 @@ type Bucket struct {
 // after the end of a period, a single request finds out how much is left.
 type budget struct {
 	bucket Bucket
+	queue  *semaphore.Weighted // whoever came first has the next leave
 
 	mu        sync.Mutex
 	news      chan struct{} // closed, and made anew, at every answer
@@ -47,7 +50,9 @@ type budget struct {
 	announced time.Time // end of the wait that was logged last
 }
 
-func newBudget(b Bucket) *budget { return &budget{bucket: b, news: make(chan struct{})} }
+func newBudget(b Bucket) *budget {
+	return &budget{bucket: b, queue: semaphore.NewWeighted(1), news: make(chan struct{})}
+}
 
 // spreadWithin is the longest rest of a period over which requests are spread. A longer
 // period is that of bulk requests, which the live shop hardly makes.
@@ -173,6 +178,10 @@ func retryTime(resp *http.Response, now time.Time) time.Time {
 // spend waits for leave to send a request, and returns its number. Nothing but the reserve
 // being left for longer than the longest wait is a WaitError.
 func (t *Transport) spend(ctx context.Context, b *budget) (number int, err error) {
+	if err := b.queue.Acquire(ctx, 1); err != nil {
+		return 0, err
+	}
+	defer b.queue.Release(1)
 	for {
 		now := time.Now()
 		turn := b.take(now)

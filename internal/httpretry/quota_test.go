@@ -364,3 +364,29 @@ func TestPeriodThatIsNotTold(t *testing.T) {
 		})
 	}
 }
+
+// What is left goes to those who came first: what is sent in order is then accepted in
+// order, and none of it in vain.
+func TestBudgetIsGivenInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &bucketServer{limit: 10, period: time.Hour, latency: time.Second}
+		tr := httpretry.New(httpretry.Options{Base: s,
+			Bucket: always(&httpretry.Bucket{Name: "bulk_api_calls", Period: time.Hour, Reserve: 0.2})})
+		var all sync.WaitGroup
+		accepted := make([]bool, 12)
+		for i := range accepted {
+			all.Go(func() {
+				_, err := get(t, tr)
+				accepted[i] = err == nil
+			})
+			synctest.Wait() // it stands in line
+		}
+		all.Wait()
+		for i, ok := range accepted {
+			if ok != (i < 8) {
+				t.Errorf("accepted: %v", accepted)
+				break
+			}
+		}
+	})
+}
