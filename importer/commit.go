@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"iter"
 	"os"
+	"segsync/importer/mapping"
 	"slices"
 	"time"
 )
@@ -119,7 +120,7 @@ func (r *run) commitBatch(next *State, b *batch) error {
 		for i, rec := range a.records {
 			rec.profile.page.outcome.answered(rec.profile, a, i == len(a.records)-1)
 			if r.settings.DryRun != nil {
-				if _, err := r.settings.DryRun.Write(append(EscapeJSON(rec.json), '\n')); err != nil {
+				if _, err := r.settings.DryRun.Write(append(mapping.EscapeJSON(rec.json), '\n')); err != nil {
 					return fmt.Errorf("writing the customers: %w", err)
 				}
 			}
@@ -136,13 +137,13 @@ type outcome struct {
 	counts  Counts
 	refused []notImported
 	sent    []sentRecord
-	leftOut map[LeftOut]int
+	leftOut map[mapping.LeftOut]int
 }
 
 // sentRecord is a customer that Voucherify accepted.
 type sentRecord struct {
 	customer   sentCustomer
-	identifier Identifier
+	identifier mapping.Identifier
 	action     Action
 	last       bool // of the action
 }
@@ -160,7 +161,7 @@ func (o *outcome) answered(p *profile, a answer, last bool) {
 	}
 	for _, l := range p.leftOut {
 		if o.leftOut == nil {
-			o.leftOut = make(map[LeftOut]int)
+			o.leftOut = make(map[mapping.LeftOut]int)
 		}
 		o.leftOut[l]++
 	}

@@ -8,13 +8,13 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"segsync/importer"
+	"segsync/importer/mapping"
 	"segsync/internal/sandbox"
 )
 
-func parseIdentifiers(t *testing.T, s string) []importer.Identifier {
+func parseIdentifiers(t *testing.T, s string) []mapping.Identifier {
 	t.Helper()
-	ids, err := importer.ParseIdentifiers(s)
+	ids, err := mapping.ParseIdentifiers(s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,14 +105,14 @@ func TestIdentifiersAreAskedForTogether(t *testing.T) {
 }
 
 func TestParseIdentifiers(t *testing.T) {
-	for in, want := range map[string][]importer.Identifier{
+	for in, want := range map[string][]mapping.Identifier{
 		"user_id":                      {{Type: "user_id"}},
 		" user_id , trait:email ":      {{Type: "user_id"}, {Trait: "email"}},
 		"email,trait:email":            {{Type: "email"}, {Trait: "email"}},
 		"ios.idfa,my-type":             {{Type: "ios.idfa"}, {Type: "my-type"}},
 		"trait:Customer Number (long)": {{Trait: "Customer Number (long)"}},
 	} {
-		got, err := importer.ParseIdentifiers(in)
+		got, err := mapping.ParseIdentifiers(in)
 		if diff := cmp.Diff(want, got); err != nil || diff != "" {
 			t.Errorf("%q: %v (-want +got):\n%s", in, err, diff)
 		}
@@ -128,7 +128,7 @@ func TestParseIdentifiers(t *testing.T) {
 		"user_id,email,user_id": `"user_id" is there twice`,
 		"trait:a,trait:a":       `"trait:a" is there twice`,
 	} {
-		if got, err := importer.ParseIdentifiers(in); err == nil || err.Error() != want {
+		if got, err := mapping.ParseIdentifiers(in); err == nil || err.Error() != want {
 			t.Errorf("%q: %v, %v, want %s", in, got, err, want)
 		}
 	}

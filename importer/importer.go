@@ -37,6 +37,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
 
+	"segsync/importer/mapping"
 	"segsync/segmentprofiles"
 	"segsync/voucherify"
 )
@@ -49,12 +50,12 @@ var ErrStopped = errors.New("stopped")
 
 // Settings say how to import.
 type Settings struct {
-	Identifiers []Identifier // where source_id comes from, in order of preference
-	PageSize    int          // profiles per list page, 1 to 100
-	TraitsLimit int          // traits per request, 1 to 200; further pages are read
-	BatchSize   int          // customers per bulk request
-	Readers     int          // profiles that are read at once, to begin with
-	Mapping     Mapping
+	Identifiers []mapping.Identifier // where source_id comes from, in order of preference
+	PageSize    int                  // profiles per list page, 1 to 100
+	TraitsLimit int                  // traits per request, 1 to 200; further pages are read
+	BatchSize   int                  // customers per bulk request
+	Readers     int                  // profiles that are read at once, to begin with
+	Mapping     mapping.Mapping
 	Files       Files
 	Profiles    []segmentprofiles.Identifier // import these; nil means the whole list
 	CatchUp     bool                         // look again for profiles that moved while the list was read
@@ -79,8 +80,8 @@ type Importer struct {
 	idTypes []string // of the external IDs that are read
 	include []string // the traits that are read; nil: all
 
-	schema  *Schema  // nil: metadata is sent as it is
-	missing sync.Map // keys that the schema requires and a warning was about
+	schema  *mapping.Schema // nil: metadata is sent as it is
+	missing sync.Map        // keys that the schema requires and a warning was about
 
 	read  atomic.Int64 // profiles read, committed or not
 	saved atomic.Bool  // state is on the disk, not only in memory
@@ -111,7 +112,7 @@ func New(segment *segmentprofiles.Client, vch *voucherify.Client, s Settings, st
 
 // UseSchema lets metadata have objects where the schema defines them and, if it is strict,
 // leaves out what does not fit the schema. It must not be called during a run.
-func (im *Importer) UseSchema(s *Schema, strict bool) {
+func (im *Importer) UseSchema(s *mapping.Schema, strict bool) {
 	im.settings.Mapping.Metadata.Objects = s.Objects()
 	if strict {
 		im.schema = s

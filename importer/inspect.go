@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"segsync/importer/mapping"
 	"segsync/segmentprofiles"
 	"segsync/voucherify"
 )
@@ -16,7 +17,7 @@ type Inspection struct {
 	// Customer is nil for a profile without an identifier.
 	Customer   *voucherify.Customer `json:"customer"`
 	Identifier string               `json:"identifier,omitempty"` // what source_id was taken from
-	Origins    []Origin             `json:"origins"`
+	Origins    []mapping.Origin     `json:"origins"`
 	Warnings   []string             `json:"warnings"`
 }
 
@@ -35,19 +36,19 @@ func (im *Importer) ReadProfile(ctx context.Context, id segmentprofiles.Identifi
 
 // Inspect says what customer a profile becomes, and why. Only the identifiers and the
 // mapping of the settings are used.
-func Inspect(label string, ids []segmentprofiles.ExternalID, traits map[string]any, identifiers []Identifier, m Mapping) *Inspection {
-	in := &Inspection{Profile: label, ExternalIDs: ids, Traits: traits, Origins: []Origin{}, Warnings: []string{}}
+func Inspect(label string, ids []segmentprofiles.ExternalID, traits map[string]any, identifiers []mapping.Identifier, m mapping.Mapping) *Inspection {
+	in := &Inspection{Profile: label, ExternalIDs: ids, Traits: traits, Origins: []mapping.Origin{}, Warnings: []string{}}
 	if in.ExternalIDs == nil {
 		in.ExternalIDs = []segmentprofiles.ExternalID{}
 	}
-	sourceID, from := choose(identifiers, ids, traits)
+	sourceID, from := mapping.SourceID(identifiers, ids, traits)
 	if sourceID == "" {
 		return in
 	}
-	profile := Profile{SegmentID: label, SourceID: sourceID, Traits: traits}
-	customer, warnings := MapCustomer(profile, m)
+	profile := mapping.Profile{SegmentID: label, SourceID: sourceID, Traits: traits}
+	customer, warnings := mapping.Map(profile, m)
 	in.Customer, in.Identifier = &customer, from.String()
-	in.Origins = append(in.Origins, Explain(profile, m)...)
+	in.Origins = append(in.Origins, mapping.Explain(profile, m)...)
 	for _, w := range warnings {
 		in.Warnings = append(in.Warnings, w.String())
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"segsync/importer"
+	"segsync/importer/mapping"
 	"segsync/internal/sandbox"
 	"segsync/segmentprofiles"
 	"segsync/voucherify"
@@ -47,7 +48,7 @@ type project struct {
 	log      strings.Builder
 }
 
-func newProject(t *testing.T, o sandbox.Options, mapping string) *project {
+func newProject(t *testing.T, o sandbox.Options, file string) *project {
 	t.Helper()
 	o.Seed = 1
 	p := &project{t: t, box: sandbox.New(o)}
@@ -69,12 +70,12 @@ func newProject(t *testing.T, o sandbox.Options, mapping string) *project {
 	if p.customer, err = voucherify.NewClient(hc, base, "sandbox-app-id", "sandbox-secret-key"); err != nil {
 		t.Fatal(err)
 	}
-	m, err := importer.ParseMapping("m", []byte(mapping))
+	m, err := mapping.Parse("m", []byte(file))
 	if err != nil {
 		t.Fatal(err)
 	}
 	p.settings = importer.Settings{
-		Identifiers: []importer.Identifier{{Type: "user_id"}},
+		Identifiers: []mapping.Identifier{{Type: "user_id"}},
 		PageSize:    10, TraitsLimit: 200, BatchSize: 10, Readers: 4,
 		Mapping: m, Files: importer.NewFiles(t.TempDir(), ""),
 		Verify: importer.Verify{Interval: 10 * time.Millisecond, Timeout: 5 * time.Second}, MaxRejects: -1,
@@ -92,7 +93,7 @@ func (p *project) run(state *importer.State, strict bool) (*importer.State, erro
 	}
 	log := slog.New(slog.NewTextHandler(&p.log, nil))
 	im := importer.New(p.segment, p.customer, p.settings, state, log)
-	im.UseSchema(importer.NewSchema(schema), strict)
+	im.UseSchema(mapping.NewSchema(schema), strict)
 	err = im.Run(p.t.Context())
 	return im.State(), err
 }
@@ -240,7 +241,7 @@ func TestMappingOfAllTraitsReadsAllPages(t *testing.T) {
 	t.Parallel()
 	o := sandbox.Options{Profiles: 50, Record: true, Schema: json.RawMessage(`{"related_object":"customer","properties":{}}`)}
 	p := newProject(t, o, "metadata: {all: true}")
-	p.settings.Identifiers = []importer.Identifier{{Type: "user_id"}, {Trait: "email"}}
+	p.settings.Identifiers = []mapping.Identifier{{Type: "user_id"}, {Trait: "email"}}
 	if _, err := p.run(p.newState(), false); err != nil {
 		t.Fatal(err)
 	}
@@ -279,9 +280,9 @@ func TestMappingOfConstantsReadsNoTraits(t *testing.T) {
 }
 
 func TestAnotherMappingIsAnotherImport(t *testing.T) {
-	id := importer.Identity{Space: "s", Identifier: "user_id", Mapping: importer.DefaultMapping().Fingerprint()}
+	id := importer.Identity{Space: "s", Identifier: "user_id", Mapping: mapping.Default().Fingerprint()}
 	other := id
-	other.Mapping = importer.Mapping{}.Fingerprint()
+	other.Mapping = mapping.Mapping{}.Fingerprint()
 	if got := id.Differences(other); got != "another mapping" {
 		t.Errorf("Differences = %q", got)
 	}

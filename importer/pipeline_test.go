@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"segsync/importer"
+	"segsync/importer/mapping"
 	"segsync/internal/sandbox"
 	"segsync/segmentprofiles"
 	"segsync/voucherify"
@@ -428,7 +429,7 @@ func TestFirstListedProfileOfASourceIDWins(t *testing.T) {
 			t.Errorf("%d profiles share a source_id: %+v", shared, c)
 		}
 		for id, data := range w.box.Customers() {
-			customer, _ := importer.MapCustomer(importer.Profile{SegmentID: first[id].SegmentID, SourceID: id, Traits: first[id].Traits}, w.settings.Mapping)
+			customer, _ := mapping.Map(mapping.Profile{SegmentID: first[id].SegmentID, SourceID: id, Traits: first[id].Traits}, w.settings.Mapping)
 			want, err := json.Marshal(customer)
 			if err != nil {
 				t.Fatal(err)

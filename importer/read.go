@@ -8,6 +8,7 @@ import (
 	"hash/fnv"
 	"strings"
 
+	"segsync/importer/mapping"
 	"segsync/segmentprofiles"
 	"segsync/voucherify"
 )
@@ -19,11 +20,11 @@ type profile struct {
 	segmentID string // how the reports name it, see labelOf
 
 	sourceID         string // "" without an identifier
-	identifier       Identifier
+	identifier       mapping.Identifier
 	customer         []byte // JSON of the customer to send, or nil
 	invalidBirthdate bool
-	leftOut          []LeftOut // of its metadata
-	vanished         *refusal  // why it could not be read, or nil
+	leftOut          []mapping.LeftOut // of its metadata
+	vanished         *refusal          // why it could not be read, or nil
 }
 
 // labelOf is how the reports name a profile: its segment id, or type:value if only that
@@ -145,7 +146,7 @@ func (r *run) readProfile(ctx context.Context, p *profile) error {
 	case err != nil || p.sourceID == "":
 		return err
 	}
-	customer, warnings := MapCustomer(Profile{SegmentID: p.segmentID, SourceID: p.sourceID, Traits: reading.traits}, r.settings.Mapping)
+	customer, warnings := mapping.Map(mapping.Profile{SegmentID: p.segmentID, SourceID: p.sourceID, Traits: reading.traits}, r.settings.Mapping)
 	for _, w := range warnings {
 		if w.LeftOut.Reason != "" {
 			p.leftOut = append(p.leftOut, w.LeftOut)
@@ -162,7 +163,7 @@ func (r *run) readProfile(ctx context.Context, p *profile) error {
 // fitMetadata leaves out of the customer what Voucherify would reject it for.
 func (r *run) fitMetadata(p *profile, c *voucherify.Customer) {
 	if r.schema != nil {
-		var leftOut []LeftOut
+		var leftOut []mapping.LeftOut
 		c.Metadata, leftOut = r.schema.Fit(c.Metadata)
 		p.leftOut = append(p.leftOut, leftOut...)
 		for _, key := range r.schema.Missing(c.Metadata) {

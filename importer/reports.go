@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"segsync/importer/mapping"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -158,7 +159,7 @@ func (r *reports) noteHeader() {
 }
 
 func (r *reports) noteNotImported(n notImported) {
-	writeRow(&r.refused, n.segmentID, escape(n.sourceID), escape(n.why.reason), escape(n.why.detail), n.actionID, escape(n.requestID))
+	writeRow(&r.refused, n.segmentID, mapping.Escape(n.sourceID), mapping.Escape(n.why.reason), mapping.Escape(n.why.detail), n.actionID, mapping.Escape(n.requestID))
 }
 
 // noteSent notes a customer of the action, and where.

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"segsync/importer/mapping"
 	"segsync/segmentprofiles"
 )
 
@@ -45,7 +46,7 @@ type SampleWarning struct {
 // Sample reads the first n profiles of the list with all their external IDs and traits.
 // It writes nothing. refusals says what the project's schema does not take of a customer's
 // metadata; nil stands for a project without a schema.
-func (im *Importer) Sample(ctx context.Context, n int, refusals func(metadata map[string]any) []LeftOut) (*Sample, error) {
+func (im *Importer) Sample(ctx context.Context, n int, refusals func(metadata map[string]any) []mapping.LeftOut) (*Sample, error) {
 	sample := &Sample{
 		Types: map[string]TypeSeen{}, Taken: map[string]int{}, Mapped: map[string]int{}, LeftOut: map[string]int{},
 		Warnings: []SampleWarning{}, SchemaRefusals: map[string]map[string]int{},
@@ -97,7 +98,7 @@ func (im *Importer) readWhole(ctx context.Context, segmentID string) ([]segmentp
 }
 
 func (s *Sample) add(im *Importer, segmentID string, ids []segmentprofiles.ExternalID, traits map[string]any,
-	refusals func(map[string]any) []LeftOut) {
+	refusals func(map[string]any) []mapping.LeftOut) {
 	s.Profiles++
 	if traits == nil {
 		s.Vanished++
@@ -123,13 +124,13 @@ func (s *Sample) add(im *Importer, segmentID string, ids []segmentprofiles.Exter
 			s.LeftOut[key]++
 		}
 	}
-	sourceID, from := choose(im.settings.Identifiers, ids, traits)
+	sourceID, from := mapping.SourceID(im.settings.Identifiers, ids, traits)
 	if sourceID == "" {
 		s.WithoutIdentifier++
 		return
 	}
 	s.Taken[from.String()]++
-	customer, warnings := MapCustomer(Profile{SegmentID: segmentID, SourceID: sourceID, Traits: traits}, im.settings.Mapping)
+	customer, warnings := mapping.Map(mapping.Profile{SegmentID: segmentID, SourceID: sourceID, Traits: traits}, im.settings.Mapping)
 	for _, w := range warnings {
 		s.Warnings = append(s.Warnings, SampleWarning{segmentID, sourceID, w.String()})
 		if w.Field == "birthdate" {
@@ -145,15 +146,4 @@ func (s *Sample) add(im *Importer, segmentID string, ids []segmentprofiles.Exter
 		}
 		s.SchemaRefusals[l.Key][l.Reason]++
 	}
-}
-
-// choose returns the source_id of a profile that was read as a whole, and where it comes
-// from.
-func choose(identifiers []Identifier, ids []segmentprofiles.ExternalID, traits map[string]any) (string, Identifier) {
-	for _, id := range identifiers {
-		if sourceID := id.of(ids, traits); sourceID != "" {
-			return sourceID, id
-		}
-	}
-	return "", Identifier{}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"segsync/importer"
+	"segsync/importer/mapping"
 	"segsync/internal/sandbox"
 )
 
@@ -30,9 +31,9 @@ func TestSample(t *testing.T) {
 	w.on(`@3/`, status(http.StatusNotFound))
 	answer(4, `{"id":"4","type":"user_id"}`, ``)
 
-	got, err := w.importer().Sample(t.Context(), 5, func(metadata map[string]any) (refusals []importer.LeftOut) {
+	got, err := w.importer().Sample(t.Context(), 5, func(metadata map[string]any) (refusals []mapping.LeftOut) {
 		for key := range metadata {
-			refusals = append(refusals, importer.LeftOut{Key: key, Reason: fmt.Sprint("it is ", metadata[key])})
+			refusals = append(refusals, mapping.LeftOut{Key: key, Reason: fmt.Sprint("it is ", metadata[key])})
 		}
 		return refusals
 	})

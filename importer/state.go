@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"segsync/importer/mapping"
 	"slices"
 	"strings"
 	"time"
@@ -217,7 +218,7 @@ func (s *State) clone() *State {
 }
 
 // noteLeftOut counts n customers sent without a key of their metadata.
-func (s *State) noteLeftOut(l LeftOut, n int) {
+func (s *State) noteLeftOut(l mapping.LeftOut, n int) {
 	if s.MetadataLeftOut == nil {
 		s.MetadataLeftOut = make(map[string]map[string]int)
 	}

@@ -26,6 +26,7 @@ import (
 	"go.uber.org/goleak"
 
 	"segsync/importer"
+	"segsync/importer/mapping"
 	"segsync/internal/httpretry"
 	"segsync/internal/sandbox"
 	"segsync/segmentprofiles"
@@ -63,13 +64,13 @@ func newWorld(t *testing.T, o sandbox.Options) *world {
 	}
 	box := sandbox.New(o)
 	return &world{t: t, box: box, profiles: sync.OnceValue(box.Want), settings: importer.Settings{
-		Identifiers: []importer.Identifier{{Type: "user_id"}},
+		Identifiers: []mapping.Identifier{{Type: "user_id"}},
 		PageSize:    10,
 		TraitsLimit: 200,
 		BatchSize:   20,
 		Readers:     4,
 		Files:       importer.NewFiles(t.TempDir(), ""),
-		Mapping:     importer.DefaultMapping(),
+		Mapping:     mapping.Default(),
 		Verify:      importer.Verify{Interval: 30 * time.Second, Timeout: 10 * time.Minute},
 		MaxRejects:  -1,
 	}}
@@ -242,7 +243,7 @@ func (w *world) wantCustomers(n int) {
 		if e.SourceID == "" {
 			continue
 		}
-		customer, _ := importer.MapCustomer(importer.Profile{SegmentID: e.SegmentID, SourceID: e.SourceID, Traits: e.Traits}, w.settings.Mapping)
+		customer, _ := mapping.Map(mapping.Profile{SegmentID: e.SegmentID, SourceID: e.SourceID, Traits: e.Traits}, w.settings.Mapping)
 		data, err := json.Marshal(customer)
 		if err != nil {
 			w.t.Fatal(err)

@@ -19,8 +19,9 @@ const module = "segsync"
 // only. The sandbox in particular must not import the clients: a fake that shares
 // their structs agrees with every wrong JSON tag.
 var allowedImports = map[string][]string{
-	"cmd/segsync":        {"importer", "segmentprofiles", "voucherify", "internal/httpretry", "internal/sandbox"},
-	"importer":           {"segmentprofiles", "voucherify"},
+	"cmd/segsync":        {"importer", "importer/mapping", "segmentprofiles", "voucherify", "internal/httpretry", "internal/sandbox"},
+	"importer":           {"importer/mapping", "segmentprofiles", "voucherify"},
+	"importer/mapping":   {"segmentprofiles", "voucherify"},
 	"segmentprofiles":    {},
 	"voucherify":         {},
 	"internal/httpretry": {},

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"segsync/importer"
+	"segsync/importer/mapping"
 	"segsync/voucherify"
 )
 
@@ -278,7 +279,7 @@ func (c *checker) voucherify(ctx context.Context) {
 
 // schema reads the metadata schema. It returns what the schema does not take of a customer's
 // metadata, nil where that is nothing.
-func (c *checker) schema(ctx context.Context) func(map[string]any) []importer.LeftOut {
+func (c *checker) schema(ctx context.Context) func(map[string]any) []mapping.LeftOut {
 	const check = "metadata"
 	set := c.session.settings
 	if c.voucherifyFailed || !set.mapping.Metadata.Any() {
@@ -302,7 +303,7 @@ func (c *checker) schema(ctx context.Context) func(map[string]any) []importer.Le
 		return nil
 	}
 	strict := set.strict(schema)
-	rules := importer.NewSchema(schema)
+	rules := mapping.NewSchema(schema)
 	if policy != asIs {
 		c.session.importer.UseSchema(rules, strict)
 	}
@@ -311,7 +312,7 @@ func (c *checker) schema(ctx context.Context) func(map[string]any) []importer.Le
 	} else {
 		c.ok(check, "is sent as it is, whatever the metadata schema says (%s)", asIs)
 	}
-	return func(metadata map[string]any) []importer.LeftOut {
+	return func(metadata map[string]any) []mapping.LeftOut {
 		return rules.Refusals(metadata, strict, schema.AllowDefinedOnly)
 	}
 }

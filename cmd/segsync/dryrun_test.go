@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"segsync/importer"
+	"segsync/importer/mapping"
 	"segsync/internal/sandbox"
 )
 
@@ -63,9 +63,9 @@ func TestDryRunWritesWhatAnImportSends(t *testing.T) {
 		if err := json.Unmarshal(r.Body, &customers); err != nil {
 			t.Fatal(err)
 		}
-		first := at[string(importer.EscapeJSON(customers[0]))]
+		first := at[string(mapping.EscapeJSON(customers[0]))]
 		for i, raw := range customers {
-			c := importer.EscapeJSON(raw) // the same JSON
+			c := mapping.EscapeJSON(raw) // the same JSON
 			if first+i >= len(sent) || sent[first+i] != "" {
 				t.Fatalf("an import sends more than the dry run has: %s", c)
 			}

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"segsync/importer"
+	"segsync/importer/mapping"
 	"segsync/segmentprofiles"
 )
 
@@ -189,7 +190,7 @@ func printJSON(w io.Writer, v any) error {
 	if err := encoder.Encode(v); err != nil {
 		return &exitError{exitFailed, err}
 	}
-	if _, err := w.Write(importer.EscapeJSON(b.Bytes())); err != nil {
+	if _, err := w.Write(mapping.EscapeJSON(b.Bytes())); err != nil {
 		return &exitError{exitFailed, err}
 	}
 	return nil

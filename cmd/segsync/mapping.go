@@ -4,10 +4,9 @@ import (
 	"cmp"
 	"fmt"
 	"os"
+	"segsync/importer/mapping"
 
 	"github.com/spf13/cobra"
-
-	"segsync/importer"
 )
 
 func newMappingCommand() *cobra.Command {
@@ -21,7 +20,7 @@ the setting SEGSYNC_MAPPING.`,
   segsync import --mapping mapping.yaml`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if _, err := fmt.Fprint(cmd.OutOrStdout(), importer.DefaultMappingFile()); err != nil {
+			if _, err := fmt.Fprint(cmd.OutOrStdout(), mapping.DefaultFile()); err != nil {
 				return &exitError{exitFailed, err}
 			}
 			return nil
@@ -40,7 +39,7 @@ func (s *settings) readMapping(flag string) error {
 	if err != nil {
 		return fmt.Errorf("reading the mapping: %w", err)
 	}
-	if s.mapping, err = importer.ParseMapping(s.mappingFile, data); err != nil {
+	if s.mapping, err = mapping.Parse(s.mappingFile, data); err != nil {
 		return &hinted{fmt.Errorf("the mapping has mistakes:\n%w", err),
 			"segsync mapping prints the default one, with comments that explain the form"}
 	}

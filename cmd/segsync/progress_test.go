@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"segsync/importer"
+	"segsync/importer/mapping"
 	"segsync/internal/httpretry"
 	"segsync/internal/sandbox"
 	"segsync/segmentprofiles"
@@ -51,8 +52,8 @@ func bubbleSession(t *testing.T, box *sandbox.Sandbox, offset string) (*session,
 	vch, err := voucherify.NewClient(s.voucherify.Client(), base, "sandbox-app-id", "sandbox-secret-key")
 	check(t, err)
 	s.importer = importer.New(segment, vch, importer.Settings{
-		Identifiers: []importer.Identifier{{Type: "user_id"}}, PageSize: 100, TraitsLimit: 200, BatchSize: 100, Readers: 8,
-		Mapping: importer.DefaultMapping(), Files: importer.NewFiles(dir, ""), MaxRejects: -1,
+		Identifiers: []mapping.Identifier{{Type: "user_id"}}, PageSize: 100, TraitsLimit: 200, BatchSize: 100, Readers: 8,
+		Mapping: mapping.Default(), Files: importer.NewFiles(dir, ""), MaxRejects: -1,
 		Verify: importer.Verify{Interval: 30 * time.Second, Timeout: time.Minute},
 	}, importer.NewState(importer.Identity{}, offset), s.log)
 	return s, stderr

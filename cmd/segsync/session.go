@@ -18,6 +18,7 @@ import (
 	"golang.org/x/term"
 
 	"segsync/importer"
+	"segsync/importer/mapping"
 	"segsync/internal/httpretry"
 	"segsync/segmentprofiles"
 	"segsync/voucherify"
@@ -135,7 +136,7 @@ func (s *session) readSchema(ctx context.Context) error {
 	case schema != nil:
 		strict := s.settings.strict(schema)
 		s.log.Debug("metadata schema read", "keys", len(schema.Properties), "strict", strict)
-		s.importer.UseSchema(importer.NewSchema(schema), strict)
+		s.importer.UseSchema(mapping.NewSchema(schema), strict)
 	}
 	s.schemaRead = true
 	return nil

@@ -15,6 +15,7 @@ import (
 	"github.com/joho/godotenv"
 
 	"segsync/importer"
+	"segsync/importer/mapping"
 	"segsync/internal/httpretry"
 	"segsync/segmentprofiles"
 	"segsync/voucherify"
@@ -28,13 +29,13 @@ type settings struct {
 	appID, secretKey      string
 	voucherifyURL         *url.URL
 
-	identifiers           []importer.Identifier
+	identifiers           []mapping.Identifier
 	pageSize, traitsLimit int
 	batchSize             int
 	reserve               float64 // share of Voucherify's quotas left to others
 
 	mappingFile    string // "" for the default mapping
-	mapping        importer.Mapping
+	mapping        mapping.Mapping
 	metadataPolicy string // strictToSchema, asIs, or "": that the project decides
 }
 
@@ -100,7 +101,7 @@ func loadSettings(lookup func(name string) string) (*settings, error) {
 		batchSize:     l.integer("VOUCHERIFY_BATCH_SIZE", 100, 1, 10_000),
 		reserve:       l.share("VOUCHERIFY_RESERVE", 0.20),
 		mappingFile:   l.lookup("SEGSYNC_MAPPING"),
-		mapping:       importer.DefaultMapping(),
+		mapping:       mapping.Default(),
 		metadataPolicy: l.choice("METADATA_POLICY", strictToSchema, asIs,
 			"strict-to-schema where the project allows only defined metadata, else as-is"),
 	}
@@ -113,7 +114,7 @@ func loadOfflineSettings(lookup func(name string) string) (*settings, error) {
 	s := &settings{
 		identifiers: l.identifiers("IDENTIFIER_SAVED_AS_SOURCE_ID", "user_id"),
 		mappingFile: l.lookup("SEGSYNC_MAPPING"),
-		mapping:     importer.DefaultMapping(),
+		mapping:     mapping.Default(),
 	}
 	return s, l.err()
 }
@@ -213,9 +214,9 @@ func (l *loader) choice(name, one, other, fallback string) string {
 }
 
 // identifiers reads where source_id comes from.
-func (l *loader) identifiers(name, fallback string) []importer.Identifier {
+func (l *loader) identifiers(name, fallback string) []mapping.Identifier {
 	v := cmp.Or(l.lookup(name), fallback)
-	ids, err := importer.ParseIdentifiers(v)
+	ids, err := mapping.ParseIdentifiers(v)
 	if err != nil {
 		l.problem(name, "is %q: %s (default: %s)", v, err, fallback)
 	}

@@ -20,7 +20,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"segsync/importer"
+	"segsync/importer/mapping"
 	"segsync/internal/sandbox"
 )
 
@@ -219,7 +219,7 @@ func (w *world) complete() error {
 		}
 		_, again := want[e.SourceID]
 		shared[e.SourceID] = again
-		customer, _ := importer.MapCustomer(importer.Profile{SegmentID: e.SegmentID, SourceID: e.SourceID, Traits: e.Traits}, importer.DefaultMapping())
+		customer, _ := mapping.Map(mapping.Profile{SegmentID: e.SegmentID, SourceID: e.SourceID, Traits: e.Traits}, mapping.Default())
 		data, err := json.Marshal(customer)
 		if err != nil {
 			return err

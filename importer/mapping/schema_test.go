@@ -1,4 +1,4 @@
-package importer
+package mapping
 
 import (
 	"encoding/json"
@@ -173,21 +173,5 @@ func TestFitLeavesOutWhatIsNotDefined(t *testing.T) {
 	}
 	if fitted, _ := schema.Fit(map[string]any{"colour": "red"}); fitted != nil {
 		t.Errorf("fitted = %v, want nil where nothing is left", fitted)
-	}
-}
-
-// A State that was saved is never changed: others read it meanwhile.
-func TestCloneOfAStateCountsForItself(t *testing.T) {
-	s := NewState(Identity{}, Beginning)
-	s.noteLeftOut(LeftOut{"plan", "unknown"}, 1)
-	c := s.clone()
-	c.noteLeftOut(LeftOut{"plan", "unknown"}, 1)
-	c.noteLeftOut(LeftOut{"age", "not a number"}, 2)
-	if diff := cmp.Diff(map[string]map[string]int{"plan": {"unknown": 1}}, s.MetadataLeftOut); diff != "" {
-		t.Errorf("the state (-want +got):\n%s", diff)
-	}
-	want := map[string]map[string]int{"plan": {"unknown": 2}, "age": {"not a number": 2}}
-	if diff := cmp.Diff(want, c.MetadataLeftOut); diff != "" {
-		t.Errorf("its clone (-want +got):\n%s", diff)
 	}
 }

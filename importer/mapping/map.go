@@ -1,4 +1,4 @@
-package importer
+package mapping
 
 import (
 	"crypto/sha256"
@@ -48,24 +48,24 @@ func ParsePath(s string) (Path, error) {
 	for _, c := range s + "." {
 		switch {
 		case escaped && c != '.' && c != '\\':
-			return nil, fmt.Errorf(`"%s": a backslash stands before a dot or another backslash only`, escape(s))
+			return nil, fmt.Errorf(`"%s": a backslash stands before a dot or another backslash only`, Escape(s))
 		case escaped || c != '.' && c != '\\':
 			key, escaped = key+string(c), false
 		case c == '\\':
 			escaped = true
 		case key == "":
-			return nil, fmt.Errorf(`"%s": there is no key before or after a dot`, escape(s))
+			return nil, fmt.Errorf(`"%s": there is no key before or after a dot`, Escape(s))
 		default:
 			path, key = append(path, key), ""
 		}
 	}
 	if escaped || key != "" {
-		return nil, fmt.Errorf(`"%s" ends with a backslash`, escape(s))
+		return nil, fmt.Errorf(`"%s" ends with a backslash`, Escape(s))
 	}
 	return path, nil
 }
 
-// Mapping says for each field of a customer where it comes from. ParseMapping reads one
+// Mapping says for each field of a customer where it comes from. Parse reads one
 // from a file. The JSON of a Mapping is what its Fingerprint is made of: a field that is
 // added must be left out of it when it is zero.
 type Mapping struct {
@@ -131,11 +131,11 @@ type MetadataTrait struct {
 	Traits []Path `json:"traits"` // in order of preference
 }
 
-// DefaultMapping reads the reserved traits of Segment, in camelCase and in
+// Default reads the reserved traits of Segment, in camelCase and in
 // snake_case.
 //
 // https://segment.com/docs/connections/spec/identify/#traits
-func DefaultMapping() Mapping {
+func Default() Mapping {
 	traits := func(paths ...Path) Field { return Field{Traits: paths} }
 	return Mapping{
 		Name: Field{
@@ -165,7 +165,7 @@ func DefaultMapping() Mapping {
 func (m Mapping) Fingerprint() string {
 	data, err := json.Marshal(m)
 	if err != nil {
-		panic("importer: a mapping is always JSON: " + err.Error())
+		panic("mapping: a mapping is always JSON: " + err.Error())
 	}
 	return fmt.Sprintf("%x", sha256.Sum256(data))
 }
@@ -254,18 +254,18 @@ func (w Warning) String() string {
 	return subject + ": " + w.Value + " " + w.Reason
 }
 
-// MapCustomer returns the customer that a profile becomes, and a warning for
+// Map returns the customer that a profile becomes, and a warning for
 // each value that could not be used. Fields whose traits are not there are left
 // out, so that the import never erases what Voucherify knows; only an invalid
 // birthdate becomes voucherify.NoBirthdate. Text is not trimmed, and numbers and
 // booleans become text. The values in the customer's metadata are the profile's own, and
 // its map may be, too.
-func MapCustomer(p Profile, m Mapping) (voucherify.Customer, []Warning) {
+func Map(p Profile, m Mapping) (voucherify.Customer, []Warning) {
 	r := traitReader{traits: p.Traits}
 	return r.customer(p, m), r.warnings
 }
 
-// Explain returns where the fields come from that MapCustomer gives the customer, in the
+// Explain returns where the fields come from that Map gives the customer, in the
 // order of its JSON; a name that was joined has an Origin for each part.
 func Explain(p Profile, m Mapping) []Origin {
 	r := traitReader{traits: p.Traits, explain: true}
@@ -307,7 +307,7 @@ func (r *traitReader) customer(p Profile, m Mapping) voucherify.Customer {
 }
 
 func (r *traitReader) warn(field string, path Path, value any, reason string) {
-	w := Warning{Field: field, Trait: escape(path.String()), Value: quote(value), Reason: reason}
+	w := Warning{Field: field, Trait: Escape(path.String()), Value: quote(value), Reason: reason}
 	r.warnings = append(r.warnings, w)
 }
 
@@ -469,7 +469,7 @@ func quote(v any) string {
 		return fmt.Sprintf("(a %T)", v)
 	}
 	// JSON leaves DEL, the C1 controls and the bidirectional controls as they are.
-	return escape(cut(string(text)))
+	return Escape(cut(string(text)))
 }
 
 // cut returns the first 100 characters of s, and an ellipsis if there are more.

@@ -1,4 +1,4 @@
-package importer
+package mapping
 
 import (
 	"encoding/json"
@@ -46,7 +46,7 @@ func readMappingFileCases(tb testing.TB) map[string]mappingFileCase {
 func TestMappingFiles(t *testing.T) {
 	for name, c := range readMappingFileCases(t) {
 		t.Run(name, func(t *testing.T) {
-			m, err := ParseMapping("mapping.yaml", []byte(c["mapping.yaml"]))
+			m, err := Parse("mapping.yaml", []byte(c["mapping.yaml"]))
 			if want := strings.TrimSuffix(c["errors"], "\n"); want != "" {
 				if err == nil {
 					t.Fatalf("no error, want\n%s", want)
@@ -70,7 +70,7 @@ func TestMappingFiles(t *testing.T) {
 			for key := range strings.Lines(c["objects"]) {
 				m.Metadata.Objects[strings.TrimSpace(key)] = true
 			}
-			customer, warnings := MapCustomer(Profile{Traits: decodeObject(t, []byte(c["traits.json"]))}, m)
+			customer, warnings := Map(Profile{Traits: decodeObject(t, []byte(c["traits.json"]))}, m)
 			got := decodeObject(t, marshal(t, customer))
 			delete(got, "source_id")
 			delete(got, "system_metadata")
@@ -89,14 +89,14 @@ func TestMappingFiles(t *testing.T) {
 }
 
 func TestDefaultMappingFile(t *testing.T) {
-	m, err := ParseMapping("default", []byte(DefaultMappingFile()))
+	m, err := Parse("default", []byte(DefaultFile()))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(DefaultMapping(), m); diff != "" {
+	if diff := cmp.Diff(Default(), m); diff != "" {
 		t.Errorf("default mapping (-code +file):\n%s", diff)
 	}
-	for n, line := range strings.Split(DefaultMappingFile(), "\n") {
+	for n, line := range strings.Split(DefaultFile(), "\n") {
 		if len([]rune(line)) > 90 {
 			t.Errorf("line %d is longer than 90 characters", n+1)
 		}
@@ -109,10 +109,10 @@ func TestFingerprintIsStable(t *testing.T) {
 		ofDefault = "a11e3698affd3bf5da8febce9caf4f4549d2470a9bf9ff5491df656414217aa9"
 		ofAnother = "6eed02ef400f453392d429745a42482da6535e7139ad31d1560bc54050e28b60"
 	)
-	if got := DefaultMapping().Fingerprint(); got != ofDefault {
+	if got := Default().Fingerprint(); got != ofDefault {
 		t.Errorf("fingerprint of the default mapping: %s, want %s", got, ofDefault)
 	}
-	m, err := ParseMapping("m", []byte(`{email: {constant: a@b.example}, name: {join: [a.b]}, metadata: {rename: {z: a, b: c}, traits: d, all: true, exclude: [y, x]}}`))
+	m, err := Parse("m", []byte(`{email: {constant: a@b.example}, name: {join: [a.b]}, metadata: {rename: {z: a, b: c}, traits: d, all: true, exclude: [y, x]}}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +124,7 @@ func TestFingerprintIsStable(t *testing.T) {
 func TestFingerprintSaysWhetherTheMappingIsTheSame(t *testing.T) {
 	fingerprint := func(file string) string {
 		t.Helper()
-		m, err := ParseMapping("m", []byte(file))
+		m, err := Parse("m", []byte(file))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -176,7 +176,7 @@ func TestParsePath(t *testing.T) {
 }
 
 func TestExplain(t *testing.T) {
-	m, err := ParseMapping("m", []byte(`
+	m, err := Parse("m", []byte(`
 name: {traits: [name], join: [[firstName], [lastName]]}
 email: [mail, email]
 phone: [phone]
@@ -207,11 +207,11 @@ metadata: {object: [metadata], traits: [plan], rename: {value: ltv}, all: true}
 	}
 }
 
-// Explain names every field that MapCustomer gives the customer, and no other.
+// Explain names every field that Map gives the customer, and no other.
 func TestExplainAgreesWithMapCustomer(t *testing.T) {
 	for name, c := range readMappingCases(t) {
 		t.Run(name, func(t *testing.T) {
-			customer, _ := MapCustomer(c.profile(), DefaultMapping())
+			customer, _ := Map(c.profile(), Default())
 			want := map[string]bool{}
 			fields := decodeObject(t, marshal(t, customer))
 			for field, value := range fields {
@@ -226,18 +226,18 @@ func TestExplainAgreesWithMapCustomer(t *testing.T) {
 			delete(want, "source_id")
 			delete(want, "system_metadata.source")
 			got := map[string]bool{}
-			for _, o := range Explain(c.profile(), DefaultMapping()) {
+			for _, o := range Explain(c.profile(), Default()) {
 				got[o.Field] = true
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
-				t.Errorf("fields (-MapCustomer +Explain):\n%s", diff)
+				t.Errorf("fields (-Map +Explain):\n%s", diff)
 			}
 		})
 	}
 }
 
 func FuzzParseMapping(f *testing.F) {
-	f.Add([]byte(DefaultMappingFile()))
+	f.Add([]byte(DefaultFile()))
 	for _, c := range readMappingFileCases(f) {
 		f.Add([]byte(c["mapping.yaml"]))
 	}
@@ -247,7 +247,7 @@ func FuzzParseMapping(f *testing.F) {
 	}
 	profile := Profile{Traits: decodeObject(f, traits)}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		m, err := ParseMapping("m", data)
+		m, err := Parse("m", data)
 		if err != nil {
 			joined, ok := err.(interface{ Unwrap() []error })
 			if !ok {
@@ -263,11 +263,11 @@ func FuzzParseMapping(f *testing.F) {
 			}
 			return
 		}
-		again, err := ParseMapping("m", data)
+		again, err := Parse("m", data)
 		if err != nil || again.Fingerprint() != m.Fingerprint() {
 			t.Errorf("parsed twice, the file gives two mappings (%v)", err)
 		}
-		customer, _ := MapCustomer(profile, m)
+		customer, _ := Map(profile, m)
 		marshal(t, customer)
 	})
 }

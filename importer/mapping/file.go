@@ -1,4 +1,4 @@
-package importer
+package mapping
 
 import (
 	"bytes"
@@ -19,18 +19,18 @@ import (
 //go:embed default-mapping.yaml
 var defaultMappingFile string
 
-// DefaultMappingFile returns the mapping file of DefaultMapping, with comments that explain
+// DefaultFile returns the mapping file of Default, with comments that explain
 // the form of mapping files.
-func DefaultMappingFile() string { return defaultMappingFile }
+func DefaultFile() string { return defaultMappingFile }
 
 // maxMappingFile keeps the YAML parser from nesting without end: it recurses, and takes
 // long for that.
 const maxMappingFile = 64 << 10
 
-// ParseMapping parses a mapping file; DefaultMappingFile is one, and explains the form. A
+// Parse parses a mapping file; DefaultFile is one, and explains the form. A
 // field that is not in the file is left out. The error has a line for each mistake, in
 // their order: name:line:column, and what is wrong.
-func ParseMapping(name string, data []byte) (Mapping, error) {
+func Parse(name string, data []byte) (Mapping, error) {
 	switch {
 	case len(data) > maxMappingFile:
 		return Mapping{}, fmt.Errorf("%s: the file is larger than %d bytes", name, maxMappingFile)

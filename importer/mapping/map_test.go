@@ -1,4 +1,4 @@
-package importer
+package mapping
 
 import (
 	"bytes"
@@ -57,7 +57,7 @@ func readMappingCases(tb testing.TB) map[string]mappingCase {
 func TestMapCustomer(t *testing.T) {
 	for name, c := range readMappingCases(t) {
 		t.Run(name, func(t *testing.T) {
-			customer, warnings := MapCustomer(c.profile(), DefaultMapping())
+			customer, warnings := Map(c.profile(), Default())
 			if diff := cmp.Diff(c.Customer, decodeObject(t, marshal(t, customer))); diff != "" {
 				t.Errorf("customer (-want +got):\n%s", diff)
 			}
@@ -70,7 +70,7 @@ func TestMapCustomer(t *testing.T) {
 
 // A traits request with include= returns only what Mapping.Traits names.
 func TestMapCustomerReadsOnlyTheTraitsOfTheMapping(t *testing.T) {
-	m := DefaultMapping()
+	m := Default()
 	for name, c := range readMappingCases(t) {
 		t.Run(name, func(t *testing.T) {
 			all, some := c.profile(), c.profile()
@@ -80,8 +80,8 @@ func TestMapCustomerReadsOnlyTheTraitsOfTheMapping(t *testing.T) {
 					some.Traits[key] = v
 				}
 			}
-			want, wantWarnings := MapCustomer(all, m)
-			got, gotWarnings := MapCustomer(some, m)
+			want, wantWarnings := Map(all, m)
+			got, gotWarnings := Map(some, m)
 			if diff := cmp.Diff(string(marshal(t, want)), string(marshal(t, got))); diff != "" {
 				t.Errorf("customer (-all traits +traits of the mapping):\n%s", diff)
 			}
@@ -97,13 +97,13 @@ func TestMappingTraits(t *testing.T) {
 		"address", "birthdate", "birthday", "city", "country", "description", "email", "firstName", "first_name",
 		"lastName", "last_name", "line_1", "metadata", "name", "phone", "postalCode", "postal_code", "state", "street",
 	}
-	if diff := cmp.Diff(want, DefaultMapping().Traits()); diff != "" {
-		t.Errorf("DefaultMapping().Traits() (-want +got):\n%s", diff)
+	if diff := cmp.Diff(want, Default().Traits()); diff != "" {
+		t.Errorf("Default().Traits() (-want +got):\n%s", diff)
 	}
 	if got := (Mapping{}).Traits(); got == nil || len(got) != 0 {
 		t.Errorf("Mapping{}.Traits() = %#v, want none, not all", got)
 	}
-	all := DefaultMapping()
+	all := Default()
 	all.Metadata.All = true
 	if got := all.Traits(); got != nil {
 		t.Errorf("with Metadata.All, Traits() = %q, want all", got)
@@ -129,7 +129,7 @@ func TestMapCustomerWithAnotherMapping(t *testing.T) {
 		"company": map[string]any{"plan": "gold"},
 	}}
 	want := `{"source_id":"u1","email":"ada@example.com","phone":"1815","metadata":{"plan":"gold"},"system_metadata":{"source":"segmentio"}}`
-	customer, warnings := MapCustomer(p, m)
+	customer, warnings := Map(p, m)
 	if diff := cmp.Diff(want, string(marshal(t, customer))); diff != "" {
 		t.Errorf("customer (-want +got):\n%s", diff)
 	}
@@ -146,7 +146,7 @@ func TestMapCustomerWithValuesThatNoJSONDecoderReturns(t *testing.T) {
 		"name":  func() {},
 		"phone": 4.8123456789e10, // UseNumber was forgotten
 	}}
-	customer, warnings := MapCustomer(p, DefaultMapping())
+	customer, warnings := Map(p, Default())
 	want := `{"source_id":"u1","system_metadata":{"source":"segmentio"}}`
 	if diff := cmp.Diff(want, string(marshal(t, customer))); diff != "" {
 		t.Errorf("customer (-want +got):\n%s", diff)
@@ -162,7 +162,7 @@ func TestMapCustomerWithValuesThatNoJSONDecoderReturns(t *testing.T) {
 
 func TestWarningTellsWhatItIsAbout(t *testing.T) {
 	p := Profile{Traits: map[string]any{"birthday": "1984", "firstName": []any{"Ada"}}}
-	_, got := MapCustomer(p, DefaultMapping())
+	_, got := Map(p, Default())
 	want := []Warning{
 		{Field: "name", Trait: "firstName", Value: `["Ada"]`, Reason: "is an array, not text"},
 		{Field: "birthdate", Trait: "birthday", Value: `"1984"`, Reason: "is not a date in the form YYYY-MM-DD"},
@@ -184,7 +184,7 @@ func FuzzMapCustomer(f *testing.F) {
 			t.Skip("not a JSON object")
 		}
 		p := Profile{SegmentID: "use_1", SourceID: "u1", Traits: traits}
-		customer, warnings := MapCustomer(p, DefaultMapping())
+		customer, warnings := Map(p, Default())
 		body := marshal(t, customer)
 
 		invalidBirthdate := false
@@ -219,7 +219,7 @@ func FuzzMapCustomer(f *testing.F) {
 			}
 		}
 
-		again, againWarnings := MapCustomer(p, DefaultMapping())
+		again, againWarnings := Map(p, Default())
 		if !bytes.Equal(body, marshal(t, again)) || !slices.Equal(warnings, againWarnings) {
 			t.Errorf("mapped twice, the profile gives two customers:\n%s\n%s", body, marshal(t, again))
 		}
@@ -228,10 +228,10 @@ func FuzzMapCustomer(f *testing.F) {
 
 func BenchmarkMapCustomer(b *testing.B) {
 	c := readMappingCases(b)["everything_in_camel_case"]
-	p, m := c.profile(), DefaultMapping()
+	p, m := c.profile(), Default()
 	b.ReportAllocs()
 	for b.Loop() {
-		MapCustomer(p, m)
+		Map(p, m)
 	}
 }
 

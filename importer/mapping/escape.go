@@ -1,4 +1,4 @@
-package importer
+package mapping
 
 import (
 	"fmt"
@@ -7,8 +7,8 @@ import (
 	"unicode/utf16"
 )
 
-// escape returns s with escapes for the characters that are not printable.
-func escape(s string) string {
+// Escape returns s with escapes for the characters that are not printable.
+func Escape(s string) string {
 	notPrintable := func(c rune) bool { return !strconv.IsPrint(c) }
 	if strings.IndexFunc(s, notPrintable) < 0 {
 		return s
