@@ -5,17 +5,17 @@
 package segmentprofiles
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
-	"time"
+
+	"segsync/internal/safetext"
 )
 
 // DefaultBaseURL is the API of workspaces in the United States. Those in the
@@ -69,248 +69,108 @@ func escape(s string) string {
 	return strings.ReplaceAll(url.QueryEscape(s), "+", "%20")
 }
 
-// Profile is an entry of the list.
-type Profile struct {
-	SegmentID string   `json:"segment_id"` // mixed case, significant
-	Metadata  Metadata `json:"metadata"`
+// Probe returns a request that costs little and that an API at work answers with 200 if
+// the credentials are right: for one profile of the list.
+func (c *Client) Probe(ctx context.Context) (*http.Request, error) {
+	return c.newRequest(ctx, "", url.Values{"limit": {"1"}, "next": {firstOfList}})
 }
 
-// Metadata says when a profile was created and last active; a time that the API
-// leaves out is zero.
-type Metadata struct {
-	CreatedAt time.Time `json:"created_at"`
-	UpdatedAt time.Time `json:"updated_at"`
-}
-
-// ProfilesPage is one page of the list.
-type ProfilesPage struct {
-	Data   []Profile `json:"data"`
-	Cursor Cursor    `json:"cursor"`
-}
-
-// Cursor points to the page after this one. Its url member is left out on purpose:
-// it lacks parameters and must not be followed.
-type Cursor struct {
-	// Next is sent back unchanged; "" after the last page. In the list it happens
-	// to be a decimal offset, in traits a trait key.
-	Next string
-	// More says that the API claims that there are further pages. It does not say where
-	// they are if Next is "".
-	More bool
-}
-
-// UnmarshalJSON accepts next as a string or a number. A cursor whose has_more is
-// false has no next page, whatever else it says.
-func (c *Cursor) UnmarshalJSON(data []byte) error {
-	var raw struct {
-		HasMore *bool           `json:"has_more"`
-		Next    json.RawMessage `json:"next"`
-	}
-	if err := json.Unmarshal(data, &raw); err != nil {
-		return err
-	}
-	next, err := cursorText(raw.Next)
-	if err != nil {
-		return err
-	}
-	if raw.HasMore != nil && !*raw.HasMore {
-		next = ""
-	}
-	c.Next, c.More = next, raw.HasMore != nil && *raw.HasMore
-	return nil
-}
-
-func cursorText(raw json.RawMessage) (string, error) {
-	if len(raw) == 0 || string(raw) == "null" || string(raw) == `""` {
-		return "", nil
-	}
-	if raw[0] == '"' {
-		var s string
-		err := json.Unmarshal(raw, &s)
-		return s, err
-	}
-	var n json.Number
-	if err := json.Unmarshal(raw, &n); err != nil {
-		return "", fmt.Errorf("cursor next is neither a string nor a number: %.100q", raw)
-	}
-	return n.String(), nil
-}
-
-// Profiles returns one page of the list, which is sorted by recent activity. next
-// is the cursor of the page, "0" for the first; limit is 1 to 100 profiles.
-func (c *Client) Profiles(ctx context.Context, next string, limit int) (*ProfilesPage, error) {
-	var answer struct {
-		Data   []Profile
-		Cursor *Cursor
-	}
-	query := url.Values{"limit": {strconv.Itoa(limit)}, "next": {next}}
-	if err := c.get(ctx, routeList, "", query, &answer); err != nil {
-		return nil, err
-	}
-	if answer.Cursor == nil {
-		if answer.Data == nil {
-			return nil, errors.New("the answer has neither data nor a cursor: it is no list of profiles")
-		}
-		answer.Cursor = new(Cursor)
-	}
-	return &ProfilesPage{answer.Data, *answer.Cursor}, nil
-}
-
-// AllProfiles ranges over the pages of the list from the cursor next to its end,
-// which is an empty page or one without a next. It stops at the first error.
-func (c *Client) AllProfiles(ctx context.Context, next string, limit int) iter.Seq2[*ProfilesPage, error] {
-	return pages(next, func(next string) (*ProfilesPage, string, error) {
-		page, err := c.Profiles(ctx, next, limit)
-		if err != nil {
-			return nil, "", err
-		}
-		if len(page.Data) == 0 {
-			page.Cursor.Next = ""
-		}
-		return page, page.Cursor.Next, nil
-	})
-}
-
-// ExternalID is one of a profile's identifiers.
-type ExternalID struct {
-	ID        string    `json:"id"`
-	Type      string    `json:"type"`
-	CreatedAt time.Time `json:"created_at,omitzero"` // zero if the API left it out
-}
-
-// ExternalIDsPage is one page of a profile's external IDs. The number of entries
-// does not tell whether it is the last one.
-type ExternalIDsPage struct {
-	Data   []ExternalID `json:"data"`
-	Cursor Cursor       `json:"cursor"`
-}
-
-// ExternalIDsPage returns one page of the external IDs of a profile, 25 at most. next is
-// "" for the first page; types limits the answer to external IDs of these types.
-func (c *Client) ExternalIDsPage(ctx context.Context, id Identifier, next string, types []string) (*ExternalIDsPage, error) {
-	query := url.Values{"limit": {strconv.Itoa(MaxExternalIDsLimit)}}
-	setNonEmpty(query, "include", strings.Join(types, ","))
-	setNonEmpty(query, "next", next)
-	page := new(ExternalIDsPage)
-	if err := c.get(ctx, routeExternalIDs, "/"+id.path()+"/external_ids", query, page); err != nil {
-		return nil, err
-	}
-	return page, nil
-}
-
-// ExternalIDs returns all external IDs of the given types, in the API's order, which
-// means nothing. Several of one type are normal, up to 1,000 in all.
-func (c *Client) ExternalIDs(ctx context.Context, id Identifier, types []string) ([]ExternalID, error) {
-	var all []ExternalID
-	for page, err := range pages("", func(next string) (*ExternalIDsPage, string, error) {
-		page, err := c.ExternalIDsPage(ctx, id, next, types)
-		if err != nil {
-			return nil, "", err
-		}
-		return page, page.Cursor.Next, nil
-	}) {
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, page.Data...)
-	}
-	return all, nil
-}
-
-// TraitsPage is one page of a profile's traits. Numbers are json.Number. Traits is
-// nil for a profile without any.
-type TraitsPage struct {
-	Traits map[string]any `json:"traits"`
-	Cursor Cursor         `json:"cursor"`
-}
-
-// TraitsPage returns one page of the traits of a profile. next is "" for the first
-// page, limit 1 to 200 traits; include limits the answer to these traits.
-func (c *Client) TraitsPage(ctx context.Context, id Identifier, next string, limit int, include []string) (*TraitsPage, error) {
-	query := url.Values{"limit": {strconv.Itoa(limit)}}
-	setNonEmpty(query, "include", strings.Join(include, ","))
-	setNonEmpty(query, "next", next)
-	page := new(TraitsPage)
-	if err := c.get(ctx, routeTraits, "/"+id.path()+"/traits", query, page); err != nil {
-		return nil, err
-	}
-	return page, nil
-}
-
-// Traits returns the traits of a profile from all pages of limit traits, up to 6,000
-// in all, or only those in include. Numbers are json.Number.
-func (c *Client) Traits(ctx context.Context, id Identifier, limit int, include []string) (map[string]any, error) {
-	all := make(map[string]any)
-	for page, err := range pages("", func(next string) (*TraitsPage, string, error) {
-		page, err := c.TraitsPage(ctx, id, next, limit, include)
-		if err != nil {
-			return nil, "", err
-		}
-		return page, page.Cursor.Next, nil
-	}) {
-		if err != nil {
-			return nil, err
-		}
-		for key, value := range page.Traits {
-			all[key] = value
-		}
-	}
-	return all, nil
-}
-
-// pages ranges over pages from the cursor first to the one whose next is "". A
-// cursor that comes a second time is an error: its pages would never end.
-func pages[P any](first string, get func(next string) (page P, after string, err error)) iter.Seq2[P, error] {
-	return func(yield func(P, error) bool) {
-		seen := make(map[string]bool)
-		for next := first; ; {
-			page, after, err := get(next)
-			if err != nil {
-				yield(page, err)
-				return
-			}
-			seen[next] = true
-			if seen[after] && after != "" {
-				yield(page, fmt.Errorf("the cursor %q came a second time: the pages do not end", after))
-				return
-			}
-			if !yield(page, nil) || after == "" {
-				return
-			}
-			next = after
-		}
-	}
-}
-
-func setNonEmpty(query url.Values, key, value string) {
-	if value != "" {
-		query.Set(key, value)
-	}
-}
-
-// maxAnswer bounds the body of an answer; error bodies are read and quoted less far.
-const maxAnswer = 16 << 20
-
-func (c *Client) get(ctx context.Context, route route, path string, query url.Values, into any) error {
+func (c *Client) newRequest(ctx context.Context, path string, query url.Values) (*http.Request, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.profiles+path+"?"+query.Encode(), nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	req.SetBasicAuth(c.token, "")
+	return req, nil
+}
+
+// maxAnswer bounds the body of an answer, in bytes after decompression: ten times what the
+// largest page as documented takes.
+func (r Route) maxAnswer() int64 {
+	if r == RouteTraits {
+		return 8 << 20
+	}
+	return 1 << 20
+}
+
+// maxValues bounds the JSON values of an answer: an empty object takes three bytes of JSON
+// and twenty times as much when it is decoded.
+const maxValues = 200_000
+
+// answer is the body of a 200.
+type answer struct {
+	route  Route
+	header http.Header
+	body   []byte
+}
+
+func (c *Client) get(ctx context.Context, route Route, path string, query url.Values) (*answer, error) {
+	req, err := c.newRequest(ctx, path, query)
+	if err != nil {
+		return nil, err
+	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return trimURL(err)
+		return nil, trimURL(err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return newError(route, resp)
+		return nil, newError(route, resp)
 	}
-	decoder := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer))
+	a := &answer{route: route, header: resp.Header}
+	a.body, err = io.ReadAll(io.LimitReader(resp.Body, route.maxAnswer()+1))
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case err != nil:
+		return nil, a.unreadable(err)
+	case int64(len(a.body)) > route.maxAnswer():
+		return nil, a.unreadable(fmt.Errorf("it is larger than %d bytes", route.maxAnswer()))
+	case bytes.Count(a.body, []byte(","))+bytes.Count(a.body, []byte("[")) > maxValues:
+		return nil, a.unreadable(fmt.Errorf("it has more than %d values", maxValues))
+	}
+	return a, nil
+}
+
+// decode decodes the first JSON value of the body. Its errors that concern one profile or a
+// cursor are returned as they are.
+func (a *answer) decode(into any) error {
+	decoder := json.NewDecoder(bytes.NewReader(a.body))
 	decoder.UseNumber()
-	if err := decoder.Decode(into); err != nil {
-		return fmt.Errorf("decoding the answer (request id %s): %w", printable(resp.Header.Get("Request-Id")), err)
+	err := decoder.Decode(into)
+	if err == nil {
+		return nil
 	}
-	return nil
+	if _, ok := errors.AsType[*CursorError](err); ok {
+		return err
+	}
+	if _, ok := OfProfile(err); ok {
+		return err
+	}
+	return a.unreadable(err)
+}
+
+// has reports whether the answer, a JSON object, has the member.
+func (a *answer) has(name string) bool {
+	var members map[string]json.RawMessage
+	if json.NewDecoder(bytes.NewReader(a.body)).Decode(&members) != nil {
+		return false
+	}
+	_, ok := members[name]
+	return ok
+}
+
+func (a *answer) unreadable(err error) error {
+	return &AnswerError{Route: a.route, RequestID: shorten(a.header.Get("Request-Id")), Err: err}
+}
+
+// again reads once more what was incomplete: behind one address there are many servers.
+func again[T any](read func() (T, error)) (T, error) {
+	v, err := read()
+	if _, incomplete := errors.AsType[*IncompleteError](err); incomplete {
+		return read()
+	}
+	return v, err
 }
 
 // trimURL takes the URL out of a transport's error: the caller says what was read.
@@ -324,7 +184,7 @@ func trimURL(err error) error {
 
 func hostOf(raw string) string {
 	if u, err := url.Parse(raw); err == nil {
-		return u.Host
+		return safetext.Line(u.Host)
 	}
 	return "the API"
 }

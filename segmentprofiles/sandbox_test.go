@@ -207,8 +207,8 @@ func TestSandboxRefusals(t *testing.T) {
 		t.Errorf("limit 101: %v, want 400", err)
 	}
 	_, err = c.Traits(t.Context(), id, 201, nil)
-	if !errors.As(err, &e) || e.Status != 400 || !strings.Contains(e.Hint(), "SEGMENT_TRAITS_LIMIT=100") {
-		t.Errorf("limit 201: %v, want 400 with a hint", err)
+	if !errors.As(err, &e) || e.Status != 400 || e.Route != segmentprofiles.RouteTraits {
+		t.Errorf("limit 201: %v, want 400 of the traits", err)
 	}
 	_, err = c.Traits(t.Context(), segmentprofiles.SegmentID(strings.ToLower(id.Value)), 10, nil)
 	if !errors.As(err, &e) || !e.NotFound() {

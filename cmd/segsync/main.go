@@ -103,8 +103,8 @@ func printable(s string) string {
 // hints returns the advice that the error and those it wraps have to give.
 func hints(err error) []string {
 	var all []string
-	if h, ok := err.(interface{ Hint() string }); ok && h.Hint() != "" {
-		all = append(all, h.Hint())
+	if hint := hintOf(err); hint != "" {
+		all = append(all, hint)
 	}
 	switch e := err.(type) {
 	case interface{ Unwrap() error }:

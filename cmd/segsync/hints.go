@@ -1,0 +1,40 @@
+package main
+
+import (
+	"net/http"
+
+	"segsync/segmentprofiles"
+)
+
+// hintOf returns the advice on this error alone, or "".
+func hintOf(err error) string {
+	switch e := err.(type) {
+	case interface{ Hint() string }:
+		return e.Hint()
+	case *segmentprofiles.Error:
+		return segmentHint(e)
+	}
+	return ""
+}
+
+func segmentHint(e *segmentprofiles.Error) string {
+	switch {
+	case e.Status >= 300 && e.Status < 400:
+		return "redirects are not followed; check SEGMENT_API_URL"
+	case e.Status == http.StatusBadRequest && e.Route == segmentprofiles.RouteTraits:
+		return "the API may take fewer traits per request: try SEGMENT_TRAITS_LIMIT=100"
+	case e.Status == http.StatusUnauthorized:
+		return "SEGMENT_ACCESS_TOKEN is wrong, or SEGMENT_API_URL is another region's than the workspace's " +
+			"(in the EU https://profiles.euw1.segment.com); tokens are made in Unify > Unify settings > API access"
+	case e.Status == http.StatusForbidden:
+		return "the access token may not read this space; make one for it in Unify > Unify settings > API access"
+	case e.Status == http.StatusNotFound && e.Route == segmentprofiles.RouteList:
+		return "SEGMENT_SPACE_ID is wrong, or the space is in another region (SEGMENT_API_URL); " +
+			"the id is shown in Unify > Unify settings > API access"
+	case e.Status == http.StatusTooManyRequests:
+		return "somebody else is using up the quota of this space; lower SEGMENT_RATE_LIMIT, or continue later"
+	case e.Status >= 500:
+		return "Segment has a problem; continue later"
+	}
+	return ""
+}
