@@ -168,6 +168,7 @@ func TestSourceIDDoesNotKeepTheRow(t *testing.T) {
 	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
+	runtime.KeepAlive(ids)
 	if m.HeapAlloc > rows*size/2 {
 		t.Errorf("%d ids hold %d bytes of %d", len(ids), m.HeapAlloc, rows*size)
 	}
