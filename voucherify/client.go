@@ -13,6 +13,8 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+
+	"segsync/internal/safetext"
 )
 
 // DefaultBaseURL is the API of projects in Europe. Others have
@@ -57,13 +59,43 @@ func (c *Client) UpsertCustomers(ctx context.Context, customers [][]byte) (async
 	var answer struct {
 		AsyncActionID string `json:"async_action_id"`
 	}
-	if err := c.do(ctx, http.MethodPost, "/v1/customers/bulk/async", body, &answer); err != nil {
+	if err := c.do(ctx, call{http.MethodPost, "/v1/customers/bulk/async", body, smallAnswer}, &answer); err != nil {
 		return "", err
 	}
-	if answer.AsyncActionID == "" {
-		return "", errors.New("the answer has no async_action_id: is VOUCHERIFY_API_URL right?")
+	if !isToken(answer.AsyncActionID) {
+		return "", &ForeignAnswerError{"has no async_action_id"}
 	}
 	return answer.AsyncActionID, nil
+}
+
+// isToken reports whether an id that Voucherify made can be kept in files and be part of a
+// URL: up to 128 letters, digits, underscores and hyphens.
+func isToken(id string) bool {
+	for _, c := range id {
+		if !(c == '_' || c == '-' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9') {
+			return false
+		}
+	}
+	return 0 < len(id) && len(id) <= 128
+}
+
+// UpsertCustomer upserts one customer, the JSON of a Customer, by its source_id. It is done
+// when it returns. An error of OfRecords means that this customer was refused. It counts as
+// an ordinary call, not as a bulk call.
+//
+// https://docs.voucherify.io/api-reference/customers/create-customer
+func (c *Client) UpsertCustomer(ctx context.Context, customer []byte) error {
+	var answer struct {
+		ID     string
+		Object string
+	}
+	if err := c.do(ctx, call{http.MethodPost, "/v1/customers", customer, largeAnswer}, &answer); err != nil {
+		return err
+	}
+	if answer.ID == "" || answer.Object != "customer" {
+		return &ForeignAnswerError{"is no customer"}
+	}
+	return nil
 }
 
 // BulkBytes is the size of the body of a bulk request with these customers.
@@ -75,29 +107,77 @@ func BulkBytes(customers [][]byte) int {
 	return n
 }
 
-func (c *Client) do(ctx context.Context, method, path string, body []byte, into any) error {
-	req, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
+// Probe returns a request that costs little and that an API at work answers with 200 if
+// the keys are right.
+func (c *Client) Probe(ctx context.Context) (*http.Request, error) {
+	return c.newRequest(ctx, call{method: http.MethodGet, path: "/v1/async-actions?limit=1"})
+}
+
+// call is one request of the API.
+type call struct {
+	method, path string
+	body         []byte // JSON, or nil
+	maxAnswer    int64  // bytes after decompression
+}
+
+// Bounds of answers, in bytes. The errors of a bulk request of 10 MB are as large as itself.
+const (
+	smallAnswer  = 1 << 20
+	largeAnswer  = 4 << 20
+	resultAnswer = 16 << 20
+)
+
+// maxValues bounds the JSON values of an answer: an empty object takes three bytes of JSON
+// and twenty times as much when it is decoded.
+const maxValues = 1_000_000
+
+func (c *Client) newRequest(ctx context.Context, call call) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, call.method, c.base+call.path, bytes.NewReader(call.body))
+	if err != nil {
+		return nil, err
+	}
+	c.authenticate(req)
+	req.Header.Set("Content-Type", "application/json")
+	return req, nil
+}
+
+func (c *Client) authenticate(req *http.Request) {
+	req.Header.Set("X-App-Id", c.appID)
+	req.Header.Set("X-App-Token", c.secretKey)
+}
+
+func (c *Client) do(ctx context.Context, call call, into any) error {
+	req, err := c.newRequest(ctx, call)
 	if err != nil {
 		return err
 	}
-	req.Header.Set("X-App-Id", c.appID)
-	req.Header.Set("X-App-Token", c.secretKey)
-	req.Header.Set("Content-Type", "application/json")
 	resp, err := c.http.Do(req)
 	if err != nil {
 		var u *url.Error
 		if errors.As(err, &u) {
 			err = u.Err // the caller says what was sent
 		}
-		return fmt.Errorf("%s: %w", req.URL.Host, err)
+		return fmt.Errorf("%s: %w", safetext.Line(req.URL.Host), err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode/100 != 2 {
 		return newError(resp)
 	}
-	const maxAnswer = 16 << 20
-	if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(into); err != nil {
-		return fmt.Errorf("decoding Voucherify's answer: %w", err)
+	body, err := io.ReadAll(io.LimitReader(resp.Body, call.maxAnswer+1))
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		return &AnswerError{err}
+	case int64(len(body)) > call.maxAnswer:
+		return &AnswerError{fmt.Errorf("it is larger than %d bytes", call.maxAnswer)}
+	case bytes.Count(body, []byte(","))+bytes.Count(body, []byte("[")) > maxValues:
+		return &AnswerError{fmt.Errorf("it has more than %d values", maxValues)}
+	}
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	decoder.UseNumber()
+	if err := decoder.Decode(into); err != nil {
+		return &AnswerError{err}
 	}
 	return nil
 }

@@ -2,14 +2,18 @@ package voucherify
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
+
+	"segsync/internal/safetext"
 )
 
-// Error is an answer of the API with a status that is no success.
+// Error is an answer of the API with a status that is no success. Its texts are printable.
 //
 // https://docs.voucherify.io/guides/errors
 type Error struct {
@@ -21,6 +25,9 @@ type Error struct {
 	LimitType string // of a 429: api_calls, bulk_api_calls, api_calls_cycle, webhook_calls, or ""
 	Attempts  int    // how many times the request was sent
 }
+
+// maxErrorText bounds the text of an error, in bytes.
+const maxErrorText = 1000
 
 func (e *Error) Error() string {
 	var b strings.Builder
@@ -36,7 +43,7 @@ func (e *Error) Error() string {
 	if e.RequestID != "" {
 		fmt.Fprintf(&b, " (request id %s)", e.RequestID)
 	}
-	return b.String()
+	return safetext.CutBytes(b.String(), maxErrorText)
 }
 
 // TooManyCustomers reports whether the request held more records than the API takes.
@@ -65,34 +72,34 @@ func (e *Error) Unknown() bool {
 // QuotaUsedUp reports whether no call will be answered until the next billing cycle.
 func (e *Error) QuotaUsedUp() bool { return e.LimitType == "api_calls_cycle" }
 
-// Hint says what to do about the error, or "".
-func (e *Error) Hint() string {
-	switch {
-	case e.Status >= 300 && e.Status < 400:
-		return "redirects are not followed; check VOUCHERIFY_API_URL"
-	case e.Status == http.StatusUnauthorized:
-		return "VOUCHERIFY_APPLICATION_ID or VOUCHERIFY_SECRET_KEY is wrong, or VOUCHERIFY_API_URL is another region's " +
-			"than the project's (such as https://us1.api.voucherify.io); the keys are in Project Settings > Application Keys"
-	case e.Status == http.StatusPaymentRequired:
-		return "the plan of this Voucherify project does not include this; nothing more can be imported until it does"
-	case e.Status == http.StatusForbidden:
-		return "the application key may not do this: check its permissions and its list of allowed IP addresses " +
-			"in Project Settings > Application Keys"
-	case e.Status == http.StatusNotFound:
-		return "check VOUCHERIFY_API_URL: it is the host alone, with no path"
-	case e.QuotaUsedUp():
-		return "the calls of this billing cycle are used up; continue in the next one, or raise the plan"
-	case e.Status == http.StatusTooManyRequests:
-		return "the project's quota is used up, or its subscription has ended: look in Project Settings, then continue later"
-	case e.Status >= 500:
-		return "Voucherify has a problem; continue later"
+// OfRecords reports whether a record of the request was refused, and not the request as a
+// whole: without that record the same request may be accepted.
+func (e *Error) OfRecords() bool {
+	return (e.Status == http.StatusBadRequest || e.Status == http.StatusUnprocessableEntity) && !e.TooManyCustomers()
+}
+
+var atMost = regexp.MustCompile(`(?i)at most (\d{1,7})\b`)
+
+// MaxCustomers returns how many records the API takes in one request, as the details of
+// TooManyCustomers have it: "Specify at most 100 customers". 0 means that they do not say.
+func (e *Error) MaxCustomers() int {
+	if !e.TooManyCustomers() {
+		return 0
 	}
-	return ""
+	match := atMost.FindStringSubmatch(e.Details)
+	if match == nil {
+		return 0
+	}
+	n, _ := strconv.Atoi(match[1])
+	return n
 }
 
 func newError(resp *http.Response) *Error {
-	e := &Error{Status: resp.StatusCode, LimitType: printable(resp.Header.Get("X-Rate-Limit-Type"))}
+	e := &Error{Status: resp.StatusCode, LimitType: shorten(resp.Header.Get("X-Rate-Limit-Type"))}
 	e.Attempts, _ = strconv.Atoi(resp.Header.Get("X-Attempts")) // set by a transport that retries
+	if resp.StatusCode < http.StatusOK {
+		return e // the body of 101 Switching Protocols is the connection: it does not end
+	}
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
 	var parsed struct {
 		Key       string
@@ -101,9 +108,9 @@ func newError(resp *http.Response) *Error {
 		RequestID string `json:"request_id"`
 	}
 	if json.Unmarshal(body, &parsed) == nil && parsed.Message != "" {
-		e.Key, e.Message, e.RequestID = printable(parsed.Key), printable(parsed.Message), printable(parsed.RequestID)
+		e.Key, e.Message, e.RequestID = shorten(parsed.Key), shorten(parsed.Message), shorten(parsed.RequestID)
 		if parsed.Details != nil {
-			e.Details = printable(fmt.Sprint(parsed.Details))
+			e.Details = shorten(fmt.Sprint(parsed.Details))
 		}
 	} else if len(body) > 0 {
 		e.Message = strconv.Quote(string(body[:min(len(body), 200)]))
@@ -111,12 +118,35 @@ func newError(resp *http.Response) *Error {
 	return e
 }
 
-// printable returns at most 200 bytes of text from outside, escaped where it would
-// change a terminal.
-func printable(s string) string {
-	q := strconv.Quote(s[:min(len(s), 200)])
-	if unquoted := q[1 : len(q)-1]; unquoted != s {
-		return strings.ReplaceAll(unquoted, `\"`, `"`)
-	}
-	return s
+func shorten(s string) string { return safetext.Cut(s, 200) }
+
+// AnswerError is an answer of success that cannot be decoded.
+type AnswerError struct {
+	Err error
 }
+
+func (e *AnswerError) Error() string {
+	cause := e.Err.Error()
+	if _, ok := errors.AsType[*json.UnmarshalTypeError](e.Err); ok {
+		cause = "it is of another shape than documented" // its text speaks of Go types
+	}
+	return safetext.CutBytes("decoding Voucherify's answer: "+cause, maxErrorText)
+}
+
+func (e *AnswerError) Unwrap() error { return e.Err }
+
+// ForeignAnswerError is an answer of success that is not what Voucherify answers: it may
+// come from another server.
+type ForeignAnswerError struct {
+	What string // what is wrong with it, such as "has no async_action_id"
+}
+
+func (e *ForeignAnswerError) Error() string { return "the answer " + e.What }
+
+// MalformedError is a part of an answer that is not as documented. Its text quotes nothing
+// of the answer.
+type MalformedError struct {
+	What string
+}
+
+func (e *MalformedError) Error() string { return "malformed answer: " + e.What }

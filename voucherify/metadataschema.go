@@ -94,7 +94,7 @@ func length(v any) *int {
 // for the key not_found is not guaranteed.
 func (c *Client) MetadataSchema(ctx context.Context, resource string) (*MetadataSchema, error) {
 	schema := new(MetadataSchema)
-	err := c.do(ctx, http.MethodGet, "/v1/metadata-schemas/"+url.PathEscape(resource), nil, schema)
+	err := c.do(ctx, call{method: http.MethodGet, path: "/v1/metadata-schemas/" + url.PathEscape(resource), maxAnswer: largeAnswer}, schema)
 	var answer *Error
 	switch {
 	case errors.As(err, &answer) && answer.Status == http.StatusNotFound:
@@ -102,7 +102,7 @@ func (c *Client) MetadataSchema(ctx context.Context, resource string) (*Metadata
 	case err != nil:
 		return nil, err
 	case schema.RelatedObject == "" && schema.Properties == nil:
-		return nil, errors.New("the answer is no metadata schema: is VOUCHERIFY_API_URL right?")
+		return nil, &ForeignAnswerError{"is no metadata schema"}
 	}
 	return schema, nil
 }

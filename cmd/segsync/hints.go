@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"segsync/segmentprofiles"
+	"segsync/voucherify"
 )
 
 // hintOf returns the advice on this error alone, or "".
@@ -13,6 +14,10 @@ func hintOf(err error) string {
 		return e.Hint()
 	case *segmentprofiles.Error:
 		return segmentHint(e)
+	case *voucherify.Error:
+		return voucherifyHint(e)
+	case *voucherify.ForeignAnswerError:
+		return "is VOUCHERIFY_API_URL right?"
 	}
 	return ""
 }
@@ -35,6 +40,30 @@ func segmentHint(e *segmentprofiles.Error) string {
 		return "somebody else is using up the quota of this space; lower SEGMENT_RATE_LIMIT, or continue later"
 	case e.Status >= 500:
 		return "Segment has a problem; continue later"
+	}
+	return ""
+}
+
+func voucherifyHint(e *voucherify.Error) string {
+	switch {
+	case e.Status >= 300 && e.Status < 400:
+		return "redirects are not followed; check VOUCHERIFY_API_URL"
+	case e.Status == http.StatusUnauthorized:
+		return "VOUCHERIFY_APPLICATION_ID or VOUCHERIFY_SECRET_KEY is wrong, or VOUCHERIFY_API_URL is another region's " +
+			"than the project's (such as https://us1.api.voucherify.io); the keys are in Project Settings > Application Keys"
+	case e.Status == http.StatusPaymentRequired:
+		return "the plan of this Voucherify project does not include this; nothing more can be imported until it does"
+	case e.Status == http.StatusForbidden:
+		return "the application key may not do this: check its permissions and its list of allowed IP addresses " +
+			"in Project Settings > Application Keys"
+	case e.Status == http.StatusNotFound:
+		return "check VOUCHERIFY_API_URL: it is the host alone, with no path"
+	case e.QuotaUsedUp():
+		return "the calls of this billing cycle are used up; continue in the next one, or raise the plan"
+	case e.Status == http.StatusTooManyRequests:
+		return "the project's quota is used up, or its subscription has ended: look in Project Settings, then continue later"
+	case e.Status >= 500:
+		return "Voucherify has a problem; continue later"
 	}
 	return ""
 }

@@ -1,0 +1,242 @@
+package voucherify
+
+import (
+	"bufio"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"slices"
+	"strings"
+
+	"segsync/internal/safetext"
+)
+
+// ExportedCustomer is one row of an export.
+type ExportedCustomer struct {
+	SourceID string // "" for a customer that has none
+	// Fields are the other fields by name, such as address_city, of all columns that the
+	// file has. Null and empty text are both "": CSV has no null.
+	Fields map[string]string
+	// Metadata is the customer's metadata as far as the export has it. Of a column of its
+	// own it is a string, "" where there is none; of a column of JSON, what the JSON holds,
+	// with numbers as json.Number.
+	Metadata map[string]any
+}
+
+// exportFields are the fields of an export and other titles that they may have, in the form
+// of normal.
+var exportFields = map[string][]string{
+	"id": nil, "name": nil, "description": nil, "email": {"e_mail"}, "source_id": nil, "created_at": nil, "updated_at": nil,
+	"phone": {"phone_number"}, "birthday": nil, "birthdate": {"birth_date"},
+	"address_city": {"city"}, "address_state": {"state"}, "address_line_1": {"line_1"}, "address_line_2": {"line_2"},
+	"address_country": {"country"}, "address_postal_code": {"postal_code", "address_zip_code"}, "metadata": nil,
+}
+
+// maxRecord bounds a row of an export, in bytes.
+const maxRecord = 4 << 20
+
+// ReadExport ranges over the customers of an export, a CSV file with a header. It stops at
+// the first error; a row with another number of columns than the header is one, for the
+// file is cut there. Errors quote no values.
+//
+// fields are those the export was ordered with, metadata last if at all; all columns must be
+// there. A column is known by its title, which is a field's name or its title, short or in
+// full (address_city, Address City, City), in any case. Another title is one of the field
+// that was ordered at its position. What remains is metadata: one column of JSON titled
+// metadata, or columns titled metadata.KEY or KEY. schemaKeys are the metadata keys that the
+// project defines, which tell a key such as phone from the field.
+//
+// With fields nil the columns are taken by their titles alone, and all others as metadata.
+func ReadExport(r io.Reader, fields, schemaKeys []string) iter.Seq2[*ExportedCustomer, error] {
+	return func(yield func(*ExportedCustomer, error) bool) {
+		limited := &recordReader{r: r, left: maxRecord}
+		in := csv.NewReader(withoutBOM(limited))
+		in.ReuseRecord = true
+		header, err := in.Read()
+		if err != nil {
+			yield(nil, exportError("header", err))
+			return
+		}
+		columns, err := columnsOf(header, fields, schemaKeys)
+		if err != nil {
+			yield(nil, fmt.Errorf("reading the export's header: %w", err))
+			return
+		}
+		for n := 1; ; n++ {
+			limited.left = maxRecord
+			record, err := in.Read()
+			if err == io.EOF {
+				return
+			}
+			var customer *ExportedCustomer
+			if err == nil {
+				customer, err = customerOf(record, columns)
+			}
+			if err != nil {
+				yield(nil, exportError(fmt.Sprintf("customer %d", n), err))
+				return
+			}
+			if !yield(customer, nil) {
+				return
+			}
+		}
+	}
+}
+
+func exportError(what string, err error) error {
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	if parse, ok := errors.AsType[*csv.ParseError](err); ok {
+		err = fmt.Errorf("line %d: %w", parse.Line, parse.Err)
+	}
+	return fmt.Errorf("reading the export's %s: %w", what, err)
+}
+
+// recordReader fails when more is read than left, which is set anew for each record.
+type recordReader struct {
+	r    io.Reader
+	left int
+}
+
+func (r *recordReader) Read(p []byte) (int, error) {
+	if r.left <= 0 {
+		return 0, fmt.Errorf("a row has more than %d bytes", maxRecord)
+	}
+	n, err := r.r.Read(p)
+	r.left -= n
+	return n, err
+}
+
+func withoutBOM(r io.Reader) io.Reader {
+	b := bufio.NewReader(r)
+	if start, _ := b.Peek(3); string(start) == "\ufeff" {
+		b.Discard(3)
+	}
+	return b
+}
+
+// column is what a column of an export holds: a field, a metadata key, or, with both "",
+// nothing that is wanted.
+type column struct {
+	field string // "metadata": JSON
+	key   string
+}
+
+// normal returns a title in the form of a field's name.
+func normal(title string) string {
+	return strings.ToLower(strings.NewReplacer(" ", "_", "-", "_").Replace(strings.TrimSpace(title)))
+}
+
+// fieldOf returns the field with this title, or "".
+func fieldOf(title string) string {
+	title = normal(title)
+	if _, ok := exportFields[title]; ok {
+		return title
+	}
+	for field, others := range exportFields {
+		if slices.Contains(others, title) {
+			return field
+		}
+	}
+	return ""
+}
+
+func columnsOf(header, fields, schemaKeys []string) ([]column, error) {
+	fixed := len(fields)
+	wantsMetadata := fields == nil
+	if fixed > 0 && fields[fixed-1] == "metadata" {
+		fixed, wantsMetadata = fixed-1, true
+	}
+	columns := make([]column, len(header))
+	taken := map[string]bool{}
+	ordered := func(field string) bool { return fields == nil || slices.Contains(fields, field) }
+
+	for i, title := range header { // by title
+		field := fieldOf(title)
+		key, isKey := metadataKey(title)
+		ofSchema := fields != nil && i >= fixed && slices.Contains(schemaKeys, title)
+		switch {
+		case isKey:
+			columns[i].key = key
+		case field != "" && ordered(field) && !taken[field] && !ofSchema:
+			columns[i].field, taken[field] = field, true
+		case slices.Contains(schemaKeys, title):
+			columns[i].key = title
+		}
+	}
+	for i, title := range header { // by position, then what remains
+		switch {
+		case columns[i] != column{}:
+		case i < fixed && !taken[fields[i]]:
+			columns[i].field, taken[fields[i]] = fields[i], true
+		case i < fixed:
+			return nil, fmt.Errorf(`there are two columns of %s, "%s" is one of them`, fields[i], safetext.Cut(title, 40))
+		case wantsMetadata:
+			columns[i].key = title
+		}
+	}
+	return columns, checkColumns(columns, fields, taken)
+}
+
+func checkColumns(columns []column, fields []string, taken map[string]bool) error {
+	if !taken["source_id"] {
+		return errors.New("there is no column of source_id")
+	}
+	for _, field := range fields {
+		if field != "metadata" && !taken[field] {
+			return fmt.Errorf("there is no column of %s", field)
+		}
+	}
+	keys := map[string]bool{}
+	for _, c := range columns {
+		if keys[c.key] {
+			return fmt.Errorf(`there are two columns of the metadata key "%s"`, safetext.Cut(c.key, 40))
+		}
+		keys[c.key] = c.key != ""
+	}
+	if delete(keys, ""); len(keys) > 0 && taken["metadata"] {
+		return errors.New("there is a column of all metadata, and columns of single keys")
+	}
+	return nil
+}
+
+// metadataKey returns the key of a title metadata.KEY.
+func metadataKey(title string) (key string, ok bool) {
+	const prefix = "metadata."
+	if len(title) > len(prefix) && strings.EqualFold(title[:len(prefix)], prefix) {
+		return title[len(prefix):], true
+	}
+	return "", false
+}
+
+func customerOf(record []string, columns []column) (*ExportedCustomer, error) {
+	customer := &ExportedCustomer{Fields: make(map[string]string, len(columns))}
+	for i, c := range columns {
+		value := record[i]
+		switch {
+		case c.key != "":
+			if customer.Metadata == nil {
+				customer.Metadata = make(map[string]any)
+			}
+			customer.Metadata[c.key] = value
+		case c.field == "source_id":
+			customer.SourceID = strings.Clone(value) // a caller may keep it, and not the row
+		case c.field == "metadata":
+			if value == "" {
+				continue
+			}
+			decoder := json.NewDecoder(strings.NewReader(value))
+			decoder.UseNumber()
+			if decoder.Decode(&customer.Metadata) != nil || decoder.More() {
+				return nil, errors.New("its metadata is no JSON object")
+			}
+		case c.field != "":
+			customer.Fields[c.field] = value
+		}
+	}
+	return customer, nil
+}
