@@ -20,6 +20,9 @@ type Customer struct {
 	// that no digit is lost.
 	Metadata       map[string]any    `json:"metadata,omitempty"`
 	SystemMetadata map[string]string `json:"system_metadata,omitempty"`
+	// Clear has the paths of the fields to send as null, such as address.line_2 and
+	// metadata.plan.
+	Clear []string `json:"-"`
 }
 
 // Address is a customer's postal address. Empty members are left out: Voucherify

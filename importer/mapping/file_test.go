@@ -191,16 +191,16 @@ metadata: {object: [metadata], traits: [plan], rename: {value: ltv}, all: true}
 		"birthdate":"1984-05-02T10:00:00Z","address":{"city":7},"metadata":{"plan":"old","lang":"en"},"plan":"gold","ltv":1.5,
 		"other":true,"object":{}}`))
 	want := []Origin{
-		{"name", "firstName", "Ada"},
-		{"name", "lastName", "Oakwell"},
-		{"email", "email", "a@example.com"},
-		{"birthdate", "birthdate", "1984-05-02T10:00:00Z"},
-		{"address.city", "address.city", json.Number("7")},
-		{"address.country", "", "PL"},
-		{"metadata.lang", "metadata.lang", "en"},
-		{"metadata.other", "other", true},
-		{"metadata.plan", "plan", "gold"},
-		{"metadata.value", "ltv", json.Number("1.5")},
+		{Field: "name", Trait: "firstName", Value: "Ada"},
+		{Field: "name", Trait: "lastName", Value: "Oakwell"},
+		{Field: "email", Trait: "email", Value: "a@example.com"},
+		{Field: "birthdate", Trait: "birthdate", Value: "1984-05-02T10:00:00Z"},
+		{Field: "address.city", Trait: "address.city", Value: json.Number("7")},
+		{Field: "address.country", Trait: "", Value: "PL"},
+		{Field: "metadata.lang", Trait: "metadata.lang", Value: "en"},
+		{Field: "metadata.other", Trait: "other", Value: true},
+		{Field: "metadata.plan", Trait: "plan", Value: "gold"},
+		{Field: "metadata.value", Trait: "ltv", Value: json.Number("1.5")},
 	}
 	if diff := cmp.Diff(want, Explain(Profile{Traits: traits}, m)); diff != "" {
 		t.Errorf("origins (-want +got):\n%s", diff)

@@ -164,8 +164,8 @@ func TestWarningTellsWhatItIsAbout(t *testing.T) {
 	p := Profile{Traits: map[string]any{"birthday": "1984", "firstName": []any{"Ada"}}}
 	_, got := Map(p, Default())
 	want := []Warning{
-		{Field: "name", Trait: "firstName", Value: `["Ada"]`, Reason: "is an array, not text"},
-		{Field: "birthdate", Trait: "birthday", Value: `"1984"`, Reason: "is not a date in the form YYYY-MM-DD"},
+		{Field: "name", Trait: "firstName", Value: `["Ada"]`, Kind: NotText, Reason: "is an array, not text"},
+		{Field: "birthdate", Trait: "birthday", Value: `"1984"`, Kind: NotADate, Reason: "is not a date in the form YYYY-MM-DD"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("warnings (-want +got):\n%s", diff)
