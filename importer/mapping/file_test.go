@@ -5,10 +5,12 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/rogpeppe/go-internal/txtar"
 )
 
@@ -19,6 +21,7 @@ import (
 //	customer.json  that it becomes, without source_id and system_metadata
 //	warnings       if any, one a line
 //	include        traits that are asked for, one a line, or all
+//	clear          if any, fields that are cleared, one a line
 //	objects        if any, metadata keys that the schema defines as objects, one a line
 type mappingFileCase map[string]string
 
@@ -76,6 +79,9 @@ func TestMappingFiles(t *testing.T) {
 			delete(got, "system_metadata")
 			if diff := cmp.Diff(decodeObject(t, []byte(c["customer.json"])), got); diff != "" {
 				t.Errorf("customer (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(strings.Fields(c["clear"]), customer.Clear, cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("clear (-want +got):\n%s", diff)
 			}
 			lines := ""
 			for _, w := range warnings {
@@ -144,11 +150,36 @@ func TestFingerprintSaysWhetherTheMappingIsTheSame(t *testing.T) {
 		strings.Replace(file, "[email, mail]", "[mail, email]", 1),
 		strings.Replace(file, "true", "false\n", 1)[:strings.Index(file, "  all")],
 		strings.Replace(file, "[x, y]", "[x]", 1),
+		file + "clear: [email]\n",
+		file + "where: [{trait: plan, is: pro}]\n",
 		"phone: [email, mail]\n",
 	} {
 		if fingerprint(other) == fingerprint(file) {
 			t.Errorf("the same fingerprint for\n%s", other)
 		}
+	}
+}
+
+// The YAML library takes gigabytes for such files.
+func TestDeepNestingTakesLittleMemory(t *testing.T) {
+	for _, s := range []string{"[", "{", "a: [", "{a: ", "- ", "? ", "- - [", "\n  - ", "[ \"]\", ", "&a ", "!a ", "*a ", "a: ", ": ", "|\n "} {
+		data := []byte(strings.Repeat(s, maxMappingFile/len(s)))
+		for _, data := range [][]byte{data, append([]byte("name: "), data[:len(data)-6]...)} {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			_, err := Parse("m", data)
+			runtime.ReadMemStats(&after)
+			if took := after.TotalAlloc - before.TotalAlloc; took > 64<<20 || err == nil {
+				t.Errorf("%.20q takes %d MB (%.100v)", data, took>>20, err)
+			}
+		}
+	}
+	if _, err := Parse("m", []byte("name: "+strings.Repeat("[", maxOpen)+strings.Repeat("]", maxOpen))); err == nil || strings.Contains(err.Error(), "in each other") {
+		t.Errorf("%d lists in each other: %v", maxOpen, err)
+	}
+	_, err := Parse("m", []byte("# [[[[[[[[[[[[[[[[[[[[[\nname: '[[[[[[[[[[[[[[[[[[[[[['\nemail: [[[[[[[[[[[[[[[[[[[[[a"))
+	if want := "m:3:28: more than 20 lists and mappings in each other"; err == nil || err.Error() != want {
+		t.Errorf("error %v, want %s", err, want)
 	}
 }
 

@@ -57,6 +57,7 @@ func (p *mappingParser) condition(n ast.Node, entries []entry) Condition {
 			c.ExternalID = p.externalIDType(e.value)
 		case "any":
 			p.bad(e.node, "any cannot stand here: it is the only key of a condition in where")
+			return Condition{}
 		default:
 			if operators++; operators > 1 {
 				p.bad(e.node, "a second operator: write a condition for each")
