@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"testing"
@@ -114,6 +115,7 @@ func TestFingerprintIsStable(t *testing.T) {
 	const (
 		ofDefault = "a11e3698affd3bf5da8febce9caf4f4549d2470a9bf9ff5491df656414217aa9"
 		ofAnother = "6eed02ef400f453392d429745a42482da6535e7139ad31d1560bc54050e28b60"
+		ofNewKeys = "9897210e61ee8fc4fdca4543b32da01403419a13150e8f4f37c2c6443804cddc"
 	)
 	if got := Default().Fingerprint(); got != ofDefault {
 		t.Errorf("fingerprint of the default mapping: %s, want %s", got, ofDefault)
@@ -124,6 +126,10 @@ func TestFingerprintIsStable(t *testing.T) {
 	}
 	if got := m.Fingerprint(); got != ofAnother {
 		t.Errorf("fingerprint: %s, want %s", got, ofAnother)
+	}
+	m = parse(t, `{email: email, clear: [email], where: [{trait: a.b, in: [x, 1.50, true]}, {any: [{external_id: email, exists: false}]}]}`)
+	if got := m.Fingerprint(); got != ofNewKeys {
+		t.Errorf("fingerprint with where and clear: %s, want %s", got, ofNewKeys)
 	}
 }
 
@@ -238,6 +244,31 @@ metadata: {object: [metadata], traits: [plan], rename: {value: ltv}, all: true}
 	}
 }
 
+func TestExplainSaysWhatIsCleared(t *testing.T) {
+	m := parse(t, "{email: email, phone: phone, clear: [phone, email]}")
+	want := []Origin{{Field: "email", Trait: "email", Value: "a@example.com"}, {Field: "phone", Cleared: true}}
+	if diff := cmp.Diff(want, Explain(Profile{Traits: map[string]any{"email": "a@example.com"}}, m)); diff != "" {
+		t.Errorf("origins (-want +got):\n%s", diff)
+	}
+}
+
+// The examples of docs/mapping.md are mapping files, but for the one with mistakes.
+func TestDocumentedMappingFiles(t *testing.T) {
+	page, err := os.ReadFile("../../docs/mapping.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := regexp.MustCompile("(?s)<!-- file: (\\w+)\\.yaml -->\n```yaml\n(.*?)```").FindAllStringSubmatch(string(page), -1)
+	if len(files) < 8 {
+		t.Fatalf("%d files are found", len(files))
+	}
+	for _, file := range files {
+		if _, err := Parse(file[1], []byte(file[2])); (err != nil) != (file[1] == "wrong") {
+			t.Errorf("%s: %v", file[1], err)
+		}
+	}
+}
+
 // Explain names every field that Map gives the customer, and no other.
 func TestExplainAgreesWithMapCustomer(t *testing.T) {
 	for name, c := range readMappingCases(t) {
@@ -298,7 +329,13 @@ func FuzzParseMapping(f *testing.F) {
 		if err != nil || again.Fingerprint() != m.Fingerprint() {
 			t.Errorf("parsed twice, the file gives two mappings (%v)", err)
 		}
-		customer, _ := Map(profile, m)
-		marshal(t, customer)
+		for _, texts := range []bool{false, true} {
+			profile.Texts = texts
+			customer, _ := Map(profile, m)
+			marshal(t, customer)
+			m.Matches(profile, nil)
+			m.Count(m.ConditionCounts(), profile)
+		}
+		m.Unknown(map[string]int{"email": 1})
 	})
 }

@@ -276,11 +276,11 @@ type Warning struct {
 type Kind string
 
 const (
-	NotText   Kind = "not_text"      // an array or an object where text is wanted
-	TooLarge  Kind = "too_large"     // a number of more digits than can be written out
-	NotADate  Kind = "not_a_date"    // a birthdate that is sent as null
-	NotObject Kind = "not_an_object" // a trait that cannot be the metadata
-	LeftOutOf Kind = "left_out"      // a trait that metadata does not take
+	NotText     Kind = "not_text"      // an array or an object where text is wanted
+	TooLarge    Kind = "too_large"     // a number of more digits than can be written out
+	NotADate    Kind = "not_a_date"    // a birthdate that is sent as null
+	NotObject   Kind = "not_an_object" // a trait that cannot be the metadata
+	NotMetadata Kind = "left_out"      // a trait that metadata does not take
 )
 
 // LeftOut is a key of the metadata that is not sent.

@@ -172,6 +172,27 @@ func TestWarningTellsWhatItIsAbout(t *testing.T) {
 	}
 }
 
+// Logs and files that must hold no personal data take the text without the value.
+func TestWarningKinds(t *testing.T) {
+	m := parse(t, "{name: name, email: email, birthdate: [birthday], metadata: {object: meta, traits: [shop]}}")
+	p := Profile{Traits: decodeObject(t, []byte(`{"name": 1e999, "email": {"secret": 1}, "birthday": "secret", "meta": "secret", "shop": {"secret": 1}}`))}
+	_, warnings := Map(p, m)
+	var got []string
+	for _, w := range warnings {
+		got = append(got, string(w.Kind)+": "+w.WithoutValue())
+	}
+	want := []string{
+		"too_large: name is a number with an exponent of absurd size",
+		"not_text: email is an object, not text",
+		"not_a_date: birthdate (trait birthday) is not a date in the form YYYY-MM-DD",
+		"not_an_object: metadata (trait meta) is not an object",
+		"left_out: metadata.shop (trait shop) is an object, which metadata does not take",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("warnings (-want +got):\n%s", diff)
+	}
+}
+
 func FuzzMapCustomer(f *testing.F) {
 	for _, c := range readMappingCases(f) {
 		f.Add(marshal(f, c.Profile.Traits))
