@@ -195,29 +195,39 @@ func (m Mapping) Traits() []string {
 	return slices.Compact(all)
 }
 
-// namedField is a field of the customer by its path in the customer's JSON.
-type namedField struct {
-	name string
-	*Field
-}
-
-// fields returns the fields that are text or a date, in the order of the customer's JSON.
-func (m *Mapping) fields() []namedField {
-	a := &m.Address
-	return []namedField{
-		{"name", &m.Name}, {"email", &m.Email}, {"phone", &m.Phone}, {"description", &m.Description},
-		{"birthdate", &m.Birthdate},
-		{"address.city", &a.City}, {"address.state", &a.State}, {"address.country", &a.Country},
-		{"address.postal_code", &a.PostalCode}, {"address.line_1", &a.Line1}, {"address.line_2", &a.Line2},
+// fieldNames returns the names that field takes, in the order of the customer's JSON.
+func fieldNames() [11]string {
+	return [...]string{
+		"name", "email", "phone", "description", "birthdate",
+		"address.city", "address.state", "address.country", "address.postal_code", "address.line_1", "address.line_2",
 	}
 }
 
-// field returns the field of this name, or nil.
+// field returns the field of this name, or nil. Metadata is none.
 func (m *Mapping) field(name string) *Field {
-	for _, f := range m.fields() {
-		if f.name == name {
-			return f.Field
-		}
+	switch name {
+	case "name":
+		return &m.Name
+	case "email":
+		return &m.Email
+	case "phone":
+		return &m.Phone
+	case "description":
+		return &m.Description
+	case "birthdate":
+		return &m.Birthdate
+	case "address.city":
+		return &m.Address.City
+	case "address.state":
+		return &m.Address.State
+	case "address.country":
+		return &m.Address.Country
+	case "address.postal_code":
+		return &m.Address.PostalCode
+	case "address.line_1":
+		return &m.Address.Line1
+	case "address.line_2":
+		return &m.Address.Line2
 	}
 	return nil
 }
@@ -229,8 +239,8 @@ func (f *Field) groups() [][]Path { return append([][]Path{f.Traits}, f.Join...)
 // them.
 func (m *Mapping) paths() []Path {
 	var all []Path
-	for _, f := range m.fields() {
-		for _, group := range f.groups() {
+	for _, name := range fieldNames() {
+		for _, group := range m.field(name).groups() {
 			all = append(all, group...)
 		}
 	}

@@ -256,6 +256,21 @@ func BenchmarkMapCustomer(b *testing.B) {
 	}
 }
 
+func BenchmarkMapTexts(b *testing.B) {
+	p, m := Profile{Texts: true, Traits: map[string]any{}}, Default()
+	for key, v := range readMappingCases(b)["everything_in_camel_case"].Profile.Traits {
+		text, isText := v.(string)
+		if !isText {
+			text = string(marshal(b, v))
+		}
+		p.Traits[key] = text
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		Map(p, m)
+	}
+}
+
 func marshal(tb testing.TB, v any) []byte {
 	tb.Helper()
 	data, err := json.Marshal(v)

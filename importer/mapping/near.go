@@ -35,8 +35,8 @@ func (m Mapping) Unknown(seen map[string]int) []NearMiss {
 			}
 		}
 	}
-	for _, f := range m.fields() {
-		add(f.name, slices.Concat(f.groups()...))
+	for _, name := range fieldNames() {
+		add(name, slices.Concat(m.field(name).groups()...))
 	}
 	add("metadata", m.Metadata.Object)
 	for _, t := range m.Metadata.Traits {
