@@ -94,6 +94,23 @@ func (s *Schema) Fit(metadata map[string]any) (fitted map[string]any, leftOut []
 	return fitted, leftOut
 }
 
+// FitClear returns the part of a customer's Clear that the schema takes, and the keys of
+// the metadata that are left out: those that are not defined, and those that are required.
+func (s *Schema) FitClear(clear []string) (fitted []string, leftOut []LeftOut) {
+	for _, field := range clear {
+		key, isMetadata := strings.CutPrefix(field, metadataPrefix)
+		switch _, defined := s.properties[key]; {
+		case isMetadata && !defined:
+			leftOut = append(leftOut, LeftOut{key, unknownKey})
+		case isMetadata && slices.Contains(s.required, key):
+			leftOut = append(leftOut, LeftOut{key, "required, and not to be cleared"})
+		default:
+			fitted = append(fitted, field)
+		}
+	}
+	return fitted, leftOut
+}
+
 // Refusals returns why Voucherify refuses a customer with this metadata, key by key. fit says
 // that it is sent as Fit leaves it, else it is sent as it is, and keys that are not defined
 // are refused if definedOnly.

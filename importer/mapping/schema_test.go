@@ -177,3 +177,15 @@ func TestFitLeavesOutWhatIsNotDefined(t *testing.T) {
 		t.Errorf("fitted = %v, want nil where nothing is left", fitted)
 	}
 }
+
+func TestFitClear(t *testing.T) {
+	schema := schemaOf(t, `{"plan":{"type":"string"},"tier":{"type":"string","optional":false},"old":{"type":"string","deleted":true}}`)
+	fitted, leftOut := schema.FitClear([]string{"metadata.old", "metadata.plan", "metadata.tier", "metadata.x", "phone"})
+	if diff := cmp.Diff([]string{"metadata.plan", "phone"}, fitted); diff != "" {
+		t.Errorf("fitted (-want +got):\n%s", diff)
+	}
+	want := []LeftOut{{"old", "unknown"}, {"tier", "required, and not to be cleared"}, {"x", "unknown"}}
+	if diff := cmp.Diff(want, leftOut); diff != "" {
+		t.Errorf("left out (-want +got):\n%s", diff)
+	}
+}
