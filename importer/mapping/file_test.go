@@ -183,8 +183,8 @@ func TestDeepNestingTakesLittleMemory(t *testing.T) {
 	if _, err := Parse("m", []byte("name: "+strings.Repeat("[", maxOpen)+strings.Repeat("]", maxOpen))); err == nil || strings.Contains(err.Error(), "in each other") {
 		t.Errorf("%d lists in each other: %v", maxOpen, err)
 	}
-	_, err := Parse("m", []byte("# [[[[[[[[[[[[[[[[[[[[[\nname: '[[[[[[[[[[[[[[[[[[[[[['\nemail: [[[[[[[[[[[[[[[[[[[[[a"))
-	if want := "m:3:28: more than 20 lists and mappings in each other"; err == nil || err.Error() != want {
+	_, err := Parse("m", []byte("# [[[[[[[[[[[[[[[[[[[[[\nphone: a # [[[[[[[[[[[[[[[[[[[[[[\nname: '[[[[[[[[[[[[[[[[[[[[[['\nemail: [[[[[[[[[[[[[[[[[[[[[a"))
+	if want := "m:4:28: more than 20 lists and mappings in each other"; err == nil || err.Error() != want {
 		t.Errorf("error %v, want %s", err, want)
 	}
 }
