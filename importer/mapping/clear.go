@@ -11,8 +11,8 @@ import (
 
 const metadataPrefix = "metadata."
 
-// clear lists in c.Clear the fields of m.Clear of which no trait is there. A trait that is
-// there and cannot be used keeps its field from being cleared.
+// clear lists in c.Clear the fields of m.Clear whose traits are all absent. A trait that is
+// present and cannot be used keeps its field from being cleared.
 func (r *traitReader) clear(c *voucherify.Customer, m *Mapping) {
 	for _, field := range m.Clear {
 		key, isMetadata := strings.CutPrefix(field, metadataPrefix)
@@ -36,8 +36,8 @@ func (r *traitReader) anyThere(groups [][]Path) bool {
 	})
 }
 
-// metadataThere reports whether a trait is there for the metadata key. A trait that should
-// be the metadata and is no object counts for every key: it says nothing about any.
+// metadataThere reports whether a trait is present for the metadata key. Where the trait of
+// the whole metadata is not an object, every key counts as present: nothing is known of it.
 func (r *traitReader) metadataThere(m *Mapping, key string) bool {
 	for _, t := range m.Metadata.Traits {
 		if t.Key == key && r.anyThere([][]Path{t.Traits}) {

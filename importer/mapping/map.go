@@ -17,8 +17,8 @@ type Profile struct {
 	SegmentID string
 	// SourceID is the external id that becomes the customer's source_id.
 	SourceID string
-	// Traits are decoded with json.Decoder.UseNumber; a number that is no
-	// json.Number is not mapped to text. nil means no traits.
+	// Traits are decoded with json.Decoder.UseNumber; a number of another type
+	// is not mapped to text. nil means no traits.
 	Traits map[string]any
 	// Texts says that the traits come from a warehouse, which keeps values as text. Text
 	// that is JSON is then decoded where the mapping wants an object or a list, and
@@ -84,7 +84,7 @@ type Mapping struct {
 	Metadata    MetadataMapping `json:"metadata,omitzero"`
 	// Where has the conditions on a profile, which must all hold. See Matches.
 	Where []Condition `json:"where,omitempty"`
-	// Clear has the fields that are sent as null where none of their traits is there,
+	// Clear has the fields that are sent as null where all of their traits are absent,
 	// sorted: phone, address.line_2, metadata.plan.
 	Clear []string `json:"clear,omitempty"`
 }
@@ -101,15 +101,14 @@ type AddressMapping struct {
 
 // Field says where a field comes from. The zero value leaves it out.
 //
-// The first of the traits that is there decides, even if its value cannot be used. A
-// trait that is null, or a string of nothing but white space, is not there. A path of one
-// key that follows longer ones is for profiles that lack the objects those lead into:
-// {"address", "city"}, {"city"} does not take the trait city where the trait address is
-// an object, with or without a city.
+// The first trait that is present decides, even if its value cannot be used. A trait that
+// is null or blank text is absent. A path of one key that follows longer ones is only used
+// for profiles without the objects that those lead into: {"address", "city"}, {"city"}
+// ignores the trait city where the trait address is an object, with or without a city.
 type Field struct {
 	Traits []Path `json:"traits,omitempty"` // in order of preference
-	// Join has parts that are joined by a space where none of Traits is there; each
-	// with traits in order of preference.
+	// Join has parts that are joined by a space where all of Traits are absent; each part
+	// has traits in order of preference.
 	Join [][]Path `json:"join,omitempty"`
 	// Constant is the text of the field, whatever the traits are; "" for none.
 	Constant string `json:"constant,omitempty"`
@@ -128,8 +127,8 @@ type MetadataMapping struct {
 	All     bool     `json:"all,omitempty"`
 	Exclude []string `json:"exclude,omitempty"`
 	// Objects are the keys of Traits and All that may be objects, or arrays of objects:
-	// those that the project's schema defines so. It is no part of the mapping file, nor
-	// of the Fingerprint.
+	// those that the project's schema defines so. Neither the mapping file nor the
+	// Fingerprint has them.
 	Objects map[string]bool `json:"-"`
 }
 
@@ -304,7 +303,7 @@ type Origin struct {
 	Field string `json:"field"` // as in the customer's JSON: address.city, metadata.plan
 	Trait string `json:"trait"` // path of the trait, or "" for a constant
 	Value any    `json:"value"` // of the trait, or the constant
-	// Cleared says that the field is sent as null, because none of its traits is there.
+	// Cleared says that the field is sent as null, because all of its traits are absent.
 	// Trait and Value are then empty.
 	Cleared bool `json:"cleared,omitempty"`
 }
@@ -328,7 +327,7 @@ func (w Warning) subject() string {
 }
 
 // Map returns the customer that a profile becomes, and a warning for
-// each value that could not be used. Fields whose traits are not there are left
+// each value that could not be used. Fields whose traits are absent are left
 // out, so that the import never erases what Voucherify knows; only an invalid
 // birthdate becomes voucherify.NoBirthdate, and the fields in m.Clear are listed in the
 // customer's Clear. Text is not trimmed, and numbers and
@@ -399,7 +398,7 @@ func (r *traitReader) from(field string, path Path, value any) {
 	}
 }
 
-// find returns the first of paths that is there, and its value; nil if none is.
+// find returns the first path whose trait is present, and the value; nil if there is none.
 func (r *traitReader) find(paths []Path) (Path, any) {
 	inObject := false
 	for _, path := range paths {
@@ -455,8 +454,7 @@ func (r *traitReader) text(field string, f *Field) string {
 	return strings.Join(parts, " ")
 }
 
-// textOf returns the trait as text, or "" with a warning; v is nil for one that is not
-// there.
+// textOf returns the trait as text, or "" with a warning; v is nil for an absent one.
 func (r *traitReader) textOf(field string, path Path, v any) string {
 	text, reason, kind := "", "", NotText
 	switch v := v.(type) {
@@ -494,7 +492,7 @@ func (r *traitReader) birthdate(f *Field) voucherify.Birthdate {
 	if v == nil {
 		return voucherify.Birthdate{}
 	}
-	s, _ := v.(string) // what is no string is reported as no date, like ""
+	s, _ := v.(string) // other types are reported as no date, like ""
 	date, err := ParseBirthdate(s)
 	if err != nil {
 		r.warn(NotADate, "birthdate", path, v, "is "+err.Error())

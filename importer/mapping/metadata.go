@@ -91,7 +91,7 @@ func (r *metadataReader) set(key string, path Path, v any) {
 	}
 }
 
-// notMetadata says what a value is that can be no metadata, or "". Voucherify takes
+// notMetadata says what the value is if it cannot be metadata, else "". Voucherify takes
 // objects, and arrays of them, only for keys that its schema defines so.
 func notMetadata(v any, objects bool) string {
 	switch v := v.(type) {
