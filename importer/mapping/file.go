@@ -62,7 +62,7 @@ func (p *mappingParser) file(file *ast.File) Mapping {
 		}
 	}
 	if len(bodies) == 0 {
-		p.badAt(nil, "the file is empty: segsync mapping prints one to start from")
+		p.badAt(nil, "the file is empty")
 		return Mapping{}
 	}
 	if len(bodies) > 1 {

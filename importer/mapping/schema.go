@@ -124,7 +124,7 @@ func (s *Schema) Refusals(metadata map[string]any, fit, definedOnly bool) []Left
 		}
 		for _, key := range slices.Sorted(maps.Keys(fitted)) {
 			if !reflect.DeepEqual(fitted[key], metadata[key]) {
-				refusals = append(refusals, LeftOut{key, "only METADATA_POLICY=strict-to-schema converts it"})
+				refusals = append(refusals, LeftOut{key, "only a strict-to-schema import converts it"})
 			}
 		}
 	}
