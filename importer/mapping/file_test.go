@@ -5,10 +5,13 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/rogpeppe/go-internal/txtar"
 )
 
@@ -19,6 +22,7 @@ import (
 //	customer.json  that it becomes, without source_id and system_metadata
 //	warnings       if any, one a line
 //	include        traits that are asked for, one a line, or all
+//	clear          if any, fields that are cleared, one a line
 //	objects        if any, metadata keys that the schema defines as objects, one a line
 type mappingFileCase map[string]string
 
@@ -77,6 +81,9 @@ func TestMappingFiles(t *testing.T) {
 			if diff := cmp.Diff(decodeObject(t, []byte(c["customer.json"])), got); diff != "" {
 				t.Errorf("customer (-want +got):\n%s", diff)
 			}
+			if diff := cmp.Diff(strings.Fields(c["clear"]), customer.Clear, cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("clear (-want +got):\n%s", diff)
+			}
 			lines := ""
 			for _, w := range warnings {
 				lines += w.String() + "\n"
@@ -108,6 +115,7 @@ func TestFingerprintIsStable(t *testing.T) {
 	const (
 		ofDefault = "a11e3698affd3bf5da8febce9caf4f4549d2470a9bf9ff5491df656414217aa9"
 		ofAnother = "6eed02ef400f453392d429745a42482da6535e7139ad31d1560bc54050e28b60"
+		ofNewKeys = "9897210e61ee8fc4fdca4543b32da01403419a13150e8f4f37c2c6443804cddc"
 	)
 	if got := Default().Fingerprint(); got != ofDefault {
 		t.Errorf("fingerprint of the default mapping: %s, want %s", got, ofDefault)
@@ -118,6 +126,10 @@ func TestFingerprintIsStable(t *testing.T) {
 	}
 	if got := m.Fingerprint(); got != ofAnother {
 		t.Errorf("fingerprint: %s, want %s", got, ofAnother)
+	}
+	m = parse(t, `{email: email, clear: [email], where: [{trait: a.b, in: [x, 1.50, true]}, {any: [{external_id: email, exists: false}]}]}`)
+	if got := m.Fingerprint(); got != ofNewKeys {
+		t.Errorf("fingerprint with where and clear: %s, want %s", got, ofNewKeys)
 	}
 }
 
@@ -144,11 +156,36 @@ func TestFingerprintSaysWhetherTheMappingIsTheSame(t *testing.T) {
 		strings.Replace(file, "[email, mail]", "[mail, email]", 1),
 		strings.Replace(file, "true", "false\n", 1)[:strings.Index(file, "  all")],
 		strings.Replace(file, "[x, y]", "[x]", 1),
+		file + "clear: [email]\n",
+		file + "where: [{trait: plan, is: pro}]\n",
 		"phone: [email, mail]\n",
 	} {
 		if fingerprint(other) == fingerprint(file) {
 			t.Errorf("the same fingerprint for\n%s", other)
 		}
+	}
+}
+
+// The YAML library takes gigabytes for such files.
+func TestDeepNestingTakesLittleMemory(t *testing.T) {
+	for _, s := range []string{"[", "{", "a: [", "{a: ", "- ", "? ", "- - [", "\n  - ", "[ \"]\", ", "&a ", "!a ", "*a ", "a: ", ": ", "|\n "} {
+		data := []byte(strings.Repeat(s, maxMappingFile/len(s)))
+		for _, data := range [][]byte{data, append([]byte("name: "), data[:len(data)-6]...)} {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			_, err := Parse("m", data)
+			runtime.ReadMemStats(&after)
+			if took := after.TotalAlloc - before.TotalAlloc; took > 64<<20 || err == nil {
+				t.Errorf("%.20q takes %d MB (%.100v)", data, took>>20, err)
+			}
+		}
+	}
+	if _, err := Parse("m", []byte("name: "+strings.Repeat("[", maxOpen)+strings.Repeat("]", maxOpen))); err == nil || strings.Contains(err.Error(), "in each other") {
+		t.Errorf("%d lists in each other: %v", maxOpen, err)
+	}
+	_, err := Parse("m", []byte("# [[[[[[[[[[[[[[[[[[[[[\nphone: a # [[[[[[[[[[[[[[[[[[[[[[\nname: '[[[[[[[[[[[[[[[[[[[[[['\nemail: [[[[[[[[[[[[[[[[[[[[[a"))
+	if want := "m:4:28: more than 20 lists and mappings in each other"; err == nil || err.Error() != want {
+		t.Errorf("error %v, want %s", err, want)
 	}
 }
 
@@ -191,19 +228,44 @@ metadata: {object: [metadata], traits: [plan], rename: {value: ltv}, all: true}
 		"birthdate":"1984-05-02T10:00:00Z","address":{"city":7},"metadata":{"plan":"old","lang":"en"},"plan":"gold","ltv":1.5,
 		"other":true,"object":{}}`))
 	want := []Origin{
-		{"name", "firstName", "Ada"},
-		{"name", "lastName", "Oakwell"},
-		{"email", "email", "a@example.com"},
-		{"birthdate", "birthdate", "1984-05-02T10:00:00Z"},
-		{"address.city", "address.city", json.Number("7")},
-		{"address.country", "", "PL"},
-		{"metadata.lang", "metadata.lang", "en"},
-		{"metadata.other", "other", true},
-		{"metadata.plan", "plan", "gold"},
-		{"metadata.value", "ltv", json.Number("1.5")},
+		{Field: "name", Trait: "firstName", Value: "Ada"},
+		{Field: "name", Trait: "lastName", Value: "Oakwell"},
+		{Field: "email", Trait: "email", Value: "a@example.com"},
+		{Field: "birthdate", Trait: "birthdate", Value: "1984-05-02T10:00:00Z"},
+		{Field: "address.city", Trait: "address.city", Value: json.Number("7")},
+		{Field: "address.country", Trait: "", Value: "PL"},
+		{Field: "metadata.lang", Trait: "metadata.lang", Value: "en"},
+		{Field: "metadata.other", Trait: "other", Value: true},
+		{Field: "metadata.plan", Trait: "plan", Value: "gold"},
+		{Field: "metadata.value", Trait: "ltv", Value: json.Number("1.5")},
 	}
 	if diff := cmp.Diff(want, Explain(Profile{Traits: traits}, m)); diff != "" {
 		t.Errorf("origins (-want +got):\n%s", diff)
+	}
+}
+
+func TestExplainSaysWhatIsCleared(t *testing.T) {
+	m := parse(t, "{email: email, phone: phone, clear: [phone, email]}")
+	want := []Origin{{Field: "email", Trait: "email", Value: "a@example.com"}, {Field: "phone", Cleared: true}}
+	if diff := cmp.Diff(want, Explain(Profile{Traits: map[string]any{"email": "a@example.com"}}, m)); diff != "" {
+		t.Errorf("origins (-want +got):\n%s", diff)
+	}
+}
+
+// The examples of docs/mapping.md are mapping files, but for the one with mistakes.
+func TestDocumentedMappingFiles(t *testing.T) {
+	page, err := os.ReadFile("../../docs/mapping.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := regexp.MustCompile("(?s)<!-- file: (\\w+)\\.yaml -->\n```yaml\n(.*?)```").FindAllStringSubmatch(string(page), -1)
+	if len(files) < 8 {
+		t.Fatalf("%d files are found", len(files))
+	}
+	for _, file := range files {
+		if _, err := Parse(file[1], []byte(file[2])); (err != nil) != (file[1] == "wrong") {
+			t.Errorf("%s: %v", file[1], err)
+		}
 	}
 }
 
@@ -267,7 +329,13 @@ func FuzzParseMapping(f *testing.F) {
 		if err != nil || again.Fingerprint() != m.Fingerprint() {
 			t.Errorf("parsed twice, the file gives two mappings (%v)", err)
 		}
-		customer, _ := Map(profile, m)
-		marshal(t, customer)
+		for _, texts := range []bool{false, true} {
+			profile.Texts = texts
+			customer, _ := Map(profile, m)
+			marshal(t, customer)
+			m.Matches(profile, nil)
+			m.Count(m.ConditionCounts(), profile)
+		}
+		m.Unknown(map[string]int{"email": 1})
 	})
 }

@@ -39,7 +39,7 @@ func ParseIdentifiers(s string) ([]Identifier, error) {
 		case id.Trait == "" && (id.Type == "" || strings.ContainsFunc(id.Type, notOfType)):
 			return nil, fmt.Errorf("%q is neither a type of external ID, such as user_id, nor a trait, such as trait:email", part)
 		case slices.Contains(ids, id):
-			return nil, fmt.Errorf("%q is there twice", part)
+			return nil, fmt.Errorf("duplicate identifier %q", part)
 		}
 		ids = append(ids, id)
 	}

@@ -17,9 +17,13 @@ type Profile struct {
 	SegmentID string
 	// SourceID is the external id that becomes the customer's source_id.
 	SourceID string
-	// Traits are decoded with json.Decoder.UseNumber; a number that is no
-	// json.Number is not mapped to text. nil means no traits.
+	// Traits are decoded with json.Decoder.UseNumber; a number of another type
+	// is not mapped to text. nil means no traits.
 	Traits map[string]any
+	// Texts says that the traits come from a warehouse, which keeps values as text. Text
+	// that is JSON is then decoded where the mapping wants an object or a list, and
+	// conditions compare text that is a number or a boolean with numbers and booleans.
+	Texts bool
 }
 
 // Path leads to a trait by its key, {"city"}, or to a member of a trait that is
@@ -55,6 +59,8 @@ func ParsePath(s string) (Path, error) {
 			escaped = true
 		case key == "":
 			return nil, fmt.Errorf(`"%s": there is no key before or after a dot`, Escape(s))
+		case strings.ContainsAny(key, "{}"):
+			return nil, fmt.Errorf(`"%s": a trait has no braces: write its name, or use join to combine several traits`, Escape(s))
 		default:
 			path, key = append(path, key), ""
 		}
@@ -76,6 +82,11 @@ type Mapping struct {
 	Birthdate   Field           `json:"birthdate,omitzero"` // without Join
 	Address     AddressMapping  `json:"address,omitzero"`
 	Metadata    MetadataMapping `json:"metadata,omitzero"`
+	// Where has the conditions on a profile, which must all hold. See Matches.
+	Where []Condition `json:"where,omitempty"`
+	// Clear has the fields that are sent as null where all of their traits are absent,
+	// sorted: phone, address.line_2, metadata.plan.
+	Clear []string `json:"clear,omitempty"`
 }
 
 // AddressMapping is the part of a Mapping for the members of the address.
@@ -90,15 +101,14 @@ type AddressMapping struct {
 
 // Field says where a field comes from. The zero value leaves it out.
 //
-// The first of the traits that is there decides, even if its value cannot be used. A
-// trait that is null, or a string of nothing but white space, is not there. A path of one
-// key that follows longer ones is for profiles that lack the objects those lead into:
-// {"address", "city"}, {"city"} does not take the trait city where the trait address is
-// an object, with or without a city.
+// The first trait that is present decides, even if its value cannot be used. A trait that
+// is null or blank text is absent. A path of one key that follows longer ones is only used
+// for profiles without the objects that those lead into: {"address", "city"}, {"city"}
+// ignores the trait city where the trait address is an object, with or without a city.
 type Field struct {
 	Traits []Path `json:"traits,omitempty"` // in order of preference
-	// Join has parts that are joined by a space where none of Traits is there; each
-	// with traits in order of preference.
+	// Join has parts that are joined by a space where all of Traits are absent; each part
+	// has traits in order of preference.
 	Join [][]Path `json:"join,omitempty"`
 	// Constant is the text of the field, whatever the traits are; "" for none.
 	Constant string `json:"constant,omitempty"`
@@ -117,8 +127,8 @@ type MetadataMapping struct {
 	All     bool     `json:"all,omitempty"`
 	Exclude []string `json:"exclude,omitempty"`
 	// Objects are the keys of Traits and All that may be objects, or arrays of objects:
-	// those that the project's schema defines so. It is no part of the mapping file, nor
-	// of the Fingerprint.
+	// those that the project's schema defines so. Neither the mapping file nor the
+	// Fingerprint has them.
 	Objects map[string]bool `json:"-"`
 }
 
@@ -161,7 +171,7 @@ func Default() Mapping {
 }
 
 // Fingerprint returns the SHA-256 of the mapping. It is kept in state files: the same
-// mapping has the same one for ever.
+// mapping has the same one in each version of the program.
 func (m Mapping) Fingerprint() string {
 	data, err := json.Marshal(m)
 	if err != nil {
@@ -170,45 +180,85 @@ func (m Mapping) Fingerprint() string {
 	return fmt.Sprintf("%x", sha256.Sum256(data))
 }
 
-// Traits returns the keys of the traits that the mapping reads, sorted, each once: what
-// the include parameter of a traits request needs. It is empty if the mapping reads none,
+// Traits returns the keys of the traits that the mapping reads, those of Where included,
+// sorted, each once: what the include parameter of a traits request needs. It is empty if the mapping reads none,
 // and nil if all traits are to be read, without that parameter: for Metadata.All, and
 // for a key with a comma, which separates the keys in it.
 func (m Mapping) Traits() []string {
-	keys := m.reads()
+	all := keys(append(m.paths(), m.conditionPaths()...))
 	hasComma := func(key string) bool { return strings.Contains(key, ",") }
-	if m.Metadata.All || slices.ContainsFunc(keys, hasComma) {
+	if m.Metadata.All || slices.ContainsFunc(all, hasComma) {
 		return nil
 	}
-	slices.Sort(keys)
-	return slices.Compact(keys)
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
-// reads returns the keys of the traits that the mapping names.
-func (m Mapping) reads() []string {
-	keys := []string{}
-	add := func(paths []Path) {
-		for _, path := range paths {
-			if len(path) > 0 {
-				keys = append(keys, path[0])
-			}
+// fieldNames returns the names that field takes, in the order of the customer's JSON.
+func fieldNames() [11]string {
+	return [...]string{
+		"name", "email", "phone", "description", "birthdate",
+		"address.city", "address.state", "address.country", "address.postal_code", "address.line_1", "address.line_2",
+	}
+}
+
+// field returns the field of this name, or nil. Metadata is none.
+func (m *Mapping) field(name string) *Field {
+	switch name {
+	case "name":
+		return &m.Name
+	case "email":
+		return &m.Email
+	case "phone":
+		return &m.Phone
+	case "description":
+		return &m.Description
+	case "birthdate":
+		return &m.Birthdate
+	case "address.city":
+		return &m.Address.City
+	case "address.state":
+		return &m.Address.State
+	case "address.country":
+		return &m.Address.Country
+	case "address.postal_code":
+		return &m.Address.PostalCode
+	case "address.line_1":
+		return &m.Address.Line1
+	case "address.line_2":
+		return &m.Address.Line2
+	}
+	return nil
+}
+
+// groups returns the lists of alternatives: Traits, then the parts of Join.
+func (f *Field) groups() [][]Path { return append([][]Path{f.Traits}, f.Join...) }
+
+// paths returns the paths of the traits that become fields. Those of Where are not among
+// them.
+func (m *Mapping) paths() []Path {
+	var all []Path
+	for _, name := range fieldNames() {
+		for _, group := range m.field(name).groups() {
+			all = append(all, group...)
 		}
 	}
-	a := m.Address
-	for _, f := range []Field{
-		m.Name, m.Email, m.Phone, m.Description, m.Birthdate,
-		a.City, a.State, a.Country, a.PostalCode, a.Line1, a.Line2,
-	} {
-		add(f.Traits)
-		for _, part := range f.Join {
-			add(part)
-		}
-	}
-	add(m.Metadata.Object)
+	all = append(all, m.Metadata.Object...)
 	for _, t := range m.Metadata.Traits {
-		add(t.Traits)
+		all = append(all, t.Traits...)
 	}
-	return keys
+	return all
+}
+
+// keys returns the keys of the traits that the paths lead to or through.
+func keys(paths []Path) []string {
+	all := []string{}
+	for _, path := range paths {
+		if len(path) > 0 {
+			all = append(all, path[0])
+		}
+	}
+	return all
 }
 
 // Warning says what was left out of a customer, and why. It is safe to print: no
@@ -220,14 +270,27 @@ type Warning struct {
 	// Trait is the path of the trait, with dots.
 	Trait string
 	// Value is the trait's value, quoted if it is a string, otherwise JSON, and
-	// cut to 100 characters.
+	// cut to 100 characters. It is personal data; nothing else in a Warning is.
 	Value string
+	// Kind groups warnings for counting, together with Field.
+	Kind Kind
 	// Reason continues a sentence that starts with the value.
 	Reason string
 	// LeftOut is set for a trait that metadata does not take; Field is then "metadata."
 	// and the key.
 	LeftOut LeftOut
 }
+
+// Kind is what is wrong with a value, as a word that stays the same in each version.
+type Kind string
+
+const (
+	NotText     Kind = "not_text"      // an array or an object where text is wanted
+	TooLarge    Kind = "too_large"     // a number of more digits than can be written out
+	NotADate    Kind = "not_a_date"    // a birthdate that is sent as null
+	NotObject   Kind = "not_an_object" // a trait that cannot be the metadata
+	NotMetadata Kind = "left_out"      // a trait that metadata does not take
+)
 
 // LeftOut is a key of the metadata that is not sent.
 type LeftOut struct {
@@ -240,36 +303,50 @@ type Origin struct {
 	Field string `json:"field"` // as in the customer's JSON: address.city, metadata.plan
 	Trait string `json:"trait"` // path of the trait, or "" for a constant
 	Value any    `json:"value"` // of the trait, or the constant
+	// Cleared says that the field is sent as null, because all of its traits are absent.
+	// Trait and Value are then empty.
+	Cleared bool `json:"cleared,omitempty"`
 }
 
 // String returns for example
 //
 //	birthdate: "05/02/1984" is not a date in the form YYYY-MM-DD
 //	name (trait firstName): ["Ada"] is an array, not text
-func (w Warning) String() string {
-	subject := w.Field
-	if w.Trait != w.Field {
-		subject += " (trait " + w.Trait + ")"
+func (w Warning) String() string { return w.subject() + ": " + w.Value + " " + w.Reason }
+
+// WithoutValue returns the text without the value, which is personal data:
+//
+//	birthdate is not a date in the form YYYY-MM-DD
+func (w Warning) WithoutValue() string { return w.subject() + " " + w.Reason }
+
+func (w Warning) subject() string {
+	if w.Trait == w.Field {
+		return w.Field
 	}
-	return subject + ": " + w.Value + " " + w.Reason
+	return w.Field + " (trait " + w.Trait + ")"
 }
 
 // Map returns the customer that a profile becomes, and a warning for
-// each value that could not be used. Fields whose traits are not there are left
+// each value that could not be used. Fields whose traits are absent are left
 // out, so that the import never erases what Voucherify knows; only an invalid
-// birthdate becomes voucherify.NoBirthdate. Text is not trimmed, and numbers and
+// birthdate becomes voucherify.NoBirthdate, and the fields in m.Clear are listed in the
+// customer's Clear. Text is not trimmed, and numbers and
 // booleans become text. The values in the customer's metadata are the profile's own, and
 // its map may be, too.
 func Map(p Profile, m Mapping) (voucherify.Customer, []Warning) {
-	r := traitReader{traits: p.Traits}
+	r := traitReader{traits: m.traitsOf(p)}
 	return r.customer(p, m), r.warnings
 }
 
 // Explain returns where the fields come from that Map gives the customer, in the
-// order of its JSON; a name that was joined has an Origin for each part.
+// order of its JSON; a name that was joined has an Origin for each part. Those that are
+// cleared come last.
 func Explain(p Profile, m Mapping) []Origin {
-	r := traitReader{traits: p.Traits, explain: true}
-	r.customer(p, m)
+	r := traitReader{traits: m.traitsOf(p), explain: true}
+	c := r.customer(p, m)
+	for _, field := range c.Clear {
+		r.origins = append(r.origins, Origin{Field: field, Cleared: true})
+	}
 	return r.origins
 }
 
@@ -303,11 +380,14 @@ func (r *traitReader) customer(p Profile, m Mapping) voucherify.Customer {
 		c.Address = &address
 	}
 	c.Metadata = r.readMetadata(&m)
+	if len(m.Clear) > 0 {
+		r.clear(&c, &m)
+	}
 	return c
 }
 
-func (r *traitReader) warn(field string, path Path, value any, reason string) {
-	w := Warning{Field: field, Trait: Escape(path.String()), Value: quote(value), Reason: reason}
+func (r *traitReader) warn(kind Kind, field string, path Path, value any, reason string) {
+	w := Warning{Field: field, Trait: Escape(path.String()), Value: quote(value), Kind: kind, Reason: reason}
 	r.warnings = append(r.warnings, w)
 }
 
@@ -318,7 +398,7 @@ func (r *traitReader) from(field string, path Path, value any) {
 	}
 }
 
-// find returns the first of paths that is there, and its value; nil if none is.
+// find returns the first path whose trait is present, and the value; nil if there is none.
 func (r *traitReader) find(paths []Path) (Path, any) {
 	inObject := false
 	for _, path := range paths {
@@ -374,10 +454,9 @@ func (r *traitReader) text(field string, f *Field) string {
 	return strings.Join(parts, " ")
 }
 
-// textOf returns the trait as text, or "" with a warning; v is nil for one that is not
-// there.
+// textOf returns the trait as text, or "" with a warning; v is nil for an absent one.
 func (r *traitReader) textOf(field string, path Path, v any) string {
-	text, reason := "", ""
+	text, reason, kind := "", "", NotText
 	switch v := v.(type) {
 	case nil:
 		return ""
@@ -388,7 +467,7 @@ func (r *traitReader) textOf(field string, path Path, v any) string {
 	case json.Number:
 		var ok bool
 		if text, ok = decimal(v.String()); !ok {
-			reason = "is a number with an exponent of absurd size"
+			kind, reason = TooLarge, "is a number with an exponent of absurd size"
 		}
 	case []any:
 		reason = "is an array, not text"
@@ -398,7 +477,7 @@ func (r *traitReader) textOf(field string, path Path, v any) string {
 		reason = fmt.Sprintf("is a %T, not text", v)
 	}
 	if reason != "" {
-		r.warn(field, path, v, reason)
+		r.warn(kind, field, path, v, reason)
 		return ""
 	}
 	r.from(field, path, v)
@@ -413,10 +492,10 @@ func (r *traitReader) birthdate(f *Field) voucherify.Birthdate {
 	if v == nil {
 		return voucherify.Birthdate{}
 	}
-	s, _ := v.(string) // what is no string is reported as no date, like ""
+	s, _ := v.(string) // other types are reported as no date, like ""
 	date, err := ParseBirthdate(s)
 	if err != nil {
-		r.warn("birthdate", path, v, "is "+err.Error())
+		r.warn(NotADate, "birthdate", path, v, "is "+err.Error())
 		return voucherify.NoBirthdate
 	}
 	r.from("birthdate", path, v)

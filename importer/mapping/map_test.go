@@ -164,8 +164,29 @@ func TestWarningTellsWhatItIsAbout(t *testing.T) {
 	p := Profile{Traits: map[string]any{"birthday": "1984", "firstName": []any{"Ada"}}}
 	_, got := Map(p, Default())
 	want := []Warning{
-		{Field: "name", Trait: "firstName", Value: `["Ada"]`, Reason: "is an array, not text"},
-		{Field: "birthdate", Trait: "birthday", Value: `"1984"`, Reason: "is not a date in the form YYYY-MM-DD"},
+		{Field: "name", Trait: "firstName", Value: `["Ada"]`, Kind: NotText, Reason: "is an array, not text"},
+		{Field: "birthdate", Trait: "birthday", Value: `"1984"`, Kind: NotADate, Reason: "is not a date in the form YYYY-MM-DD"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("warnings (-want +got):\n%s", diff)
+	}
+}
+
+// Logs and files that must hold no personal data take the text without the value.
+func TestWarningKinds(t *testing.T) {
+	m := parse(t, "{name: name, email: email, birthdate: [birthday], metadata: {object: meta, traits: [shop]}}")
+	p := Profile{Traits: decodeObject(t, []byte(`{"name": 1e999, "email": {"secret": 1}, "birthday": "secret", "meta": "secret", "shop": {"secret": 1}}`))}
+	_, warnings := Map(p, m)
+	var got []string
+	for _, w := range warnings {
+		got = append(got, string(w.Kind)+": "+w.WithoutValue())
+	}
+	want := []string{
+		"too_large: name is a number with an exponent of absurd size",
+		"not_text: email is an object, not text",
+		"not_a_date: birthdate (trait birthday) is not a date in the form YYYY-MM-DD",
+		"not_an_object: metadata (trait meta) is not an object",
+		"left_out: metadata.shop (trait shop) is an object, which metadata does not take",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("warnings (-want +got):\n%s", diff)
@@ -229,6 +250,21 @@ func FuzzMapCustomer(f *testing.F) {
 func BenchmarkMapCustomer(b *testing.B) {
 	c := readMappingCases(b)["everything_in_camel_case"]
 	p, m := c.profile(), Default()
+	b.ReportAllocs()
+	for b.Loop() {
+		Map(p, m)
+	}
+}
+
+func BenchmarkMapTexts(b *testing.B) {
+	p, m := Profile{Texts: true, Traits: map[string]any{}}, Default()
+	for key, v := range readMappingCases(b)["everything_in_camel_case"].Profile.Traits {
+		text, isText := v.(string)
+		if !isText {
+			text = string(marshal(b, v))
+		}
+		p.Traits[key] = text
+	}
 	b.ReportAllocs()
 	for b.Loop() {
 		Map(p, m)

@@ -23,7 +23,7 @@ func (r *traitReader) readMetadata(m *Mapping) map[string]any {
 	}
 	mr := metadataReader{traitReader: r, mapping: m.Metadata, metadata: make(map[string]any), origins: make(map[string]Origin)}
 	if m.Metadata.All {
-		mr.takeOthers(m.reads())
+		mr.takeOthers(keys(m.paths()))
 	}
 	for key, v := range object {
 		mr.set(key, append(slices.Clone(path), key), v)
@@ -50,7 +50,7 @@ func (r *traitReader) metadataObject(paths []Path) (Path, map[string]any) {
 	}
 	object, ok := v.(map[string]any)
 	if !ok {
-		r.warn("metadata", path, v, "is not an object")
+		r.warn(NotObject, "metadata", path, v, "is not an object")
 	}
 	if len(object) == 0 {
 		return nil, nil
@@ -77,7 +77,7 @@ func (r *metadataReader) takeOthers(read []string) {
 // take puts the trait into metadata, if that can take it.
 func (r *metadataReader) take(key string, path Path, v any) {
 	if reason := notMetadata(v, r.mapping.Objects[key]); reason != "" {
-		r.warn("metadata."+Escape(key), path, v, "is "+reason+", which metadata does not take")
+		r.warn(NotMetadata, "metadata."+Escape(key), path, v, "is "+reason+", which metadata does not take")
 		r.warnings[len(r.warnings)-1].LeftOut = LeftOut{Key: key, Reason: reason}
 		return
 	}
@@ -91,7 +91,7 @@ func (r *metadataReader) set(key string, path Path, v any) {
 	}
 }
 
-// notMetadata says what a value is that can be no metadata, or "". Voucherify takes
+// notMetadata says what the value is if it cannot be metadata, else "". Voucherify takes
 // objects, and arrays of them, only for keys that its schema defines so.
 func notMetadata(v any, objects bool) string {
 	switch v := v.(type) {

@@ -11,7 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf16"
+	"unicode/utf8"
 
 	"segsync/voucherify"
 )
@@ -94,6 +94,23 @@ func (s *Schema) Fit(metadata map[string]any) (fitted map[string]any, leftOut []
 	return fitted, leftOut
 }
 
+// FitClear returns the part of a customer's Clear that the schema takes, and the keys of
+// the metadata that are left out: those that are not defined, and those that are required.
+func (s *Schema) FitClear(clear []string) (fitted []string, leftOut []LeftOut) {
+	for _, field := range clear {
+		key, isMetadata := strings.CutPrefix(field, metadataPrefix)
+		switch _, defined := s.properties[key]; {
+		case isMetadata && !defined:
+			leftOut = append(leftOut, LeftOut{key, unknownKey})
+		case isMetadata && slices.Contains(s.required, key):
+			leftOut = append(leftOut, LeftOut{key, "required, and not to be cleared"})
+		default:
+			fitted = append(fitted, field)
+		}
+	}
+	return fitted, leftOut
+}
+
 // Refusals returns why Voucherify refuses a customer with this metadata, key by key. fit says
 // that it is sent as Fit leaves it, else it is sent as it is, and keys that are not defined
 // are refused if definedOnly.
@@ -107,7 +124,7 @@ func (s *Schema) Refusals(metadata map[string]any, fit, definedOnly bool) []Left
 		}
 		for _, key := range slices.Sorted(maps.Keys(fitted)) {
 			if !reflect.DeepEqual(fitted[key], metadata[key]) {
-				refusals = append(refusals, LeftOut{key, "only METADATA_POLICY=strict-to-schema converts it"})
+				refusals = append(refusals, LeftOut{key, "only a strict-to-schema import converts it"})
 			}
 		}
 	}
@@ -143,6 +160,9 @@ func fitValue(p *voucherify.Property, v any) (fitted any, reason string) {
 	return all, ""
 }
 
+// fitElement converts to the types that Voucherify documents, each in its documented form.
+//
+// https://docs.voucherify.io/api-reference/metadata-schemas/get-metadata-schema
 func fitElement(p *voucherify.Property, v any) (fitted any, reason string) {
 	switch p.Type {
 	case "string":
@@ -164,7 +184,7 @@ func fitElement(p *voucherify.Property, v any) (fitted any, reason string) {
 			return nil, "not an object"
 		}
 		return v, ""
-	default: // a type that is newer than this program
+	default: // not documented: Voucherify decides
 		return v, ""
 	}
 	if reason == "" {
@@ -285,15 +305,38 @@ func toImageURL(v any) (any, string) {
 	return s, ""
 }
 
-// broken says which constraint of the property the value breaks, or "".
+// broken says which constraint of the property the value breaks, or "". The constraints are
+// those of MetadataSchemaProperty: eq and ne for each type, lt, lte, gt and gte for
+// numbers, and the lengths for text. A constraint of another kind is taken for none.
+//
+// https://docs.voucherify.io/api-reference/metadata-schemas/get-metadata-schema
 func broken(p *voucherify.Property, v any) string {
-	equal := func(other any) bool { c, ok := compare(v, other); return ok && c == 0 }
+	equal := func(other any) bool { return equalValues(v, other) }
 	if len(p.Eq) > 0 && !slices.ContainsFunc(p.Eq, equal) {
 		return "not one of the values allowed"
 	}
 	if slices.ContainsFunc(p.Ne, equal) {
 		return "a value that is not allowed"
 	}
+	switch v := v.(type) {
+	case json.Number:
+		return outOfBounds(p, v)
+	case string:
+		return wrongLength(p, v)
+	}
+	return ""
+}
+
+// equalValues compares numbers by value.
+func equalValues(v, other any) bool {
+	x, ok := v.(json.Number)
+	if y, isNumber := other.(json.Number); ok && isNumber {
+		return compareNumbers(x, y) == 0
+	}
+	return v == other
+}
+
+func outOfBounds(p *voucherify.Property, v json.Number) string {
 	for _, b := range []struct {
 		bound any
 		holds func(c int) bool
@@ -304,15 +347,15 @@ func broken(p *voucherify.Property, v any) string {
 		{p.Gt, func(c int) bool { return c > 0 }, "not above"},
 		{p.Gte, func(c int) bool { return c >= 0 }, "below"},
 	} {
-		if c, ok := compare(v, b.bound); ok && !b.holds(c) {
-			return fmt.Sprintf("%s %v", b.is, b.bound)
+		if bound, ok := b.bound.(json.Number); ok && !b.holds(compareNumbers(v, bound)) {
+			return fmt.Sprintf("%s %v", b.is, bound)
 		}
 	}
-	s, ok := v.(string)
-	if !ok {
-		return ""
-	}
-	n := lengthOf(s)
+	return ""
+}
+
+func wrongLength(p *voucherify.Property, s string) string {
+	n := utf8.RuneCountInString(s)
 	switch {
 	case p.MinLength != nil && n < *p.MinLength:
 		return fmt.Sprintf("shorter than %d characters", *p.MinLength)
@@ -322,54 +365,4 @@ func broken(p *voucherify.Property, v any) string {
 		return fmt.Sprintf("not of %d characters", *p.ExactLength)
 	}
 	return ""
-}
-
-// lengthOf counts UTF-16 units, as JavaScript does; Voucherify does not document what it
-// counts.
-func lengthOf(s string) int {
-	n := 0
-	for _, c := range s {
-		n += max(1, utf16.RuneLen(c))
-	}
-	return n
-}
-
-// compare compares numbers, texts (dates among them) and booleans with their like; ok is
-// false for what cannot be compared.
-func compare(v, bound any) (c int, ok bool) {
-	switch v := v.(type) {
-	case json.Number:
-		return compareNumbers(v.String(), fmt.Sprint(bound))
-	case bool:
-		if bound == v || bound == strconv.FormatBool(v) {
-			return 0, true
-		}
-	case string:
-		switch bound := bound.(type) {
-		case string:
-			return strings.Compare(v, bound), true
-		case json.Number:
-			if c, ok = compareNumbers(v, bound.String()); !ok {
-				return strings.Compare(v, bound.String()), true
-			}
-			return c, ok
-		}
-	}
-	return 0, false
-}
-
-func compareNumbers(a, b string) (c int, ok bool) {
-	x, errX := strconv.ParseFloat(a, 64)
-	y, errY := strconv.ParseFloat(b, 64)
-	switch {
-	case a == b:
-		return 0, true
-	case errX != nil || errY != nil:
-		return 0, false
-	case x < y:
-		return -1, true
-	case x > y:
-		return 1, true
-	}
-	return 0, x == y
 }

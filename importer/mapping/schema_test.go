@@ -107,7 +107,8 @@ func TestFitValue(t *testing.T) {
 		{`{"type":"string","eq":["gold","silver"]}`, `"Gold"`, "", "not one of the values allowed"},
 		{`{"type":"number","eq":[1,2.50]}`, `2.5`, `2.5`, ""},
 		{`{"type":"number","eq":[1,2]}`, `"2"`, `2`, ""},
-		{`{"type":"number","eq":["1","2"]}`, `2`, `2`, ""},
+		{`{"type":"number","eq":["1","2"]}`, `2`, "", "not one of the values allowed"},
+		{`{"type":"number","eq":[9007199254740993]}`, `9007199254740992`, "", "not one of the values allowed"},
 		{`{"type":"number","eq":[1,2]}`, `3`, "", "not one of the values allowed"},
 		{`{"type":"boolean","eq":[true]}`, `false`, "", "not one of the values allowed"},
 		{`{"type":"string","array":true,"eq":["a"]}`, `["a","b"]`, "", "not one of the values allowed"},
@@ -120,11 +121,12 @@ func TestFitValue(t *testing.T) {
 		{`{"type":"number","gt":10}`, `"10"`, "", "not above 10"},
 		{`{"type":"number","gte":10}`, `9`, "", "below 10"},
 		{`{"type":"number","gte":"NaN"}`, `9`, `9`, ""},
-		{`{"type":"date","gt":"2020-01-01"}`, `"2019-12-31"`, "", "not above 2020-01-01"},
-		{`{"type":"date","gt":"2020-01-01"}`, `"2020-01-02T00:00:00Z"`, `"2020-01-02"`, ""},
+		{`{"type":"date","gt":"2020-01-01"}`, `"2019-12-31"`, `"2019-12-31"`, ""},
+		{`{"type":"string","gt":5}`, `"1"`, `"1"`, ""},
 		{`{"type":"string","minLength":3}`, `"ab"`, "", "shorter than 3 characters"},
 		{`{"type":"string","maxLength":3}`, `"Zoë"`, `"Zoë"`, ""},
-		{`{"type":"string","maxLength":1}`, `"🎈"`, "", "longer than 1 characters"},
+		{`{"type":"string","maxLength":1}`, `"🎈"`, `"🎈"`, ""},
+		{`{"type":"string","maxLength":1}`, `"ab"`, "", "longer than 1 characters"},
 		{`{"type":"string","exactLength":3}`, `1234`, "", "not of 3 characters"},
 	} {
 		t.Run(c.property+" "+c.value, func(t *testing.T) {
@@ -173,5 +175,17 @@ func TestFitLeavesOutWhatIsNotDefined(t *testing.T) {
 	}
 	if fitted, _ := schema.Fit(map[string]any{"colour": "red"}); fitted != nil {
 		t.Errorf("fitted = %v, want nil where nothing is left", fitted)
+	}
+}
+
+func TestFitClear(t *testing.T) {
+	schema := schemaOf(t, `{"plan":{"type":"string"},"tier":{"type":"string","optional":false},"old":{"type":"string","deleted":true}}`)
+	fitted, leftOut := schema.FitClear([]string{"metadata.old", "metadata.plan", "metadata.tier", "metadata.x", "phone"})
+	if diff := cmp.Diff([]string{"metadata.plan", "phone"}, fitted); diff != "" {
+		t.Errorf("fitted (-want +got):\n%s", diff)
+	}
+	want := []LeftOut{{"old", "unknown"}, {"tier", "required, and not to be cleared"}, {"x", "unknown"}}
+	if diff := cmp.Diff(want, leftOut); diff != "" {
+		t.Errorf("left out (-want +got):\n%s", diff)
 	}
 }
