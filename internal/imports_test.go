@@ -25,6 +25,7 @@ var allowedImports = map[string][]string{
 	"voucherify":         {},
 	"internal/httpretry": {},
 	"internal/sandbox":   {},
+	"internal/screen":    {},
 	"internal/bench":     {},
 	"internal/dist":      {},
 	"deploy/check":       {}, // a module of its own
