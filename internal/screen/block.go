@@ -11,6 +11,7 @@ import (
 const (
 	barMin     = 8  // columns; a narrower bar is left out
 	barMax     = 24 // columns
+	paceMin    = 20 // columns kept for the rate and the time left, or the bar would grow and shrink with them
 	lineMax    = 100
 	labelWidth = 11 // of "confirmed" and the gap behind it
 )
@@ -73,16 +74,33 @@ func headLine(head Head, now time.Time, style Style, width int) string {
 }
 
 func readLines(p Progress, style Style, width int, last bool) []string {
+	const gap = 3
+	spaces := strings.Repeat(" ", gap)
 	count := pad("read") + Number(p.Read)
 	if p.Total >= p.Read && p.Total > 0 {
 		count += " of " + Number(p.Total)
 	}
-	known := []piece{plain(count)}
-	if p.Percent >= 0 {
-		known = append(known, plain(Number(int64(p.Percent))+" %"))
+	known, pace := []piece{plain(count)}, pacePieces(p, style, last)
+	if p.Percent < 0 {
+		return wrap(append(known, pace...), 1, labelWidth+1, spaces, width)
 	}
+	known = append(known, plain(Number(int64(p.Percent))+" %"))
+	reserved := max(piecesWidth(pace, gap), paceMin)
+	if free := width - 1 - piecesWidth(known, gap) - reserved - 2*gap; free >= barMin {
+		known = append(known, plain(bar(p.Percent, min(free, barMax))))
+		return wrap(append(known, pace...), 1, labelWidth+1, spaces, width)
+	}
+	lines := wrap(known, 1, labelWidth+1, spaces, width)
+	if free := width - 1 - reserved - gap; free >= barMin {
+		pace = append([]piece{plain(bar(p.Percent, min(free, barMax)))}, pace...)
+	}
+	return append(lines, wrap(pace, 1, 1, spaces, width)...)
+}
+
+// pacePieces are the rate, and the time left or taken.
+func pacePieces(p Progress, style Style, last bool) []piece {
 	var pace []piece
-	if p.Rate > 0 || p.Elapsed >= rateMin {
+	if stalled := p.Elapsed >= rateMin && len(p.Waits) == 0 && !last; p.Rate > 0 || stalled {
 		pace = append(pace, plain(perSecond(p.Rate)))
 	}
 	switch {
@@ -93,23 +111,11 @@ func readLines(p Progress, style Style, width int, last bool) []string {
 	case p.Left >= 0:
 		pace = append(pace, plain(strings.TrimSuffix(Estimate(p.Left), "in")+" left"))
 	}
-
-	const gap = 3
-	free := width - 1 - piecesWidth(known, gap) - piecesWidth(pace, gap) - 2*gap
-	if p.Percent < 0 || free >= barMin {
-		if p.Percent >= 0 {
-			known = append(known, plain(bar(p.Percent, min(free, barMax))))
-		}
-		return wrap(append(known, pace...), 1, labelWidth+1, strings.Repeat(" ", gap), width)
-	}
-	lines := wrap(known, 1, labelWidth+1, strings.Repeat(" ", gap), width)
-	if free = width - labelWidth - 1 - piecesWidth(pace, gap) - gap; free >= barMin {
-		pace = append([]piece{plain(bar(p.Percent, min(free, barMax)))}, pace...)
-	}
-	return append(lines, wrap(pace, labelWidth+1, labelWidth+1, strings.Repeat(" ", gap), width)...)
+	return pace
 }
 
-// countLines draws the counts that are not zero; confirmed and sent belong together.
+// countLines draws the counts that are not zero; while it runs, confirmed and sent are
+// shown together.
 func countLines(p Progress, style Style, width int) []string {
 	var pieces []piece
 	add := func(name string, n int64, show bool, style func(string) string) {
@@ -123,7 +129,7 @@ func countLines(p Progress, style Style, width int) []string {
 		pieces = append(pieces, piece{text, style})
 	}
 	add("confirmed", p.Confirmed, p.Confirmed+p.Sent > 0, nil)
-	add("sent", p.Sent, p.Confirmed+p.Sent > 0, nil)
+	add("sent", p.Sent, p.Sent > 0 || p.Confirmed > 0 && !p.Done, nil)
 	add("rejected", p.Rejected, p.Rejected > 0, style.Red)
 	add("vanished", p.Vanished, p.Vanished > 0, nil)
 	add("warnings", p.Warnings, p.Warnings > 0, style.Yellow)

@@ -20,8 +20,10 @@ import (
 	"time"
 )
 
-// redrawInterval is the least time between two redraws.
-const redrawInterval = 100 * time.Millisecond
+const (
+	redrawInterval = 100 * time.Millisecond // the least time between two redraws
+	tickInterval   = 110 * time.Millisecond // a bit more, or a tick would often come a moment too early
+)
 
 // Screen is a terminal: lines, and below them a live block while one is started. On
 // anything else it only passes on what is written. It is safe for concurrent use.
@@ -67,7 +69,7 @@ func (s *Screen) Start(head Head, progress func() Progress) {
 }
 
 func (s *Screen) tick(ctx context.Context, progress func() Progress) {
-	ticker := time.NewTicker(redrawInterval)
+	ticker := time.NewTicker(tickInterval)
 	defer ticker.Stop()
 	for {
 		select {
