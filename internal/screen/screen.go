@@ -51,8 +51,8 @@ func New(w io.Writer, size func() (width, height int), style Style) *Screen {
 	return &Screen{w: w, size: size, style: style}
 }
 
-// Start shows the block until Stop. It asks progress, which must not write to the Screen,
-// for each redraw.
+// Start shows the block until Stop, which must come before the next Start. It asks
+// progress, which must not use the Screen, for each redraw.
 func (s *Screen) Start(head Head, progress func() Progress) {
 	if s.size == nil {
 		return
@@ -91,8 +91,9 @@ func (s *Screen) tick(ctx context.Context, progress func() Progress) {
 	}
 }
 
-// Stop ends the block that Start began: its final state stays on the screen if keep is
-// set, else it is erased. Without a block Stop does nothing.
+// Stop ends the block that Start began and waits for its goroutine. The last progress
+// stays on the screen if keep is set, else the block is erased. Without a block Stop does
+// nothing.
 func (s *Screen) Stop(last Progress, keep bool) {
 	s.mu.Lock()
 	if !s.live {

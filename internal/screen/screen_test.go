@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -43,13 +45,27 @@ func done() screen.Progress {
 
 // recorder keeps what is written, and when.
 type recorder struct {
-	writes []string
-	at     []time.Time
+	mu     sync.Mutex
+	writes []written
+}
+
+type written struct {
+	text string
+	at   time.Time
 }
 
 func (r *recorder) Write(p []byte) (int, error) {
-	r.writes, r.at = append(r.writes, string(p)), append(r.at, time.Now())
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.writes = append(r.writes, written{string(p), time.Now()})
 	return len(p), nil
+}
+
+func (r *recorder) all() []written {
+	synctest.Wait()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.writes)
 }
 
 func sized(width, height int) func() (int, int) {
@@ -62,14 +78,18 @@ func TestNothingIsWiderOrHigherThanTheTerminal(t *testing.T) {
 	unknown := middle()
 	unknown.Total, unknown.Percent, unknown.Left = 0, -1, -1
 	wide := screen.Head{From: "顧客データ・スペース", To: "👩‍👩‍👧 バウチャリファイ eu, アプリ", Began: began}
+	style, err := screen.NewStyle("always", true, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, p := range []screen.Progress{{}, middle(), waiting(), done(), huge, unknown} {
 		for _, h := range []screen.Head{head, wide} {
 			for width := 2; width <= 130; width++ {
 				for _, height := range []int{3, 24} {
 					var out bytes.Buffer
-					s := screen.New(&out, sized(width, height), screen.Style{})
+					s := screen.New(&out, sized(width, height), style)
 					s.Start(h, func() screen.Progress { return p })
-					first := out.String()
+					first := escape.ReplaceAllString(out.String(), "")
 					s.Stop(p, true)
 					lines := strings.Split(strings.TrimSuffix(first, "\n"), "\n")
 					if len(lines) > height-1 {
@@ -114,9 +134,11 @@ func TestNoMoreThanTenRedrawsASecond(t *testing.T) {
 		s.Stop(done(), true)
 
 		var drawn []time.Time
-		for i, text := range out.writes {
-			if strings.Contains(text, " of 300,000") {
-				drawn = append(drawn, out.at[i])
+		lines := 0
+		for _, w := range out.all() {
+			lines += strings.Count(w.text, "warning\n")
+			if strings.Contains(w.text, " of 300,000") {
+				drawn = append(drawn, w.at)
 			}
 		}
 		if len(drawn) < 25 {
@@ -127,8 +149,8 @@ func TestNoMoreThanTenRedrawsASecond(t *testing.T) {
 				t.Errorf("eleven redraws in %v", d)
 			}
 		}
-		if n := strings.Count(strings.Join(out.writes, ""), "warning\n"); n != 3000 {
-			t.Errorf("%d of 3000 lines were written", n)
+		if lines != 3000 {
+			t.Errorf("%d of 3000 lines were written", lines)
 		}
 	})
 }
@@ -139,8 +161,8 @@ func TestWhatHasNotChangedIsNotDrawnAgain(t *testing.T) {
 		s := screen.New(out, sized(80, 24), screen.Style{})
 		s.Start(head, middle)
 		time.Sleep(time.Minute)
-		if len(out.writes) != 1 {
-			t.Errorf("%d redraws, want 1", len(out.writes))
+		if n := len(out.all()); n != 1 {
+			t.Errorf("%d redraws, want 1", n)
 		}
 		s.Stop(middle(), false)
 	})
@@ -160,6 +182,25 @@ func TestNoEscapeSequenceOffATerminal(t *testing.T) {
 		if got := out.String(); got != "warning\nContinue? " {
 			t.Errorf("got %q", got)
 		}
+	})
+}
+
+func TestTheBlockRestsWhileTheWindowIsDragged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := &recorder{}
+		start := time.Now()
+		size := func() (int, int) { return 120 - int(min(time.Since(start), 2*time.Second)/(50*time.Millisecond)), 24 }
+		s := screen.New(out, size, screen.Style{})
+		s.Start(head, middle)
+		time.Sleep(2 * time.Second)
+		if n := len(out.all()); n != 1 {
+			t.Errorf("%d redraws while the window is dragged, want 1", n)
+		}
+		time.Sleep(time.Second)
+		if drawn := out.all(); len(drawn) != 2 || drawn[1].at.Sub(start) > 2300*time.Millisecond {
+			t.Errorf("want a second redraw soon after 2 s, and no third: %v", drawn)
+		}
+		s.Stop(middle(), false)
 	})
 }
 
