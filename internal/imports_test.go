@@ -27,6 +27,7 @@ var allowedImports = map[string][]string{
 	"internal/httpretry": {"internal/safetext"},
 	"internal/safetext":  {},
 	"internal/sandbox":   {},
+	"internal/screen":    {},
 	"internal/bench":     {},
 	"internal/dist":      {},
 	"deploy/check":       {}, // a module of its own
