@@ -2,157 +2,194 @@ package importer
 
 import (
 	"context"
+	"iter"
+	"sync/atomic"
+
+	"segsync/importer/journal"
+	"segsync/voucherify"
 )
 
 // batch is what one bulk request carries, and the pages that are complete once it is
 // accepted.
 type batch struct {
-	records []record
-	ids     map[string]bool // source ids in records
-	bytes   int             // of the JSON in records, with separators
-	pages   []*page         // in listing order
+	records []*profile     // with a customer to send
+	at      map[string]int // of a source id in records
+	bytes   int            // of the customers' JSON, with separators
+	pages   []*page        // in order
 
-	done    chan struct{} // closed when all of it was answered
-	err     error         // valid once done is closed, like answers
-	answers []answer
+	done chan struct{} // closed when all of it was answered: its records have their outcomes
+	err  error         // valid once done is closed
 }
 
-// record is one customer of a batch.
-type record struct {
-	profile *profile
-	json    []byte
+// feed is what the batcher hands to the committer.
+type feed struct {
+	batches chan *batch
+	// err is why the source was not read to its end, nil if it was. It is valid once
+	// batches is closed.
+	err error
 }
 
-// found is what the profiles of a page come to before anything is sent.
-type found struct {
-	counts            Counts
-	withoutIdentifier []string
-	vanished          []notImported
-	hashes            []uint64 // of the profiles
-	sourceHashes      []uint64 // of the source ids of those with a customer to send
+// limits bound a batch. They fall when Voucherify says so.
+type limits struct{ records, bytes atomic.Int64 }
+
+func newLimits(batchSize int) *limits {
+	l := new(limits)
+	l.records.Store(int64(batchSize))
+	l.bytes.Store(voucherify.MaxBulkBytes)
+	return l
+}
+
+// sink takes the customers of batches and answers for them.
+type sink interface {
+	// start begins to send the batch, which has customers. It is called in order; when all
+	// customers have their outcomes, b.done is closed. Its error ends the run.
+	start(ctx context.Context, b *batch) error
 }
 
 // A partial batch is sent when it has waited for this many pages, and for as many as would
-// fill ten batches, so that the safe offset does not stay behind for long where few
+// fill ten batches, so that the safe position does not stay behind for long where few
 // profiles have an identifier.
 const pagesPerPartialBatch = 10
 
-// fillBatches takes the pages in order and fills batches across them. Each batch is
-// uploaded as soon as it is full, several at once, and sent on in order. A page that
-// could not be read ends it; what came before is sent.
-func (r *run) fillBatches(ctx context.Context, pages <-chan *page, batches chan<- *batch) error {
-	defer close(batches)
-	current := newBatch()
-	flush := func() error {
-		full := current
-		current = newBatch()
-		if len(full.records)+len(full.pages) == 0 {
-			return nil
-		} else if len(full.records) == 0 {
-			close(full.done)
-		} else if err := r.startUpload(ctx, full); err != nil {
-			return err
-		}
-		select {
-		case batches <- full:
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-
-	for p := range receive(ctx, pages) {
-		select {
-		case <-p.done:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		if p.err != nil {
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			r.pageErr = p.err
-			r.stopReading() // what comes after this page is read again
-			break
-		}
-		for _, profile := range p.profiles {
-			if r.full(current, profile) {
-				if err := flush(); err != nil {
-					return err
-				}
-			}
-			if err := r.add(current, profile); err != nil {
-				return err
-			}
-		}
-		current.pages = append(current.pages, p)
-		p.profiles = nil
-		if r.overdue(current) {
-			if err := flush(); err != nil {
-				return err
-			}
-		}
-	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if r.pageErr == nil && !r.complete {
-		r.pageErr = ErrStopped
-	}
-	return flush()
+// batcher fills batches across pages.
+type batcher struct {
+	limits    *limits
+	batchSize int
+	pageSize  int
+	sources   *journal.Sources // the source ids sent
+	sink      sink
+	out       *feed
+	current   *batch
 }
 
-func newBatch() *batch { return &batch{ids: make(map[string]bool), done: make(chan struct{})} }
+// run takes the pages in order and fills batches. Each is started as soon as it is full,
+// and handed on in order. A page that could not be read ends it; what came before is sent.
+// It ends with wanted, and then says so in the feed. It closes the feed.
+func (b *batcher) run(ctx, wanted context.Context, pages iter.Seq2[*page, error]) error {
+	defer close(b.out.batches)
+	b.current = newBatch()
+	for p, err := range pages {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			b.out.err = err
+			break
+		}
+		if err := b.take(ctx, p); err != nil {
+			return err
+		}
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if b.out.err == nil && wanted.Err() != nil {
+		b.out.err = ErrStopped
+	}
+	return b.flush(ctx)
+}
+
+func (b *batcher) take(ctx context.Context, p *page) error {
+	for _, profile := range p.profiles {
+		if profile.customer == nil {
+			continue
+		}
+		if b.full(profile) {
+			if err := b.flush(ctx); err != nil {
+				return err
+			}
+		}
+		if err := b.add(profile); err != nil {
+			return err
+		}
+	}
+	b.current.pages = append(b.current.pages, p)
+	if b.overdue() {
+		return b.flush(ctx)
+	}
+	return nil
+}
+
+// flush starts the current batch and hands it on.
+func (b *batcher) flush(ctx context.Context) error {
+	full := b.current
+	b.current = newBatch()
+	if len(full.records)+len(full.pages) == 0 {
+		return nil
+	} else if len(full.records) == 0 {
+		close(full.done)
+	} else if err := b.sink.start(ctx, full); err != nil {
+		return err
+	}
+	select {
+	case b.out.batches <- full:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func newBatch() *batch { return &batch{at: make(map[string]int), done: make(chan struct{})} }
 
 // full reports whether the batch must be sent before p can be added.
-func (r *run) full(b *batch, p *profile) bool {
-	if p.customer == nil || len(b.records) == 0 {
+func (b *batcher) full(p *profile) bool {
+	c := b.current
+	if len(c.records) == 0 {
 		return false
 	}
-	return len(b.records) >= int(r.maxRecords.Load()) || b.bytes+len(p.customer)+len("[,]") > int(r.maxBytes.Load())
+	return len(c.records) >= int(b.limits.records.Load()) || c.bytes+len(p.customer)+len("[,]") > int(b.limits.bytes.Load())
 }
 
 // overdue reports whether a partial batch has waited for long enough. One without
 // customers costs no bulk call.
-func (r *run) overdue(b *batch) bool {
-	return len(b.pages) >= pagesPerPartialBatch &&
-		(len(b.records) == 0 || len(b.pages)*r.settings.PageSize >= 10*r.settings.BatchSize)
+func (b *batcher) overdue() bool {
+	c := b.current
+	return len(c.pages) >= pagesPerPartialBatch &&
+		(len(c.records) == 0 || len(c.pages)*b.pageSize >= 10*b.batchSize)
 }
 
-// add puts the profile into the batch, or into what its page has found if there is nothing
-// to send. Of the profiles with the same source_id the one listed first, which was active
-// last, is sent; one found late was active after it.
-func (r *run) add(b *batch, p *profile) error {
-	out := &p.page.found
-	out.counts.Read++
-	out.hashes = append(out.hashes, hashOf(p.segmentID))
-	if p.page.late {
-		out.counts.FoundLate++
+// add puts the profile into the batch, unless another one with its source_id is sent. Of
+// those the most recently active one is: the first in the list, but one that a later pass
+// found was active after it. Customers of a failed action give way to whoever was sent
+// after them, for sending them again would restore older data.
+func (b *batcher) add(p *profile) error {
+	c := b.current
+	sender, err := b.sources.Sender(p.SourceID, p.SegmentID)
+	if err != nil {
+		return err
 	}
-	switch {
-	case p.vanished != nil:
-		out.counts.Vanished++
-		out.vanished = append(out.vanished, notImported{segmentID: p.segmentID, sourceID: p.sourceID, why: *p.vanished})
-	case p.customer == nil:
-		out.counts.WithoutIdentifier++
-		out.withoutIdentifier = append(out.withoutIdentifier, p.segmentID)
-	default:
-		hash := hashOf(p.sourceID)
-		first := true
-		if r.sources != nil {
-			var err error
-			if first, err = r.sources.add(hash); err != nil {
-				return err
-			}
-		}
-		if b.ids[p.sourceID] || !first && !p.page.late {
-			out.counts.Merged++
+	if at, inBatch := c.at[p.SourceID]; inBatch {
+		older := c.records[at]
+		if !p.page.late && !older.page.retry {
+			p.drop()
 			return nil
 		}
-		out.sourceHashes = append(out.sourceHashes, hash)
-		b.ids[p.sourceID] = true
-		b.records = append(b.records, record{profile: p, json: p.customer})
-		b.bytes += len(p.customer) + len(",")
+		older.drop()
+		c.bytes += len(p.customer) - len(older.customer)
+		c.records[at] = p
+		return b.claim(p)
 	}
-	return nil
+	if sender == journal.Another && !p.page.late || sender == journal.Someone && !p.page.late && p.page.replaces == "" {
+		p.drop()
+		return nil
+	}
+	c.at[p.SourceID] = len(c.records)
+	c.records = append(c.records, p)
+	c.bytes += len(p.customer) + len(",")
+	return b.claim(p)
+}
+
+// claim notes that the profile is the one that its source_id is sent with. One that is
+// tried again may be older than the one in the list: it claims nothing.
+func (b *batcher) claim(p *profile) error {
+	if p.page.retry {
+		return nil
+	}
+	p.Claimed = true
+	return b.sources.Claim(p.SourceID, p.SegmentID)
+}
+
+// drop makes the profile one that is not sent for another one with its source_id.
+func (p *profile) drop() {
+	p.Outcome, p.Claimed = journal.Merged, false
 }

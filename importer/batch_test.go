@@ -4,13 +4,13 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"segsync/internal/sandboxtest"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
-	"segsync/importer"
 	"segsync/internal/sandbox"
 	"segsync/segmentprofiles"
 )
@@ -36,12 +36,12 @@ func TestUploadsRunAtOnce(t *testing.T) {
 				w.settings.PageSize, w.settings.BatchSize, w.settings.Readers = 100, c.batch, 50
 				w.settings.Verify.Off = true
 				now, most := 0, 0
-				w.on("^POST", func(rw answerWriter, r request) bool {
+				w.On("^POST", func(rw answerWriter, r request) bool {
 					w.mu.Lock()
 					now++
 					most = max(most, now)
 					w.mu.Unlock()
-					slowly(time.Second)(rw, r)
+					sandboxtest.Slowly(time.Second)(rw, r)
 					w.mu.Lock()
 					now--
 					w.mu.Unlock()
@@ -65,20 +65,26 @@ func TestUploadsRunAtOnce(t *testing.T) {
 func TestUploadsAreCommittedInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, sandbox.Options{Profiles: 200, Plain: true})
-		first := w.profiles()[0].SourceID
-		w.on("^POST", func(rw answerWriter, r request) bool {
-			body, _ := r.GetBody()
-			data, _ := io.ReadAll(body)
-			return bytes.Contains(data, []byte(first)) && slowly(10*time.Second)(rw, r)
+		first, slow := w.Profiles()[0].SourceID, false
+		w.On("^POST", func(rw answerWriter, r request) bool {
+			data, err := io.ReadAll(r.Body)
+			if err != nil || !bytes.Contains(data, []byte(first)) {
+				return false
+			}
+			slow = true
+			return sandboxtest.Slowly(10*time.Second)(rw, r)
 		})
 		im := w.importer()
 		time.AfterFunc(9*time.Second, func() {
-			if n := im.State().Counts.Read; n != 0 || len(w.batches()) < 10 {
-				t.Errorf("%d profiles are committed before the first batch, %d batches", n, len(w.batches()))
+			if n := im.State().Counts.Read; n != 0 || len(w.Batches(t)) < 10 {
+				t.Errorf("%d profiles are committed before the first batch, %d batches", n, len(w.Batches(t)))
 			}
 		})
 		if err := im.Run(t.Context()); err != nil {
 			t.Fatal(err)
+		}
+		if !slow {
+			t.Error("no bulk request was slow")
 		}
 		w.wantComplete()
 		w.wantConfirmed(im, 200)
@@ -111,7 +117,7 @@ func TestPartialBatches(t *testing.T) {
 				if err := im.Run(t.Context()); err != nil {
 					t.Fatal(err)
 				}
-				if diff := cmp.Diff(c.want, sum(w.batches()), cmp.Transformer("sorted", func(m map[int]int) string { return fmt.Sprint(m) })); diff != "" {
+				if diff := cmp.Diff(c.want, sum(w.Batches(t)), cmp.Transformer("sorted", func(m map[int]int) string { return fmt.Sprint(m) })); diff != "" {
 					t.Errorf("customers in a batch: batches (-want +got):\n%s", diff)
 				}
 			})
@@ -125,14 +131,14 @@ func TestGivenProfiles(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, sandbox.Options{Profiles: 100, Plain: true})
 		w.settings.CatchUp = true
-		all := w.profiles()
+		all := w.Profiles()
 		w.settings.Profiles = nil
 		for i := 40; i < 65; i++ {
 			w.settings.Profiles = append(w.settings.Profiles, segmentprofiles.SegmentID(all[i].SegmentID), segmentprofiles.SegmentID(all[40].SegmentID))
 		}
 		w.settings.Profiles = append(w.settings.Profiles, segmentprofiles.SegmentID("use_unknown"), segmentprofiles.Identifier{Type: "user_id", Value: all[70].SourceID})
-		lists := w.count(`/profiles\?`)
-		w.on(`@60/external_ids`, nth(1, status(400)))
+		lists := w.Count(`/profiles\?`)
+		w.On(`@60/external_ids`, sandboxtest.Nth(1, sandboxtest.Status(400)))
 		im := w.importer()
 		if offset, err := run(t.Context(), im); err == nil || offset != "40" {
 			t.Fatalf("offset %s, error %v", offset, err)
@@ -142,7 +148,7 @@ func TestGivenProfiles(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.wantConfirmed(im, 27)
-		if diff := cmp.Diff(importer.Counts{Read: 27, Confirmed: 26, Vanished: 1}, im.State().Counts); diff != "" || *lists != 0 {
+		if diff := cmp.Diff(counts{Read: 27, Confirmed: 26, Vanished: 1}, countsOf(im.State())); diff != "" || *lists != 0 {
 			t.Errorf("%d list requests; counts (-want +got):\n%s", *lists, diff)
 		}
 		if rows := w.rejected(); len(rows) != 1 || rows[0][0] != "use_unknown" || rows[0][2] != "unknown" {

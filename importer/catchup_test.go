@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"segsync/internal/sandboxtest"
 	"strconv"
 	"strings"
 	"testing"
@@ -23,7 +24,7 @@ func (w *world) list(offset int) []string {
 	r := httptest.NewRequest("GET", fmt.Sprintf("/v1/spaces/spa_sandbox/collections/users/profiles?limit=100&next=%d", offset), nil)
 	r.SetBasicAuth("sandbox-access-token", "")
 	answer := httptest.NewRecorder()
-	w.box.ServeHTTP(answer, r)
+	w.Box.ServeHTTP(answer, r)
 	var list struct {
 		Data []struct {
 			SegmentID string `json:"segment_id"`
@@ -42,9 +43,9 @@ func (w *world) list(offset int) []string {
 // touchLast makes the last n profiles of the list active, before the request is answered.
 func (w *world) touchLast(n int) func(answerWriter, request) bool {
 	return func(answerWriter, request) bool {
-		ids := w.list(len(w.profiles()) - n)
+		ids := w.list(len(w.Profiles()) - n)
 		for _, id := range ids {
-			w.box.Touch(id)
+			w.Box.Touch(id)
 		}
 		return false
 	}
@@ -66,21 +67,21 @@ func TestCatchUp(t *testing.T) {
 		}{
 			{"nothing moves", func(*world) {}, 0, 10 + 1},
 			{"what was read moves", func(w *world) {
-				w.on(`next=50$`, nth(1, func(answerWriter, request) bool {
+				w.On(`next=50$`, sandboxtest.Nth(1, func(answerWriter, request) bool {
 					for _, id := range w.list(0)[10:15] {
-						w.box.Touch(id)
+						w.Box.Touch(id)
 					}
 					return false
 				}))
 			}, 0, 10 + 2},
-			{"one moves", func(w *world) { w.on(`next=50$`, nth(1, w.touchLast(1))) }, 1, 10 + 2 + 2},
-			{"the last one moves before it is listed", func(w *world) { w.on(`next=90$`, nth(1, w.touchLast(1))) }, 1, 10 + 2 + 2},
-			{"several pages move", func(w *world) { w.on(`next=50$`, nth(1, w.touchLast(35))) }, 35, 10 + 5 + 5},
-			{"all move before the first page", func(w *world) { w.on(`next=0$`, nth(1, w.touchLast(100))) }, 0, 10 + 10},
+			{"one moves", func(w *world) { w.On(`next=50$`, sandboxtest.Nth(1, w.touchLast(1))) }, 1, 10 + 2 + 2},
+			{"the last one moves before it is listed", func(w *world) { w.On(`next=90$`, sandboxtest.Nth(1, w.touchLast(1))) }, 1, 10 + 2 + 2},
+			{"several pages move", func(w *world) { w.On(`next=50$`, sandboxtest.Nth(1, w.touchLast(35))) }, 35, 10 + 5 + 5},
+			{"all move before the first page", func(w *world) { w.On(`next=0$`, sandboxtest.Nth(1, w.touchLast(100))) }, 0, 10 + 10},
 			{"one moves again while a later pass is under way", func(w *world) {
-				w.on(`next=50$`, nth(1, w.touchLast(25)))
-				w.on(`next=20$`, nth(2, func(answerWriter, request) bool {
-					w.box.Touch(w.list(22)[0])
+				w.On(`next=50$`, sandboxtest.Nth(1, w.touchLast(25)))
+				w.On(`next=20$`, sandboxtest.Nth(2, func(answerWriter, request) bool {
+					w.Box.Touch(w.list(22)[0])
 					return false
 				}))
 			}, 25, 10 + 4 + 4 + 4},
@@ -90,14 +91,14 @@ func TestCatchUp(t *testing.T) {
 					w := newWorld(t, sandbox.Options{Profiles: 100, Plain: true, Order: order, Latency: 100 * time.Millisecond})
 					w.settings.CatchUp = true
 					c.moves(w)
-					lists := w.count(`/profiles\?`)
+					lists := w.Count(`/profiles\?`)
 					im := w.importer()
 					if err := im.Run(t.Context()); err != nil {
 						t.Fatal(err)
 					}
 					w.wantComplete()
 					w.wantConfirmed(im, 100)
-					if n := w.box.Stats(); n.ExternalIDsRequests != 100 || n.TraitsRequests != 100 || n.Customers != 100 {
+					if n := w.Box.Stats(); n.ExternalIDsRequests != 100 || n.TraitsRequests != 100 || n.Customers != 100 {
 						t.Errorf("read or sent twice: %+v", n)
 					}
 					if got := im.State().Counts.FoundLate; got != c.late {
@@ -114,19 +115,19 @@ func TestCatchUp(t *testing.T) {
 
 // Without catching up, and where the run began in the middle, there is one pass.
 func TestNoCatchUp(t *testing.T) {
-	for name, from := range map[string]string{"left out": "0", "began in the middle": "20"} {
+	for name, offset := range map[string]string{"left out": "0", "began in the middle": "20"} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, sandbox.Options{Profiles: 100, Plain: true})
-				w.settings.CatchUp = from != "0"
-				w.on(`next=50$`, nth(1, w.touchLast(7)))
-				lists := w.count(`/profiles\?`)
-				im := w.importerOf(newState(from))
+				w.settings.CatchUp = offset != "0"
+				w.On(`next=50$`, sandboxtest.Nth(1, w.touchLast(7)))
+				lists := w.Count(`/profiles\?`)
+				im := w.importerOf(from(offset))
 				if err := im.Run(t.Context()); err != nil {
 					t.Fatal(err)
 				}
 				want, pages := 93, 10
-				if from != "0" {
+				if offset != "0" {
 					want, pages = 73, 8
 				}
 				w.wantConfirmed(im, want)
@@ -144,26 +145,26 @@ func TestAtMostFivePasses(t *testing.T) {
 		w := newWorld(t, sandbox.Options{Profiles: 100, Plain: true, Order: sandbox.NoUpdatedAt})
 		w.settings.CatchUp = true
 		pass := 0
-		w.on(`next=10$`, func(answerWriter, request) bool {
+		w.On(`next=10$`, func(answerWriter, request) bool {
 			for i := 80 + pass; i < 90; i++ { // one of them less in each pass
-				w.box.Touch(w.profiles()[i].SegmentID)
+				w.Box.Touch(w.Profiles()[i].SegmentID)
 			}
 			pass++
 			return false
 		})
-		w.on(`next=0$`, func(answerWriter, request) bool {
+		w.On(`next=0$`, func(answerWriter, request) bool {
 			for i := range 30 { // others are active, too
-				w.box.Touch(w.profiles()[i].SegmentID)
+				w.Box.Touch(w.Profiles()[i].SegmentID)
 			}
 			return false
 		})
-		lists := w.count(`/profiles\?`)
+		lists := w.Count(`/profiles\?`)
 		im := w.importer()
 		if err := im.Run(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if *lists != 60 || im.State().Counts.FoundLate != 5 {
-			t.Errorf("%d list requests, %+v", *lists, im.State().Counts)
+			t.Errorf("%d list requests, %+v", *lists, countsOf(im.State()))
 		}
 		w.wantConfirmed(im, 95)
 		if !strings.Contains(w.log.String(), "moves faster than it is read") {
@@ -192,7 +193,7 @@ func TestCatchUpWithAListThatMovesAllTheTime(t *testing.T) {
 					}
 					w.wantComplete()
 					w.wantConfirmed(im, 300)
-					if n := w.box.Stats(); n.ExternalIDsRequests != 300 || n.Customers != 300 {
+					if n := w.Box.Stats(); n.ExternalIDsRequests != 300 || n.Customers != 300 {
 						t.Errorf("seed %d: read or sent twice: %+v", seed, n)
 					}
 					late += im.State().Counts.FoundLate
@@ -218,10 +219,10 @@ func TestCatchUpIsContinued(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					w := newWorld(t, sandbox.Options{Profiles: 100, Plain: true, Order: order, Latency: 100 * time.Millisecond})
 					w.settings.CatchUp = true
-					w.on(`next=50$`, nth(1, w.touchLast(25)))
+					w.On(`next=50$`, sandboxtest.Nth(1, w.touchLast(25)))
 					ctx, cancel := context.WithCancel(t.Context())
 					defer cancel()
-					w.on(`/profiles\?`, nth(n, stopping(nil, false, cancel)))
+					w.On(`/profiles\?`, sandboxtest.Nth(n, stopping(nil, false, cancel)))
 					im := w.importer()
 					if err := im.Run(ctx); err != nil && !errors.Is(err, context.Canceled) {
 						t.Fatal(err)
@@ -230,9 +231,9 @@ func TestCatchUpIsContinued(t *testing.T) {
 					if n == 1 && im.State().Counts.Read != 0 {
 						t.Errorf("%+v", im.State())
 					}
-					w.box.Touch(w.list(60)[0])
+					w.Box.Touch(w.list(60)[0])
 					time.Sleep(10 * time.Minute)
-					w.box.Touch(w.list(70)[0])
+					w.Box.Touch(w.list(70)[0])
 					if im = w.importer(); !im.State().Unfinished() || im.State().From != importer.Beginning {
 						t.Errorf("%+v", im.State())
 					}
@@ -255,8 +256,8 @@ func TestRecheckFindsWhatDeletionsMovedPast(t *testing.T) {
 			w := newWorld(t, sandbox.Options{Profiles: 100, Plain: true})
 			w.settings.CatchUp, w.settings.Recheck = true, recheck
 			long := time.Now().UTC().Add(-time.Hour)
-			list, asked := w.profiles(), 0
-			w.on(`/profiles\?`, func(rw http.ResponseWriter, r *http.Request) bool {
+			list, asked := w.Profiles(), 0
+			w.On(`/profiles\?`, func(rw http.ResponseWriter, r *http.Request) bool {
 				if asked++; asked == 4 {
 					list = list[5:]
 				}
@@ -283,7 +284,7 @@ func TestRecheckFindsWhatDeletionsMovedPast(t *testing.T) {
 			if recheck {
 				want = 100
 			}
-			if c := im.State().Counts; c.Read != want || c.FoundLate != want-95 {
+			if c := countsOf(im.State()); c.Read != want || c.FoundLate != want-95 {
 				t.Errorf("recheck %v: %+v", recheck, c)
 			}
 		})

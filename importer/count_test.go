@@ -5,10 +5,9 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"regexp"
+	"segsync/internal/sandboxtest"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,28 +20,18 @@ import (
 // requests that are not the import's own.
 func counting(t *testing.T, w *world) (total, requests int) {
 	t.Helper()
-	var lists atomic.Int64
-	w.mu.Lock()
-	own := rule{match: regexp.MustCompile(`/profiles\?(.*&)?limit=1(&|$)`), answer: func(http.ResponseWriter, *http.Request) bool {
-		lists.Add(1)
-		return false
-	}}
-	w.rules = append([]rule{own}, w.rules...)
-	w.mu.Unlock()
+	lists := w.Count(`/profiles\?(.*&)?limit=1(&|$)`)
 	w.settings.PageSize, w.settings.BatchSize = 100, 100
 	// Reading takes a while.
-	w.on(`/traits`, func(_ http.ResponseWriter, r *http.Request) bool {
-		<-time.After(time.Second)
-		return false
-	})
+	w.On(`/traits`, sandboxtest.Slowly(time.Second))
 	im := w.importer()
 	counted := make(chan int, 1)
 	go func() { counted <- im.Count(t.Context()) }()
 	if err := im.Run(t.Context()); err != nil {
 		t.Error(err)
 	}
-	w.wantConfirmed(im, len(w.profiles()))
-	return <-counted, int(lists.Load())
+	w.wantConfirmed(im, len(w.Profiles()))
+	return <-counted, *lists
 }
 
 func TestCountFindsTheSizeOfTheSpace(t *testing.T) {
@@ -88,8 +77,8 @@ func TestCountOfALargeSpace(t *testing.T) {
 // answers for the list from then on.
 func countOnly(t *testing.T, w *world, offset string, answer func(http.ResponseWriter, *http.Request) bool) *importer.Importer {
 	t.Helper()
-	w.on(`/profiles\?`, answer)
-	return importer.Counting(w.importerOf(newState(offset)))
+	w.On(`/profiles\?`, answer)
+	return importer.Counting(w.importerOf(from(offset)))
 }
 
 // list answers with a page of one profile, or of none.
@@ -114,12 +103,12 @@ func TestCountSpendsNothingOnASmallSpace(t *testing.T) {
 func TestCountOfOpaqueCursors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, sandbox.Options{Profiles: 2500, Plain: true})
-		w.on(`/profiles\?`, func(rw http.ResponseWriter, r *http.Request) bool {
+		w.On(`/profiles\?`, func(rw http.ResponseWriter, r *http.Request) bool {
 			q := r.URL.Query()
 			q.Set("next", strings.TrimPrefix(q.Get("next"), "opaque-"))
 			r.URL.RawQuery = q.Encode()
 			page := httptest.NewRecorder()
-			w.box.ServeHTTP(page, r)
+			w.Box.ServeHTTP(page, r)
 			var body map[string]any
 			if err := json.Unmarshal(page.Body.Bytes(), &body); err != nil {
 				t.Error(err)
@@ -142,8 +131,8 @@ func TestCountOfOpaqueCursors(t *testing.T) {
 func TestCountGivesUp(t *testing.T) {
 	for name, answer := range map[string]func(http.ResponseWriter, *http.Request) bool{
 		"always there": func(rw http.ResponseWriter, _ *http.Request) bool { list(rw, true); return true },
-		"refused":      status(http.StatusBadRequest),
-		"gone":         status(http.StatusNotFound),
+		"refused":      sandboxtest.Status(http.StatusBadRequest),
+		"gone":         sandboxtest.Status(http.StatusNotFound),
 		"broken":       func(rw http.ResponseWriter, _ *http.Request) bool { fmt.Fprint(rw, "<html>"); return true },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -166,7 +155,7 @@ func TestCountGivesUp(t *testing.T) {
 func TestCountThatFailsDoesNotFailTheImport(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, sandbox.Options{Profiles: 2500, Plain: true})
-		w.on(`/profiles\?(.*&)?limit=1(&|$)`, status(http.StatusBadRequest))
+		w.On(`/profiles\?(.*&)?limit=1(&|$)`, sandboxtest.Status(http.StatusBadRequest))
 		if total, requests := counting(t, w); total != 0 || requests != 1 {
 			t.Errorf("%d profiles were counted with %d requests", total, requests)
 		}

@@ -2,6 +2,6 @@ package importer
 
 // Counting makes the importer one that has read as many profiles as it takes to count them.
 func Counting(im *Importer) *Importer {
-	im.read.Store(countAfter)
+	im.fetcher.read.Store(countAfter)
 	return im
 }

@@ -2,6 +2,7 @@ package importer_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -51,14 +52,14 @@ func TestIdentifiers(t *testing.T) {
 					t.Fatal(err)
 				}
 				w.wantConfirmed(im, 100)
-				if n := w.box.Stats().SegmentRequests; n != c.requests {
+				if n := w.Box.Stats().SegmentRequests; n != c.requests {
 					t.Errorf("%d requests, want %d", n, c.requests)
 				}
-				if diff := cmp.Diff(c.taken, im.State().Identifiers); diff != "" {
+				if diff := cmp.Diff(c.taken, im.State().Details.Identifiers); diff != "" {
 					t.Errorf("identifiers (-want +got):\n%s", diff)
 				}
 				customers := map[string]bool{}
-				for i, e := range w.profiles() {
+				for i, e := range w.Profiles() {
 					has := e.SourceID != ""
 					for id := range strings.SplitSeq(c.identifiers, ",") {
 						switch {
@@ -73,7 +74,7 @@ func TestIdentifiers(t *testing.T) {
 					}
 				}
 				got := map[string]bool{}
-				for id := range w.box.Customers() {
+				for id := range w.Box.Customers() {
 					got[id] = true
 				}
 				if diff := cmp.Diff(customers, got); diff != "" {
@@ -90,46 +91,17 @@ func TestIdentifiersAreAskedForTogether(t *testing.T) {
 		w := newWorld(t, sandbox.Options{Profiles: 1, Plain: true})
 		w.settings.Identifiers = parseIdentifiers(t, "email, user_id,trait:crm_id")
 		var ids, traits string
-		w.on(`/external_ids`, func(_ answerWriter, r request) bool { ids = r.URL.Query().Get("include"); return false })
-		w.on(`/traits`, func(_ answerWriter, r request) bool { traits = r.URL.Query().Get("include"); return false })
+		w.On(`/external_ids`, func(_ answerWriter, r request) bool { ids = r.URL.Query().Get("include"); return false })
+		w.On(`/traits`, func(_ answerWriter, r request) bool { traits = r.URL.Query().Get("include"); return false })
 		if err := w.importer().Run(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if ids != "email,user_id" {
 			t.Errorf("external IDs of %q", ids)
 		}
-		if include := "," + traits + ","; traits != "" && (strings.Count(include, ",crm_id,") != 1 || strings.Count(include, ",email,") != 1) {
-			t.Errorf("traits %q", traits)
+		want := slices.Sorted(slices.Values(append(w.settings.Mapping.Traits(), "crm_id")))
+		if got := strings.Split(traits, ","); !slices.Equal(got, want) {
+			t.Errorf("traits %q, want %q", got, want)
 		}
 	})
-}
-
-func TestParseIdentifiers(t *testing.T) {
-	for in, want := range map[string][]mapping.Identifier{
-		"user_id":                      {{Type: "user_id"}},
-		" user_id , trait:email ":      {{Type: "user_id"}, {Trait: "email"}},
-		"email,trait:email":            {{Type: "email"}, {Trait: "email"}},
-		"ios.idfa,my-type":             {{Type: "ios.idfa"}, {Type: "my-type"}},
-		"trait:Customer Number (long)": {{Trait: "Customer Number (long)"}},
-	} {
-		got, err := mapping.ParseIdentifiers(in)
-		if diff := cmp.Diff(want, got); err != nil || diff != "" {
-			t.Errorf("%q: %v (-want +got):\n%s", in, err, diff)
-		}
-	}
-	neither := " is neither a type of external ID, such as user_id, nor a trait, such as trait:email"
-	for in, want := range map[string]string{
-		"":                      `""` + neither,
-		"user_id,":              `""` + neither,
-		"user id":               `"user id"` + neither,
-		"trait:":                `"trait:"` + neither,
-		"traits:email":          `"traits:email"` + neither,
-		"user_id/email":         `"user_id/email"` + neither,
-		"user_id,email,user_id": `"user_id" is there twice`,
-		"trait:a,trait:a":       `"trait:a" is there twice`,
-	} {
-		if got, err := mapping.ParseIdentifiers(in); err == nil || err.Error() != want {
-			t.Errorf("%q: %v, %v, want %s", in, got, err, want)
-		}
-	}
 }

@@ -1,9 +1,6 @@
 package importer
 
 import (
-	"context"
-	"fmt"
-
 	"segsync/importer/mapping"
 	"segsync/segmentprofiles"
 	"segsync/voucherify"
@@ -19,19 +16,6 @@ type Inspection struct {
 	Identifier string               `json:"identifier,omitempty"` // what source_id was taken from
 	Origins    []mapping.Origin     `json:"origins"`
 	Warnings   []string             `json:"warnings"`
-}
-
-// ReadProfile reads all external IDs and traits of a profile.
-func (im *Importer) ReadProfile(ctx context.Context, id segmentprofiles.Identifier) ([]segmentprofiles.ExternalID, map[string]any, error) {
-	ids, err := im.segment.ExternalIDs(ctx, id, nil)
-	if err != nil {
-		return nil, nil, fmt.Errorf("reading the external IDs of %s: %w", labelOf(id), err)
-	}
-	traits, err := im.segment.Traits(ctx, id, im.settings.TraitsLimit, nil)
-	if err != nil {
-		return nil, nil, fmt.Errorf("reading the traits of %s: %w", labelOf(id), err)
-	}
-	return ids, traits, nil
 }
 
 // Inspect says what customer a profile becomes, and why. Only the identifiers and the

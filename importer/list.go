@@ -2,107 +2,319 @@ package importer
 
 import (
 	"context"
-	"iter"
-	"sync"
-	"sync/atomic"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strconv"
+	"time"
 
+	"segsync/importer/journal"
 	"segsync/segmentprofiles"
 )
 
-// page is a page of profiles on its way through the program.
-type page struct {
-	number   int64    // counted from 0 in this run
-	after    Position // once this page is complete
-	profiles []*profile
-	late     bool   // found by a later pass over the list
-	replaces string // id of the failed action whose customers are sent again, or ""
+const (
+	// maxPasses bounds the passes over a list that moves faster than it is read.
+	maxPasses = 5
+	// maxStale is how many pages in a row may have no profile that is new. Activity pushes
+	// some profiles onto the next page again; a list that repeats itself has no end.
+	maxStale = 100
+)
 
-	unread atomic.Int64
-	once   sync.Once
-	done   chan struct{} // closed when all profiles are read, or one could not be
-	err    error         // valid once done is closed
+// ErrUndated is the error of an import of what changed since a time, where the list does
+// not show when profiles changed.
+var ErrUndated = errors.New("the profile list does not show when profiles were updated")
 
-	found   found   // of fillBatches, until the batch that completes the page is sent on
-	outcome outcome // of commit: its first customers are answered while others are not sent yet
+// EndlessListError says that the list goes on without a profile that is new.
+type EndlessListError struct{ Pages int }
+
+func (e *EndlessListError) Error() string {
+	return fmt.Sprintf("the last %d pages of the profile list have no profile that was not listed before: it does not end", e.Pages)
 }
 
-// source yields the profiles to import, in pages. Its last page, or its error, ends it.
-type source = iter.Seq2[*page, error]
-
-func (p *page) add(id segmentprofiles.Identifier, label string) {
-	p.profiles = append(p.profiles, &profile{page: p, id: id, segmentID: label})
+// lister lists the profiles of a space.
+type lister struct {
+	segment  *segmentprofiles.Client
+	pageSize int
+	catchUp  bool      // read the head of the list again, see pages
+	recheck  bool      // then read all of it again
+	since    time.Time // pass over profiles not active since then
+	started  time.Time // when the import began, by Segment's clock; zero if it begins now
+	known    *journal.Profiles
+	log      *slog.Logger
 }
 
-// failedPage returns a page that could not be listed.
-func failedPage(err error) *page { return &page{err: err} }
-
-// finish closes done; only the first call counts.
-func (p *page) finish(err error) {
-	p.once.Do(func() {
-		p.err = err
-		close(p.done)
-	})
-}
-
-// list sends the pages of the source, to its end or to the first that cannot be
-// listed, which is sent with its error. It ends early with ctx.
-func (r *run) list(ctx context.Context, pages source, listed chan<- *page) {
-	defer close(listed)
-	number := int64(0)
-	for p, err := range pages {
-		if ctx.Err() != nil {
-			return
+// pages yields the list from the position to its end. With catchUp it is then read again
+// from the head, for profiles that moved there while it was read and so were never listed,
+// until a pass finds none.
+//
+// Where profiles before the position are deleted, or merged into others, the rest moves
+// up, past the reader. Those that it passes are not active, so only a pass over the whole
+// list finds them: recheck.
+func (l *lister) pages(ctx context.Context, at journal.Position) listing {
+	return func(yield func(*page, error) bool) {
+		for !at.Done {
+			var began time.Time
+			found := 0
+			if at.Pass > 0 {
+				at.Offset = Beginning // of a pass that was interrupted: the list moved on
+			}
+			for p, err := range l.onePass(ctx, &at) {
+				if err != nil {
+					yield(nil, err)
+					return
+				}
+				if began.IsZero() {
+					began = p.began
+				}
+				if l.started.IsZero() {
+					l.started, p.first = p.began, true
+				}
+				found += len(p.profiles)
+				last := at.Offset == ""
+				if last {
+					if found > 0 && at.Pass == maxPasses {
+						l.log.Warn("the list moves faster than it is read: profiles may be missing; import again later", "passes", maxPasses)
+					}
+					at = l.nextPass(at, began, found)
+				}
+				p.after = at
+				if !yield(p, nil) {
+					return
+				}
+				if last {
+					break
+				}
+			}
 		}
-		if err != nil {
-			p = failedPage(err)
-		}
-		p.number = number
-		p.done = make(chan struct{})
-		p.unread.Store(int64(len(p.profiles)))
-		if len(p.profiles) == 0 {
-			p.finish(p.err)
-		}
-		select {
-		case listed <- p:
-		case <-ctx.Done():
-			return
-		}
-		number++
 	}
 }
 
-// dispatch sends each page on, in order, and its profiles to the readers. It ends
-// between two pages when no further one is wanted.
-func (r *run) dispatch(ctx context.Context, listed <-chan *page, work chan<- *profile, pages chan<- *page) {
-	defer close(pages)
-	defer close(work)
-	defer close(r.dispatched)
-	for p := range receive(r.wanted, listed) {
-		profiles := p.profiles // not p's any more once the batcher has it
-		select {
-		case pages <- p:
-		case <-r.wanted.Done():
-			return
-		}
-		for _, profile := range profiles {
-			select {
-			case work <- profile:
-			case <-ctx.Done():
+// nextPass returns the position after a pass that began at the given time.
+func (l *lister) nextPass(at journal.Position, began time.Time, found int) journal.Position {
+	since := began
+	if at.Pass == 0 {
+		since = l.started
+	}
+	at.Since = since.Add(-journal.ClockMargin)
+	at.Pass++
+	at.Done = !l.catchUp || at.Pass > maxPasses || at.Pass > 1 && found == 0
+	if !at.Done {
+		at.Offset = Beginning
+	}
+	return at
+}
+
+// onePass yields the pages of the list from at.Offset, without the profiles known and those
+// not active since l.since, and moves at along; at the end at.Offset is "".
+func (l *lister) onePass(ctx context.Context, at *journal.Position) listing {
+	return func(yield func(*page, error) bool) {
+		order := listOrder{at: at, broken: at.Unordered}
+		stale := 0
+		for entries, err := range l.segment.AllProfiles(ctx, at.Offset, l.pageSize) {
+			if err != nil {
+				yield(nil, fmt.Errorf("listing profiles at offset %s: %w", at.Offset, err))
+				return
+			}
+			p := &page{late: at.Pass > 0, began: clockOf(entries)}
+			recent, err := l.take(p, entries, at, &order)
+			if err != nil {
+				yield(nil, fmt.Errorf("listing profiles at offset %s: %w", at.Offset, err))
+				return
+			}
+			if at.Unordered && !order.broken && !l.since.IsZero() {
+				l.log.Info("the list is not in order of activity: reading it to its end", "offset", at.Offset)
+			}
+			order.endPage()
+			if stale++; len(p.profiles) > 0 || at.Pass > 0 && l.recheck {
+				stale = 0
+			}
+			if stale > maxStale && l.since.IsZero() {
+				yield(nil, &EndlessListError{stale})
+				return
+			}
+			at.Offset = entries.Cursor.Next
+			whole := at.Undated || at.Unordered || at.Pass > 0 && l.recheck
+			if !recent && !whole && len(entries.Data) > 0 {
+				at.Offset = "" // the rest of the list is older still
+			}
+			if !yield(p, nil) || at.Offset == "" {
 				return
 			}
 		}
 	}
-	r.complete = r.wanted.Err() == nil
 }
 
-// fail makes p the page with which the run ends, unless an earlier one has failed.
-func (r *run) fail(p *page, err error) {
-	for {
-		first := r.failedPage.Load()
-		if p.number >= first || r.failedPage.CompareAndSwap(first, p.number) {
-			break
+// clockOf returns the time at Segment when it answered; ours, if it does not say.
+func clockOf(p *segmentprofiles.ProfilesPage) time.Time {
+	if p.Date.IsZero() {
+		return time.Now().UTC()
+	}
+	return p.Date
+}
+
+// take adds the profiles that are wanted to the page. It reports whether one of the entries
+// was active at the time that matters to the pass.
+func (l *lister) take(p *page, entries *segmentprofiles.ProfilesPage, at *journal.Position, order *listOrder) (recent bool, err error) {
+	wanted := l.since
+	if at.Pass > 0 {
+		wanted = at.Since
+	}
+	for i, entry := range entries.Data {
+		if entry.Err == nil && entry.SegmentID == "" {
+			entry.Err = &segmentprofiles.MalformedError{What: "an entry of the list has no segment_id"}
+		}
+		if entry.Err != nil {
+			label := entry.SegmentID
+			if label == "" {
+				label = fmt.Sprintf("(entry %d of the page at offset %s)", i+1, at.Offset)
+			}
+			if added, err := l.known.Add(label); err != nil {
+				return recent, err
+			} else if added {
+				bad := p.add(segmentprofiles.Identifier{}, label)
+				bad.malformed(entry.Err)
+			}
+			continue
+		}
+		updated := entry.Metadata.UpdatedAt
+		recent = recent || !updated.Before(wanted)
+		old, added := updated.Before(l.since) && !entry.Metadata.Unreadable, false
+		if !old {
+			if added, err = l.known.Add(entry.SegmentID); err != nil {
+				return recent, err
+			}
+		}
+		if !entry.Metadata.Unreadable && (old || added) {
+			order.next(entry.SegmentID, updated)
+		}
+		if updated.IsZero() && !entry.Metadata.Unreadable && !l.since.IsZero() {
+			return recent, ErrUndated
+		}
+		if added {
+			p.add(segmentprofiles.SegmentID(entry.SegmentID), entry.SegmentID)
 		}
 	}
-	r.unwant()
-	p.finish(err)
+	return recent, nil
+}
+
+// listOrder watches whether the list is in falling order of updated_at. Profiles of the
+// page before that are listed again do not count: others have moved to the head.
+type listOrder struct {
+	at             *journal.Position
+	previous       time.Time
+	before, around []string // segment ids of the page before, and of this one
+	broken         bool     // before this page
+}
+
+func (o *listOrder) next(segmentID string, updated time.Time) {
+	if o.at.Pass > 0 || slices.Contains(o.before, segmentID) {
+		return
+	}
+	o.around = append(o.around, segmentID)
+	o.at.Undated = o.at.Undated || updated.IsZero()
+	o.at.Unordered = o.at.Unordered || !o.previous.IsZero() && updated.After(o.previous)
+	o.previous = updated
+}
+
+func (o *listOrder) endPage() {
+	o.before, o.around, o.broken = o.around, o.before[:0], o.at.Unordered
+}
+
+// given yields the profiles that were asked for one by one. The offset counts them.
+func given(ids []segmentprofiles.Identifier, pageSize int, at journal.Position, known *journal.Profiles) listing {
+	return func(yield func(*page, error) bool) {
+		from, err := strconv.Atoi(at.Offset)
+		if err != nil || from < 0 || from > len(ids) {
+			yield(nil, fmt.Errorf("the offset %s is not within the %d profiles given", at.Offset, len(ids)))
+			return
+		}
+		for !at.Done {
+			to := min(from+pageSize, len(ids))
+			p := new(page)
+			for _, id := range ids[from:to] {
+				label := labelOf(id)
+				added, err := known.Add(label)
+				if err != nil {
+					yield(nil, err)
+					return
+				}
+				if added {
+					p.add(id, label)
+				}
+			}
+			at.Offset, at.Done = strconv.Itoa(to), to == len(ids)
+			p.after = at
+			if !yield(p, nil) {
+				return
+			}
+			from = to
+		}
+	}
+}
+
+// outstanding yields the profiles that earlier imports could not import, to be tried again
+// before the others; the position stays where it is.
+func outstanding(records []journal.Record, pageSize int, at journal.Position, known *journal.Profiles) listing {
+	return func(yield func(*page, error) bool) {
+		for some := range slices.Chunk(records, pageSize) {
+			p := &page{after: at, retry: true}
+			for _, r := range some {
+				added, err := known.Add(r.SegmentID)
+				if err != nil {
+					yield(nil, err)
+					return
+				}
+				if added {
+					p.add(identifierOf(r.SegmentID), r.SegmentID)
+				}
+			}
+			if !yield(p, nil) {
+				return
+			}
+		}
+	}
+}
+
+// aside yields the profiles that this import could not read, to be tried once more.
+func aside(j *journal.Journal, pageSize int) listing {
+	return func(yield func(*page, error) bool) {
+		state := j.State()
+		var records []journal.Record
+		for _, r := range j.Outstanding() {
+			if r.Outcome == journal.Unreadable.String() && r.Import.Equal(state.Started) {
+				records = append(records, r)
+			}
+		}
+		for some := range slices.Chunk(records, pageSize) {
+			p := &page{after: state.Position}
+			for _, r := range some {
+				p.add(identifierOf(r.SegmentID), r.SegmentID).Was = journal.Unreadable
+			}
+			if !yield(p, nil) {
+				return
+			}
+		}
+	}
+}
+
+// failedActions yields the customers of each failed action as a page, to be read and
+// sent again.
+func failedActions(j *journal.Journal) listing {
+	return func(yield func(*page, error) bool) {
+		state := j.State()
+		for _, a := range state.Actions {
+			if !a.Failed {
+				continue
+			}
+			customers, err := j.SentBy(a)
+			p := &page{replaces: a.ID, after: state.Position}
+			for _, c := range customers {
+				p.add(identifierOf(c.SegmentID), c.SegmentID)
+			}
+			if !yield(p, err) {
+				return
+			}
+		}
+	}
 }

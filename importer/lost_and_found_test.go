@@ -4,12 +4,13 @@ import (
 	"context"
 	"net/http"
 	"os"
+	"path/filepath"
+	"segsync/internal/sandboxtest"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"segsync/importer"
 	"segsync/internal/sandbox"
 )
 
@@ -20,19 +21,19 @@ func TestEachRefusalOfAPageHasItsLine(t *testing.T) {
 	w.settings.PageSize, w.settings.BatchSize = 100, 1
 	w.settings.Verify.Off = true
 	gone := map[string]bool{}
-	for i, p := range w.profiles() {
+	for i, p := range w.Profiles() {
 		gone[p.SegmentID] = i%2 == 1
 	}
-	w.on("external_ids", func(rw http.ResponseWriter, r *http.Request) bool {
+	w.On("external_ids", func(rw http.ResponseWriter, r *http.Request) bool {
 		id := strings.Split(strings.SplitAfter(r.URL.Path, "segment_id:")[1], "/")[0]
-		return gone[id] && status(http.StatusNotFound)(rw, r)
+		return gone[id] && sandboxtest.Status(http.StatusNotFound)(rw, r)
 	})
-	w.on("^POST", status(http.StatusRequestEntityTooLarge))
+	w.On("^POST", sandboxtest.Status(http.StatusRequestEntityTooLarge))
 	im := w.importer()
 	if err := im.Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if c, lines := im.State().Counts, len(w.notImported())-1; lines != 200 || c.Rejected != 100 || c.Vanished != 100 {
+	if c, lines := countsOf(im.State()), len(w.notImported())-1; lines != 200 || c.Rejected != 100 || c.Vanished != 100 {
 		t.Errorf("%d lines of not-imported.csv; %+v", lines, c)
 	}
 }
@@ -44,7 +45,7 @@ func TestPositionIsSavedWhereNothingIsSent(t *testing.T) {
 		w := newWorld(t, sandbox.Options{Profiles: 3000, Plain: true, Identified: -1})
 		w.settings.PageSize, w.settings.BatchSize = 100, 10_000
 		ctx, cancel := context.WithCancel(t.Context())
-		w.on(`next=2900`, func(http.ResponseWriter, *http.Request) bool {
+		w.On(`next=2900`, func(http.ResponseWriter, *http.Request) bool {
 			time.Sleep(10 * time.Second)
 			cancel()
 			return false
@@ -61,21 +62,24 @@ func TestPositionIsSavedWhereNothingIsSent(t *testing.T) {
 // An import that continues the reports of another one takes back what it wrote, if its
 // first state could not be saved.
 func TestReportLinesAreThereOnceThoughTheFirstSaveFailed(t *testing.T) {
-	if _, err := os.Stat("/dev/full"); err != nil {
-		t.Skip("there is no /dev/full")
-	}
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, sandbox.Options{Profiles: 100, Plain: true, Identified: -1})
 		w.settings.BatchSize = 1
-		temporary := w.settings.Files.Path("segsync-state.json.tmp")
-		if err := os.Symlink("/dev/full", temporary); err != nil {
-			t.Fatal(err)
-		}
-		im := w.importerOf(newState("10"))
+		im := w.importerOf(from("10"))
+		full := filepath.Join(w.statePath(), "full")
+		w.On(`next=10$`, func(answerWriter, request) bool {
+			if err := os.MkdirAll(full, 0o700); err != nil {
+				t.Error(err)
+			}
+			return false
+		})
 		if err := im.Run(t.Context()); err == nil {
 			t.Fatal("the state could be saved")
 		}
-		os.Remove(temporary)
+		w.Mend()
+		if err := os.RemoveAll(w.statePath()); err != nil {
+			t.Fatal(err)
+		}
 		if err := im.Run(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -99,29 +103,25 @@ func TestOneCustomerForASourceID(t *testing.T) {
 		w := newWorld(t, sandbox.Options{Profiles: 100, Plain: true})
 		same := `{"data":[{"id":"twice","type":"user_id"}],"cursor":{"has_more":false,"next":""}}`
 		for _, i := range []int{5, 35, 95} {
-			w.on("segment_id:"+w.profiles()[i].SegmentID+"/external_ids", func(rw http.ResponseWriter, _ *http.Request) bool {
+			w.On("segment_id:"+w.Profiles()[i].SegmentID+"/external_ids", func(rw http.ResponseWriter, _ *http.Request) bool {
 				rw.Write([]byte(same))
 				return true
 			})
 		}
-		w.on("next=60", nth(1, status(http.StatusBadRequest)))
+		w.On("next=60", sandboxtest.Nth(1, sandboxtest.Status(http.StatusBadRequest)))
 		im := w.importer()
 		if err := im.Run(t.Context()); err == nil {
 			t.Fatal("the list could be read")
 		}
-		state, err := importer.LoadState(w.settings.Files.Path(w.settings.Files.State))
-		if err != nil {
-			t.Fatal(err)
-		}
-		im = w.importerOf(state)
+		im = w.importer()
 		if err := im.Run(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if c := im.State().Counts; c.Read != 100 || c.Merged != 2 || c.Confirmed != 98 {
+		if c := countsOf(im.State()); c.Read != 100 || c.Merged != 2 || c.Confirmed != 98 {
 			t.Errorf("%+v", c)
 		}
 		sent := 0
-		for _, body := range w.posts {
+		for _, body := range w.Bulk() {
 			sent += strings.Count(string(body), `"source_id":"twice"`)
 		}
 		if sent != 1 {
@@ -134,7 +134,7 @@ func TestOneCustomerForASourceID(t *testing.T) {
 func TestBlankExternalIDIsNoIdentifier(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, sandbox.Options{Profiles: 1, Plain: true})
-		w.on("external_ids", func(rw http.ResponseWriter, _ *http.Request) bool {
+		w.On("external_ids", func(rw http.ResponseWriter, _ *http.Request) bool {
 			rw.Write([]byte(`{"data":[{"id":"   ","type":"user_id"}],"cursor":{"has_more":false,"next":""}}`))
 			return true
 		})
@@ -142,7 +142,7 @@ func TestBlankExternalIDIsNoIdentifier(t *testing.T) {
 		if err := im.Run(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if c := im.State().Counts; c.WithoutIdentifier != 1 {
+		if c := countsOf(im.State()); c.WithoutIdentifier != 1 {
 			t.Errorf("%+v", c)
 		}
 	})

@@ -4,9 +4,8 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
-	"net/url"
+	"segsync/importer/journal"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,6 +14,7 @@ import (
 	"segsync/importer"
 	"segsync/importer/mapping"
 	"segsync/internal/sandbox"
+	"segsync/internal/sandboxtest"
 	"segsync/segmentprofiles"
 	"segsync/voucherify"
 )
@@ -38,80 +38,55 @@ email: [email]
 metadata: {object: metadata, rename: {value: lifetime_value, place: address}, all: true, exclude: [phone, name, birthdate]}
 `
 
-// project is a sandbox, and an importer into it.
+// project is a world on loopback, and an importer with a mapping of its own.
 type project struct {
-	t        *testing.T
-	box      *sandbox.Sandbox
+	*world
 	segment  *segmentprofiles.Client
 	customer *voucherify.Client
-	settings importer.Settings
-	log      strings.Builder
 }
 
 func newProject(t *testing.T, o sandbox.Options, file string) *project {
 	t.Helper()
-	o.Seed = 1
-	p := &project{t: t, box: sandbox.New(o)}
-	server, err := p.box.Listen("127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { server.Close() })
-	base, err := url.Parse(server.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
+	p := &project{world: newWorld(t, o)}
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
-	hc := &http.Client{Transport: transport}
-	if p.segment, err = segmentprofiles.NewClient(hc, base, "spa_sandbox", "sandbox-access-token"); err != nil {
+	p.segment, p.customer = sandboxtest.Clients(t, transport, p.Listen(t).URL)
+	var err error
+	if p.settings.Mapping, err = mapping.Parse("m", []byte(file)); err != nil {
 		t.Fatal(err)
 	}
-	if p.customer, err = voucherify.NewClient(hc, base, "sandbox-app-id", "sandbox-secret-key"); err != nil {
-		t.Fatal(err)
-	}
-	m, err := mapping.Parse("m", []byte(file))
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.settings = importer.Settings{
-		Identifiers: []mapping.Identifier{{Type: "user_id"}},
-		PageSize:    10, TraitsLimit: 200, BatchSize: 10, Readers: 4,
-		Mapping: m, Files: importer.NewFiles(t.TempDir(), ""),
-		Verify: importer.Verify{Interval: 10 * time.Millisecond, Timeout: 5 * time.Second}, MaxRejects: -1,
-	}
+	p.settings.BatchSize = 10
+	p.settings.Verify = importer.Verify{Interval: 10 * time.Millisecond, Timeout: 5 * time.Second}
 	return p
 }
 
-// run imports from the state, with the schema as it is read from the project, and returns
-// the state after it.
-func (p *project) run(state *importer.State, strict bool) (*importer.State, error) {
+// run imports what is left to import, with the schema as it is read from the project, and
+// returns the state after it.
+func (p *project) run(strict bool) (*journal.State, error) {
 	p.t.Helper()
 	schema, err := p.customer.MetadataSchema(p.t.Context(), "customer")
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	log := slog.New(slog.NewTextHandler(&p.log, nil))
-	im := importer.New(p.segment, p.customer, p.settings, state, log)
+	j, _, err := journal.Open(p.names, journal.Start{Identity: identity(), Mode: journal.Resume, Offset: importer.Beginning})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	im := importer.New(p.segment, p.customer, p.settings, j, slog.New(slog.NewTextHandler(&p.log, nil)))
 	im.UseSchema(mapping.NewSchema(schema), strict)
 	err = im.Run(p.t.Context())
 	return im.State(), err
-}
-
-func (p *project) newState() *importer.State {
-	return importer.NewState(importer.Identity{Space: "spa_sandbox", Identifier: "user_id", Mapping: p.settings.Mapping.Fingerprint()},
-		importer.Beginning)
 }
 
 func TestStrictToSchemaIsNeverRejected(t *testing.T) {
 	t.Parallel()
 	o := sandbox.Options{Profiles: 150, Schema: json.RawMessage(projectSchema), EnforceSchema: true}
 	p := newProject(t, o, projectMapping)
-	state, err := p.run(p.newState(), true)
+	state, err := p.run(true)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if state.Counts.Rejected != 0 || state.Counts.Confirmed < 100 {
+	if state.Count(journal.Rejected) != 0 || state.Count(journal.Confirmed) < 100 {
 		t.Errorf("strict-to-schema: %+v", state.Counts)
 	}
 	if strings.Contains(p.log.String(), "left out") {
@@ -119,15 +94,15 @@ func TestStrictToSchemaIsNeverRejected(t *testing.T) {
 	}
 	for key, reason := range map[string]string{"lang": "not a boolean", "visits": "not one of the values allowed", "gone": "null",
 		"tags": "unknown", "description": "unknown"} {
-		if state.MetadataLeftOut[key][reason] == 0 {
-			t.Errorf("%s (%s) is not counted in %v", key, reason, state.MetadataLeftOut[key])
+		if state.Details.LeftOut[key][reason] == 0 {
+			t.Errorf("%s (%s) is not counted in %v", key, reason, state.Details.LeftOut[key])
 		}
 	}
-	if n := len(state.MetadataLeftOut); n > 201 || state.MetadataLeftOut[importer.OtherKeys]["unknown"] == 0 {
-		t.Errorf("%d keys are counted, and %v others", n, state.MetadataLeftOut[importer.OtherKeys])
+	if n := len(state.Details.LeftOut); n > 201 || state.Details.LeftOut[journal.OtherKeys]["unknown"] == 0 {
+		t.Errorf("%d keys are counted, and %v others", n, state.Details.LeftOut[journal.OtherKeys])
 	}
 	nested := 0
-	for _, fields := range p.box.Customers() {
+	for _, fields := range p.Box.Customers() {
 		var c struct {
 			Metadata struct{ Store map[string]any }
 		}
@@ -143,11 +118,11 @@ func TestStrictToSchemaIsNeverRejected(t *testing.T) {
 	}
 
 	asIs := newProject(t, o, projectMapping)
-	state, err = asIs.run(asIs.newState(), false)
+	state, err = asIs.run(false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if state.Counts.Rejected == 0 {
+	if state.Count(journal.Rejected) == 0 {
 		t.Errorf("as-is: %+v, want rejected customers", state.Counts)
 	}
 }
@@ -155,10 +130,13 @@ func TestStrictToSchemaIsNeverRejected(t *testing.T) {
 func TestMetadataOfACustomer(t *testing.T) {
 	t.Parallel()
 	p := newProject(t, sandbox.Options{Profiles: 1, Plain: true, Schema: json.RawMessage(projectSchema), EnforceSchema: true}, projectMapping)
-	if _, err := p.run(p.newState(), true); err != nil {
+	if _, err := p.run(true); err != nil {
 		t.Fatal(err)
 	}
-	for _, fields := range p.box.Customers() {
+	if n := len(p.Box.Customers()); n != 1 {
+		t.Fatalf("%d customers, want 1", n)
+	}
+	for _, fields := range p.Box.Customers() {
 		var got struct{ Metadata map[string]any }
 		if err := json.Unmarshal(fields, &got); err != nil {
 			t.Fatal(err)
@@ -188,34 +166,22 @@ func TestMetadataOfACustomer(t *testing.T) {
 // What was left out is counted once for each customer, over all runs of an import.
 func TestLeftOutIsSummedUpOverRuns(t *testing.T) {
 	t.Parallel()
-	var broken atomic.Bool
-	broken.Store(true)
-	p := newProject(t, sandbox.Options{Profiles: 40, Plain: true, Schema: json.RawMessage(projectSchema), EnforceSchema: true,
-		Intercept: func(w http.ResponseWriter, r *http.Request) bool {
-			if broken.Load() && r.URL.Query().Get("next") == "20" {
-				w.WriteHeader(http.StatusInternalServerError)
-				return true
-			}
-			return false
-		}}, projectMapping)
-	state, err := p.run(p.newState(), true)
+	p := newProject(t, sandbox.Options{Profiles: 40, Plain: true, Schema: json.RawMessage(projectSchema), EnforceSchema: true}, projectMapping)
+	p.On(`next=20$`, sandboxtest.Status(http.StatusInternalServerError))
+	state, err := p.run(true)
 	if err == nil {
 		t.Fatal("the first run did not fail")
 	}
-	if n := state.MetadataLeftOut["lang"]["not a boolean"]; n != 20 {
+	if n := state.Details.LeftOut["lang"]["not a boolean"]; n != 20 {
 		t.Errorf("after the first run: %d, want 20", n)
 	}
-	broken.Store(false)
-	loaded, err := importer.LoadState(p.settings.Files.Path(p.settings.Files.State))
-	if err != nil {
-		t.Fatal(err)
-	}
-	state, err = p.run(loaded, true)
+	p.Mend()
+	state, err = p.run(true)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := map[string]map[string]int{"lang": {"not a boolean": 40}, "description": {"unknown": 40}}
-	if diff := cmp.Diff(want, state.MetadataLeftOut); diff != "" {
+	if diff := cmp.Diff(want, state.Details.LeftOut); diff != "" {
 		t.Errorf("left out (-want +got):\n%s", diff)
 	}
 }
@@ -224,11 +190,11 @@ func TestRequiredMetadataThatIsMissingIsWarnedOfOnce(t *testing.T) {
 	t.Parallel()
 	schema := `{"related_object":"customer","allow_defined_only":true,"properties":{"tier":{"type":"string","optional":false}}}`
 	p := newProject(t, sandbox.Options{Profiles: 20, Plain: true, Schema: json.RawMessage(schema), EnforceSchema: true}, projectMapping)
-	state, err := p.run(p.newState(), true)
+	state, err := p.run(true)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if state.Counts.Rejected != 20 {
+	if state.Count(journal.Rejected) != 20 {
 		t.Errorf("%+v, want 20 rejected: they are sent anyway", state.Counts)
 	}
 	if n := strings.Count(p.log.String(), "key=tier"); n != 1 {
@@ -242,11 +208,11 @@ func TestMappingOfAllTraitsReadsAllPages(t *testing.T) {
 	o := sandbox.Options{Profiles: 50, Record: true, Schema: json.RawMessage(`{"related_object":"customer","properties":{}}`)}
 	p := newProject(t, o, "metadata: {all: true}")
 	p.settings.Identifiers = []mapping.Identifier{{Type: "user_id"}, {Trait: "email"}}
-	if _, err := p.run(p.newState(), false); err != nil {
+	if _, err := p.run(false); err != nil {
 		t.Fatal(err)
 	}
 	most := 0
-	for _, fields := range p.box.Customers() {
+	for _, fields := range p.Box.Customers() {
 		var c struct{ Metadata map[string]any }
 		if err := json.Unmarshal(fields, &c); err != nil {
 			t.Fatal(err)
@@ -256,7 +222,7 @@ func TestMappingOfAllTraitsReadsAllPages(t *testing.T) {
 	if most < 440 {
 		t.Errorf("no customer has more than %d metadata keys", most)
 	}
-	for _, r := range p.box.Requests() {
+	for _, r := range p.Box.Requests() {
 		if strings.HasSuffix(r.Path, "/traits") && r.Query.Has("include") {
 			t.Fatalf("traits were asked for with include=%s", r.Query.Get("include"))
 		}
@@ -268,19 +234,19 @@ func TestMappingOfConstantsReadsNoTraits(t *testing.T) {
 	t.Parallel()
 	o := sandbox.Options{Profiles: 10, Plain: true, Record: true, Schema: json.RawMessage(`{"related_object":"customer","properties":{}}`)}
 	p := newProject(t, o, "description: {constant: of Segment}")
-	if _, err := p.run(p.newState(), false); err != nil {
+	if _, err := p.run(false); err != nil {
 		t.Fatal(err)
 	}
-	if n := len(p.box.Customers()); n != 10 {
+	if n := len(p.Box.Customers()); n != 10 {
 		t.Errorf("%d customers, want 10", n)
 	}
-	if n := p.box.Stats().TraitsRequests; n != 0 {
+	if n := p.Box.Stats().TraitsRequests; n != 0 {
 		t.Errorf("%d requests for traits", n)
 	}
 }
 
 func TestAnotherMappingIsAnotherImport(t *testing.T) {
-	id := importer.Identity{Space: "s", Identifier: "user_id", Mapping: mapping.Default().Fingerprint()}
+	id := journal.Identity{Space: "s", Identifier: "user_id", Mapping: mapping.Default().Fingerprint()}
 	other := id
 	other.Mapping = mapping.Mapping{}.Fingerprint()
 	if got := id.Differences(other); got != "another mapping" {

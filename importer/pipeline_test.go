@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
+	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
+	"segsync/internal/sandboxtest"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -17,15 +19,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"segsync/importer"
+	"segsync/importer/journal"
 	"segsync/importer/mapping"
 	"segsync/internal/sandbox"
 	"segsync/segmentprofiles"
 	"segsync/voucherify"
-)
-
-type (
-	answerWriter = http.ResponseWriter
-	request      = *http.Request
 )
 
 // stopping returns an answer that stops the import while the request is answered, and
@@ -36,17 +34,6 @@ func stopping(im *importer.Importer, gentle bool, cancel context.CancelFunc) fun
 			im.Stop()
 		} else {
 			cancel()
-		}
-		return false
-	}
-}
-
-// slowly answers after a while, unless the client goes away before.
-func slowly(d time.Duration) func(answerWriter, request) bool {
-	return func(_ answerWriter, r request) bool {
-		select {
-		case <-time.After(d):
-		case <-r.Context().Done():
 		}
 		return false
 	}
@@ -98,22 +85,22 @@ func TestRunEndsWithTheStageThatFails(t *testing.T) {
 		want  string // the offset
 		err   string
 	}{
-		{"listing the first page", `next=0$`, status(400), "0", "listing profiles at offset 0: Segment answered 400: made_up: made up"},
-		{"listing a page", `next=50$`, status(500), "50", "listing profiles at offset 50: Segment answered 500: made_up: made up"},
+		{"listing the first page", `next=0$`, sandboxtest.Status(400), "0", "listing profiles at offset 0: Segment answered 400: made_up: made up"},
+		{"listing a page", `next=50$`, sandboxtest.Status(500), "50", "listing profiles at offset 50: Segment answered 500: made_up: made up"},
 		{"a list that does not end", `next=90$`, endless, "90", `listing profiles at offset 90: the cursor "90" came a second time: the pages do not end`},
-		{"reading external IDs", `@57/external_ids`, status(401), "50", "reading the external IDs of @57: Segment answered 401: made_up: made up"},
-		{"reading traits", `@50/traits`, status(500), "50", "reading the traits of @50: Segment answered 500: made_up: made up"},
+		{"reading external IDs", `@57/external_ids`, sandboxtest.Status(401), "50", "reading the external IDs of @57: Segment answered 401: made_up: made up"},
+		{"reading traits", `@50/traits`, sandboxtest.Status(500), "50", "reading the traits of @50: Segment answered 500: made_up: made up"},
 		{"reading traits that are none", `@53/traits`, noJSON, "50", "reading the traits of @53: decoding the answer (request id ): invalid character '<' looking for beginning of value"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, sandbox.Options{Profiles: 100, Plain: true, Latency: time.Second})
-				w.on(c.match, c.fault)
+				w.On(c.match, c.fault)
 				im := w.importer()
 				offset, err := run(context.Background(), im)
 				want := c.err
 				for _, n := range []int{50, 53, 57} {
-					want = strings.ReplaceAll(want, fmt.Sprintf("@%d", n), w.profiles()[n].SegmentID)
+					want = strings.ReplaceAll(want, fmt.Sprintf("@%d", n), w.Profiles()[n].SegmentID)
 				}
 				if offset != c.want || err == nil || err.Error() != want {
 					t.Errorf("offset %s, error %v\nwant   %s, error %v", offset, err, c.want, want)
@@ -146,11 +133,11 @@ func TestRunReportsTheFirstOfTwoFailures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, sandbox.Options{Profiles: 100, Plain: true})
 		w.settings.Readers = 100
-		w.on(`@25/traits`, func(rw answerWriter, r request) bool {
-			slowly(time.Minute)(rw, r)
-			return status(400)(rw, r)
+		w.On(`@25/traits`, func(rw answerWriter, r request) bool {
+			sandboxtest.Slowly(time.Minute)(rw, r)
+			return sandboxtest.Status(400)(rw, r)
 		})
-		w.on(`@75/traits`, status(401))
+		w.On(`@75/traits`, sandboxtest.Status(401))
 		offset, err := run(context.Background(), w.importer())
 		var answer *segmentprofiles.Error
 		if offset != "20" || !errors.As(err, &answer) || answer.Status != 400 {
@@ -166,14 +153,14 @@ func TestNothingIsListedAfterAFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, sandbox.Options{Profiles: 1000, Plain: true})
 		w.settings.Readers = 100
-		w.on(`@5/traits`, slowly(time.Minute))
-		w.on(`next=40$`, slowly(time.Second))
-		w.on(`@25/traits`, status(400))
+		w.On(`@5/traits`, sandboxtest.Slowly(time.Minute))
+		w.On(`next=40$`, sandboxtest.Slowly(time.Second))
+		w.On(`@25/traits`, sandboxtest.Status(400))
 		offset, err := run(context.Background(), w.importer())
 		if offset != "20" || err == nil {
 			t.Errorf("offset %s, error %v", offset, err)
 		}
-		if stats := w.box.Stats(); stats.ListRequests > 5 || stats.ExternalIDsRequests > 40 {
+		if stats := w.Box.Stats(); stats.ListRequests > 5 || stats.ExternalIDsRequests > 40 {
 			t.Errorf("%d pages were listed and %d profiles read", stats.ListRequests, stats.ExternalIDsRequests)
 		}
 		w.wantCustomers(20)
@@ -193,12 +180,14 @@ func TestRunEndsWithTheUploadThatFails(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, sandbox.Options{Profiles: 100, Plain: true, VoucherifyLatency: time.Second})
-				first := w.profiles()[20*(c.failed-1)]
-				w.on("^POST", func(rw answerWriter, r request) bool {
-					w.mu.Lock()
-					mine := strings.Contains(string(w.posts[len(w.posts)-1]), first.SourceID)
-					w.mu.Unlock()
-					return mine && status(402)(rw, r)
+				first := w.Profiles()[20*(c.failed-1)]
+				w.On("^POST", func(rw answerWriter, r request) bool {
+					body, err := io.ReadAll(r.Body)
+					if err != nil {
+						t.Error(err)
+					}
+					mine := strings.Contains(string(body), first.SourceID)
+					return mine && sandboxtest.Status(402)(rw, r)
 				})
 				w.settings.Readers = 1 // so that the bulk requests come one by one
 				im := w.importer()
@@ -218,38 +207,34 @@ func TestRunEndsWithTheUploadThatFails(t *testing.T) {
 	}
 }
 
-func TestRunEndsWithAReportThatCannotBeWritten(t *testing.T) {
-	if _, err := os.Stat("/dev/full"); err != nil {
-		t.Skip("there is no /dev/full")
-	}
-	for _, file := range []string{
-		"profiles-without-identifier.txt", "not-imported.csv", "segsync-pending.csv", "segsync-seen.bin", "segsync-seen.tmp", "segsync-sources.bin", "segsync-sources.tmp",
-		"segsync-state.json.tmp",
+// What is no regular file in the place of one of the import's own is refused before anything
+// is asked for: a link could lead anywhere.
+func TestRunRefusesWhatIsNoRegularFile(t *testing.T) {
+	for _, name := range []string{
+		"segsync-state.json", "profiles-without-identifier.txt", "not-imported.csv", "merged.csv", "warnings.csv",
+		"segsync-pending.jsonl", "segsync-profiles.bin", "segsync-source-ids.bin", "segsync-not-imported.jsonl",
 	} {
-		t.Run(file, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, sandbox.Options{Profiles: 100, Latency: time.Second})
-				full := w.settings.Files.Path(file)
-				if err := os.Symlink("/dev/full", full); err != nil {
-					t.Fatal(err)
-				}
-				im := w.importer()
-				offset, err := run(context.Background(), im)
-				if offset != importer.Beginning || err == nil || !strings.Contains(err.Error(), "no space left") {
-					t.Errorf("offset %s, error %v", offset, err)
-				}
-				if !strings.Contains(err.Error(), strings.TrimSuffix(file, ".tmp")) {
-					t.Errorf("the error does not name %s: %v", file, err)
-				}
-				w.wantCounts(im, 0)
-
-				os.Remove(full)
-				if _, err := run(context.Background(), im); err != nil {
-					t.Fatal(err)
-				}
-				w.wantComplete()
-				w.wantConfirmed(im, 100)
-			})
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, sandbox.Options{Profiles: 20})
+			elsewhere := filepath.Join(t.TempDir(), "elsewhere")
+			if err := errors.Join(os.WriteFile(elsewhere, []byte("mine"), 0o600), os.Symlink(elsewhere, w.names.Path(name))); err != nil {
+				t.Fatal(err)
+			}
+			j, _, err := journal.Open(w.names, from(importer.Beginning))
+			if err == nil {
+				segment, vch := sandboxtest.Clients(t, w, sandboxtest.NoNetwork)
+				err = importer.New(segment, vch, w.settings, j, slog.New(slog.DiscardHandler)).Run(t.Context())
+			}
+			refused, ok := errors.AsType[*journal.NotRegularError](err)
+			if !ok || refused.Path != w.names.Path(name) {
+				t.Errorf("error %v", err)
+			}
+			if data, err := os.ReadFile(elsewhere); string(data) != "mine" {
+				t.Errorf("what the link leads to is now %q (%v)", data, err)
+			}
+			if stats := w.Box.Stats(); stats.SegmentRequests+stats.VoucherifyRequests != 0 {
+				t.Errorf("%+v", stats)
+			}
 		})
 	}
 }
@@ -257,16 +242,15 @@ func TestRunEndsWithAReportThatCannotBeWritten(t *testing.T) {
 // A directory that cannot be used is noticed before anything is asked for.
 func TestRunNeedsItsDirectory(t *testing.T) {
 	w := newWorld(t, sandbox.Options{Profiles: 100})
-	dir := filepath.Join(w.settings.Files.Dir, "file")
-	w.settings.Files = importer.NewFiles(dir, "")
-	if err := os.WriteFile(dir, nil, 0o600); err != nil {
+	im := w.importerOf(from("30"))
+	if err := errors.Join(os.RemoveAll(w.names.Dir), os.WriteFile(w.names.Dir, nil, 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	offset, err := run(context.Background(), w.importerOf(newState("30")))
+	offset, err := run(context.Background(), im)
 	if offset != "30" || err == nil {
 		t.Errorf("offset %s, error %v", offset, err)
 	}
-	if stats := w.box.Stats(); stats.SegmentRequests+stats.VoucherifyRequests != 0 {
+	if stats := w.Box.Stats(); stats.SegmentRequests+stats.VoucherifyRequests != 0 {
 		t.Errorf("%+v", stats)
 	}
 }
@@ -276,7 +260,7 @@ func TestStopFinishesWhatIsBeingRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, sandbox.Options{Profiles: 1000, Plain: true, Latency: time.Second, VoucherifyLatency: time.Second})
 		im := w.importer()
-		w.on(`@25/traits`, stopping(im, true, nil))
+		w.On(`@25/traits`, stopping(im, true, nil))
 		offset, err := run(context.Background(), im)
 		if !errors.Is(err, importer.ErrStopped) {
 			t.Errorf("error %v", err)
@@ -288,7 +272,7 @@ func TestStopFinishesWhatIsBeingRead(t *testing.T) {
 		}
 		w.wantCustomers(n)
 		w.wantCounts(im, n)
-		if read := w.box.Stats().ExternalIDsRequests; read != n {
+		if read := w.Box.Stats().ExternalIDsRequests; read != n {
 			t.Errorf("%d profiles were read, but %d sent", read, n)
 		}
 
@@ -305,9 +289,9 @@ func TestStopDoesNotWaitForTheList(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, sandbox.Options{Profiles: 100, Plain: true})
 		im := w.importer()
-		w.on(`next=50$`, func(rw answerWriter, r request) bool {
+		w.On(`next=50$`, func(rw answerWriter, r request) bool {
 			im.Stop()
-			return slowly(time.Hour)(rw, r)
+			return sandboxtest.Slowly(time.Hour)(rw, r)
 		})
 		began := time.Now()
 		offset, err := run(context.Background(), im)
@@ -333,7 +317,7 @@ func TestCancelEndsAtOnce(t *testing.T) {
 				w := newWorld(t, sandbox.Options{Profiles: 1000, Plain: true})
 				ctx, cancel := context.WithCancel(context.Background())
 				defer cancel()
-				w.on(match, slowly(time.Hour))
+				w.On(match, sandboxtest.Slowly(time.Hour))
 				began := time.Now()
 				time.AfterFunc(time.Minute, cancel)
 				im := w.importer()
@@ -356,9 +340,9 @@ func TestSlowProfileHoldsBackNoMoreThanTheWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, sandbox.Options{Profiles: 1500, Plain: true})
 		ahead := 0
-		w.on(`@5/traits`, func(answerWriter, request) bool {
+		w.On(`@5/traits`, func(answerWriter, request) bool {
 			time.Sleep(time.Minute) // of the bubble's clock: until nothing else moves
-			ahead = w.box.Stats().TraitsRequests
+			ahead = w.Box.Stats().TraitsRequests
 			return false
 		})
 		if _, err := run(context.Background(), w.importer()); err != nil {
@@ -387,7 +371,7 @@ func TestBatchesAreFilledAcrossPages(t *testing.T) {
 			if _, err := run(context.Background(), w.importer()); err != nil {
 				t.Fatal(err)
 			}
-			got := w.batches()
+			got := w.Batches(t)
 			if diff := cmp.Diff(c.want, got, cmp.Transformer("sorted", sum)); diff != "" {
 				t.Errorf("identified %v: batches %v, want %v", c.identified, got, c.want)
 			}
@@ -415,7 +399,7 @@ func TestFirstListedProfileOfASourceIDWins(t *testing.T) {
 			t.Fatal(err)
 		}
 		first, shared := map[string]sandbox.Expect{}, 0
-		for _, e := range w.profiles() {
+		for _, e := range w.Profiles() {
 			if e.SourceID == "" {
 				continue
 			}
@@ -425,20 +409,20 @@ func TestFirstListedProfileOfASourceIDWins(t *testing.T) {
 			}
 			first[e.SourceID] = e
 		}
-		if c := im.State().Counts; shared == 0 || c.Merged != shared || c.Confirmed != len(first) {
+		if c := countsOf(im.State()); shared == 0 || c.Merged != shared || c.Confirmed != len(first) {
 			t.Errorf("%d profiles share a source_id: %+v", shared, c)
 		}
-		for id, data := range w.box.Customers() {
+		for id, data := range w.Box.Customers() {
 			customer, _ := mapping.Map(mapping.Profile{SegmentID: first[id].SegmentID, SourceID: id, Traits: first[id].Traits}, w.settings.Mapping)
 			want, err := json.Marshal(customer)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(normal(map[string]string{id: string(want)}), normal(map[string]string{id: string(data)})); diff != "" {
+			if diff := cmp.Diff(sandboxtest.Decoded(want), sandboxtest.Decoded(data)); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
 		}
-		if n := w.box.Stats().DuplicateInBatch; n != 0 {
+		if n := w.Box.Stats().DuplicateInBatch; n != 0 {
 			t.Errorf("%d records had a source_id that came before in their request", n)
 		}
 	})
@@ -449,21 +433,21 @@ func TestFirstListedProfileOfASourceIDWins(t *testing.T) {
 func TestVanishedProfilesAreReported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, sandbox.Options{Profiles: 30, Plain: true})
-		w.on(`@3/external_ids`, status(404))
-		w.on(`@17/traits`, status(404))
+		w.On(`@3/external_ids`, sandboxtest.Status(404))
+		w.On(`@17/traits`, sandboxtest.Status(404))
 		im := w.importer()
 		if _, err := run(context.Background(), im); err != nil {
 			t.Fatal(err)
 		}
 		want := [][]string{
 			{"segment_id", "source_id", "reason", "detail", "async_action_id", "request_id"},
-			{w.profiles()[3].SegmentID, "", "vanished", "Segment answered 404: made_up: made up", "", ""},
-			{w.profiles()[17].SegmentID, w.profiles()[17].SourceID, "vanished", "Segment answered 404: made_up: made up", "", ""},
+			{w.Profiles()[3].SegmentID, "", "vanished", "Segment answered 404: made_up: made up", "", ""},
+			{w.Profiles()[17].SegmentID, w.Profiles()[17].SourceID, "vanished", "Segment answered 404: made_up: made up", "", ""},
 		}
 		if diff := cmp.Diff(want, w.notImported()); diff != "" {
 			t.Errorf("(-want +got)\n%s", diff)
 		}
-		if diff := cmp.Diff(importer.Counts{Read: 30, Confirmed: 28, Vanished: 2}, im.State().Counts); diff != "" {
+		if diff := cmp.Diff(counts{Read: 30, Confirmed: 28, Vanished: 2}, countsOf(im.State())); diff != "" {
 			t.Errorf("(-want +got)\n%s", diff)
 		}
 	})
@@ -474,7 +458,7 @@ func TestTooLargeCustomerIsReported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, sandbox.Options{Profiles: 50, Plain: true, MaxBody: 6000})
 		fat := strings.Repeat("x", 8000)
-		w.on(`@13/traits`, func(rw answerWriter, _ request) bool {
+		w.On(`@13/traits`, func(rw answerWriter, _ request) bool {
 			fmt.Fprintf(rw, `{"traits":{"description":%q,"birthdate":"never"},"cursor":{"has_more":false,"next":""}}`, fat)
 			return true
 		})
@@ -482,16 +466,16 @@ func TestTooLargeCustomerIsReported(t *testing.T) {
 		if _, err := run(context.Background(), im); err != nil {
 			t.Fatal(err)
 		}
-		e := w.profiles()[13]
+		e := w.Profiles()[13]
 		rows := w.notImported()
 		if len(rows) != 2 || !cmp.Equal(rows[1][:3], []string{e.SegmentID, e.SourceID, "too_large"}) || !strings.HasPrefix(rows[1][3], "Voucherify answered 413") {
 			t.Errorf("%q", rows)
 		}
-		if diff := cmp.Diff(importer.Counts{Read: 50, Confirmed: 49, Rejected: 1}, im.State().Counts); diff != "" {
+		if diff := cmp.Diff(counts{Read: 50, Confirmed: 49, Rejected: 1}, countsOf(im.State())); diff != "" {
 			t.Errorf("(-want +got)\n%s", diff)
 		}
-		if _, ok := w.box.Customers()[e.SourceID]; ok || len(w.box.Customers()) != 49 {
-			t.Errorf("%d customers", len(w.box.Customers()))
+		if _, ok := w.Box.Customers()[e.SourceID]; ok || len(w.Box.Customers()) != 49 {
+			t.Errorf("%d customers", len(w.Box.Customers()))
 		}
 	})
 }
@@ -509,13 +493,13 @@ func TestBatchesShrinkToWhatIsTaken(t *testing.T) {
 			w.wantComplete()
 			// As many as were under way when the first was refused may be larger.
 			large := 0
-			for _, n := range w.batches() {
+			for _, n := range w.Batches(t) {
 				if n > 100 {
 					large++
 				}
 			}
 			if large > 4 {
-				t.Errorf("batches %v", w.batches())
+				t.Errorf("batches %v", w.Batches(t))
 			}
 			if n := strings.Count(w.log.String(), "batches of 100"); n != 1 {
 				t.Errorf("said %d times", n)
@@ -531,7 +515,7 @@ func TestBatchesShrinkToWhatIsTaken(t *testing.T) {
 				t.Fatal(err)
 			}
 			w.wantComplete()
-			if refused := w.box.Stats().BulkRequests - w.box.Stats().BulkAccepted; refused > 12 {
+			if refused := w.Box.Stats().BulkRequests - w.Box.Stats().BulkAccepted; refused > 12 {
 				t.Errorf("%d bulk requests were too large", refused)
 			}
 		})
@@ -543,11 +527,11 @@ func TestOffsetKeepsUpWithFewIdentifiers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, sandbox.Options{Profiles: 2000, Plain: true, Identified: 0.001, Latency: 100 * time.Millisecond})
 		w.settings.PageSize = 50
-		w.on(`next=1950$`, status(400))
-		var before importer.Counts
+		w.On(`next=1950$`, sandboxtest.Status(400))
+		var before counts
 		im := w.importer()
-		w.on(`@1500/external_ids`, func(answerWriter, request) bool {
-			before = im.State().Counts
+		w.On(`@1500/external_ids`, func(answerWriter, request) bool {
+			before = countsOf(im.State())
 			return false
 		})
 		offset, err := run(context.Background(), im)
@@ -570,10 +554,8 @@ func TestMemoryDoesNotGrowWithTheList(t *testing.T) {
 	w.settings.PageSize, w.settings.BatchSize, w.settings.Readers = 100, 100, 16
 	w.settings.Verify.Off = true
 	least := uint64(1 << 60) // what is in use between two pages differs
-	w.on(`next=1[5-9]\d00$`, func(_ answerWriter, r request) bool {
-		w.mu.Lock()
-		w.posts = nil
-		w.mu.Unlock()
+	w.On(`next=1[5-9]\d00$`, func(_ answerWriter, r request) bool {
+		w.ForgetBulk()
 		if strings.HasSuffix(r.URL.RawQuery, "500") {
 			runtime.GC()
 			var m runtime.MemStats

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"segsync/internal/sandboxtest"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -87,12 +88,12 @@ func importWithCrashes(t *testing.T, seed uint64) (crashes int) {
 		}
 		im = w.importer()
 		ctx, cancel := context.WithCancel(t.Context())
-		var left map[string][]byte // what a crash left on the disk
-		w.mend()
+		var left map[string]string // what a crash left on the disk
+		w.Mend()
 		if runs < 20 {
-			w.on(".", nth(1+dice.IntN(150), func(answer answerWriter, r request) bool {
+			w.On(".", sandboxtest.Nth(1+dice.IntN(150), func(answer answerWriter, r request) bool {
 				if dice.IntN(2) == 0 { // after the request had its effect
-					w.serve(answer, r)
+					w.Serve(answer, r)
 				}
 				left = w.files()
 				cancel()
@@ -134,7 +135,7 @@ func (w *world) wantEveryProfileOnce(im *importer.Importer, rejects func(sourceI
 	t := w.t
 	t.Helper()
 	without := map[string]int{}
-	for line := range strings.Lines(w.report(w.settings.Files.WithoutIdentifier)) {
+	for line := range strings.Lines(w.report(w.names.WithoutIdentifier)) {
 		without[strings.TrimSuffix(line, "\n")]++
 	}
 	lines, refused := map[string]string{}, map[string]bool{}
@@ -149,9 +150,9 @@ func (w *world) wantEveryProfileOnce(im *importer.Importer, rejects func(sourceI
 			vanished++
 		}
 	}
-	customers := w.box.Customers()
+	customers := w.Box.Customers()
 	missing, none := 0, 0
-	for _, e := range w.profiles() {
+	for _, e := range w.Profiles() {
 		_, there := customers[e.SourceID]
 		reason, line := lines[e.SegmentID]
 		switch {
@@ -179,7 +180,7 @@ func (w *world) wantEveryProfileOnce(im *importer.Importer, rejects func(sourceI
 			t.Errorf("%s is good, but has the line %q", e.SourceID, reason)
 		}
 	}
-	c := im.State().Counts
+	c := countsOf(im.State())
 	if missing > 0 || len(without) != none || c.WithoutIdentifier != none || c.Vanished != vanished || c.Rejected != len(lines)-vanished {
 		t.Errorf("%d customers are missing; %d profiles without identifier, %d vanished, %d lines; %+v", missing, none, vanished, len(lines), c)
 	}

@@ -2,6 +2,7 @@ package importer_test
 
 import (
 	"context"
+	"segsync/internal/sandboxtest"
 	"strconv"
 	"sync/atomic"
 	"testing"
@@ -27,8 +28,8 @@ func TestResumeAfterAFailureAtEveryPage(t *testing.T) {
 					w := newWorld(t, sandbox.Options{Profiles: 100})
 					var mended atomic.Int64 // pages before this one
 					for page := range 10 {
-						w.on(c.match(page), func(rw answerWriter, r request) bool {
-							return mended.Load() <= int64(page) && status(400)(rw, r)
+						w.On(c.match(page), func(rw answerWriter, r request) bool {
+							return mended.Load() <= int64(page) && sandboxtest.Status(400)(rw, r)
 						})
 					}
 					im := w.importer()
@@ -69,8 +70,8 @@ func TestResumeAfterAFailureAtEveryBulkRequest(t *testing.T) {
 			if n > 200 {
 				t.Fatal("no progress")
 			}
-			w.mend()
-			w.on("^POST", nth(2, status(400))) // the second one of each run
+			w.Mend()
+			w.On("^POST", sandboxtest.Nth(2, sandboxtest.Status(400))) // the second one of each run
 			next, err := run(context.Background(), im)
 			if err == nil {
 				break
@@ -82,8 +83,8 @@ func TestResumeAfterAFailureAtEveryBulkRequest(t *testing.T) {
 			w.wantReports(at)
 			w.wantCounts(im, at)
 			if at == before { // each run that begins in a page may send one batch of it only
-				w.mend()
-				w.on("^POST", nth(4, status(400)))
+				w.Mend()
+				w.On("^POST", sandboxtest.Nth(4, sandboxtest.Status(400)))
 				if next, err = run(context.Background(), im); err == nil {
 					break
 				}
@@ -105,7 +106,7 @@ func TestResumeAfterAStopAtEveryRequest(t *testing.T) {
 				if _, err := run(context.Background(), undisturbed.importer()); err != nil {
 					t.Fatal(err)
 				}
-				stats := undisturbed.box.Stats()
+				stats := undisturbed.Box.Stats()
 				stopped := 0
 				step := 1
 				if underRace {
@@ -115,7 +116,7 @@ func TestResumeAfterAStopAtEveryRequest(t *testing.T) {
 					w := newWorld(t, sandbox.Options{Profiles: 30})
 					im := w.importer()
 					ctx, cancel := context.WithCancel(context.Background())
-					w.on(".", nth(n, stopping(im, gentle, cancel)))
+					w.On(".", sandboxtest.Nth(n, stopping(im, gentle, cancel)))
 					offset, err := run(ctx, im)
 					cancel()
 					if gentle && (err == nil) != (offset == "") || !gentle && err == nil && im.State().Unfinished() {
@@ -155,9 +156,9 @@ func TestResumeAfterRandomFailures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, sandbox.Options{Profiles: 300})
 		var requests atomic.Uint64
-		w.on(".", func(rw answerWriter, r request) bool {
+		w.On(".", func(rw answerWriter, r request) bool {
 			// A hash of the number, so that it is the same each time.
-			return requests.Add(1)*0x9e3779b97f4a7c15>>56 == 0 && status(400)(rw, r)
+			return requests.Add(1)*0x9e3779b97f4a7c15>>56 == 0 && sandboxtest.Status(400)(rw, r)
 		})
 		im, failures := w.importer(), 0
 		for ; im.State().Unfinished(); failures++ {

@@ -43,10 +43,21 @@ type SampleWarning struct {
 	Warning   string `json:"warning"`
 }
 
+// Sampler reads profiles to show what an import would make of them. It writes nothing.
+type Sampler struct {
+	Segment     *segmentprofiles.Client
+	Identifiers []mapping.Identifier
+	Mapping     mapping.Mapping
+	PageSize    int
+	TraitsLimit int
+	Readers     int
+	// Refusals says what the project's schema does not take of a customer's metadata; nil
+	// stands for a project without a schema.
+	Refusals func(metadata map[string]any) []mapping.LeftOut
+}
+
 // Sample reads the first n profiles of the list with all their external IDs and traits.
-// It writes nothing. refusals says what the project's schema does not take of a customer's
-// metadata; nil stands for a project without a schema.
-func (im *Importer) Sample(ctx context.Context, n int, refusals func(metadata map[string]any) []mapping.LeftOut) (*Sample, error) {
+func (sr *Sampler) Sample(ctx context.Context, n int) (*Sample, error) {
 	sample := &Sample{
 		Types: map[string]TypeSeen{}, Taken: map[string]int{}, Mapped: map[string]int{}, LeftOut: map[string]int{},
 		Warnings: []SampleWarning{}, SchemaRefusals: map[string]map[string]int{},
@@ -54,9 +65,9 @@ func (im *Importer) Sample(ctx context.Context, n int, refusals func(metadata ma
 	number := make(map[string]int) // in the list, by segment id
 	var mu sync.Mutex
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(im.settings.Readers)
+	g.SetLimit(sr.Readers)
 	left := n
-	for page, err := range im.segment.AllProfiles(ctx, Beginning, min(im.settings.PageSize, n)) {
+	for page, err := range sr.Segment.AllProfiles(ctx, Beginning, min(sr.PageSize, n)) {
 		if err != nil {
 			if cause := g.Wait(); cause != nil {
 				return nil, cause // and listing ended because of it
@@ -68,13 +79,13 @@ func (im *Importer) Sample(ctx context.Context, n int, refusals func(metadata ma
 			number[p.SegmentID] = len(number)
 			mu.Unlock()
 			g.Go(func() error {
-				ids, traits, err := im.readWhole(ctx, p.SegmentID)
+				ids, traits, err := sr.readWhole(ctx, p.SegmentID)
 				if err != nil {
 					return err
 				}
 				mu.Lock()
 				defer mu.Unlock()
-				sample.add(im, p.SegmentID, ids, traits, refusals)
+				sr.add(sample, p.SegmentID, ids, traits)
 				return nil
 			})
 		}
@@ -87,18 +98,19 @@ func (im *Importer) Sample(ctx context.Context, n int, refusals func(metadata ma
 	return sample, err
 }
 
-// readWhole returns all external IDs and traits of a profile; both are nil if it is gone.
-func (im *Importer) readWhole(ctx context.Context, segmentID string) ([]segmentprofiles.ExternalID, map[string]any, error) {
-	ids, traits, err := im.ReadProfile(ctx, segmentprofiles.SegmentID(segmentID))
+// readWhole returns all external IDs and traits of a profile; both are nil if it is gone,
+// or cannot be read for reasons of its own.
+func (sr *Sampler) readWhole(ctx context.Context, segmentID string) ([]segmentprofiles.ExternalID, map[string]any, error) {
+	ids, traits, err := ReadWhole(ctx, sr.Segment, segmentprofiles.SegmentID(segmentID), sr.TraitsLimit)
 	var answer *segmentprofiles.Error
-	if errors.As(err, &answer) && answer.NotFound() {
+	_, malformed := segmentprofiles.OfProfile(err)
+	if malformed || errors.As(err, &answer) && answer.NotFound() {
 		return nil, nil, nil
 	}
 	return ids, traits, err
 }
 
-func (s *Sample) add(im *Importer, segmentID string, ids []segmentprofiles.ExternalID, traits map[string]any,
-	refusals func(map[string]any) []mapping.LeftOut) {
+func (sr *Sampler) add(s *Sample, segmentID string, ids []segmentprofiles.ExternalID, traits map[string]any) {
 	s.Profiles++
 	if traits == nil {
 		s.Vanished++
@@ -116,7 +128,7 @@ func (s *Sample) add(im *Importer, segmentID string, ids []segmentprofiles.Exter
 		}
 		s.Types[idType] = seen
 	}
-	read := im.settings.Mapping.Traits()
+	read := sr.Mapping.Traits()
 	for key := range traits {
 		if read == nil || slices.Contains(read, key) {
 			s.Mapped[key]++
@@ -124,23 +136,23 @@ func (s *Sample) add(im *Importer, segmentID string, ids []segmentprofiles.Exter
 			s.LeftOut[key]++
 		}
 	}
-	sourceID, from := mapping.SourceID(im.settings.Identifiers, ids, traits)
+	sourceID, from := mapping.SourceID(sr.Identifiers, ids, traits)
 	if sourceID == "" {
 		s.WithoutIdentifier++
 		return
 	}
 	s.Taken[from.String()]++
-	customer, warnings := mapping.Map(mapping.Profile{SegmentID: segmentID, SourceID: sourceID, Traits: traits}, im.settings.Mapping)
+	customer, warnings := mapping.Map(mapping.Profile{SegmentID: segmentID, SourceID: sourceID, Traits: traits}, sr.Mapping)
 	for _, w := range warnings {
 		s.Warnings = append(s.Warnings, SampleWarning{segmentID, sourceID, w.String()})
 		if w.Field == "birthdate" {
 			s.InvalidBirthdates++
 		}
 	}
-	if refusals == nil {
+	if sr.Refusals == nil {
 		return
 	}
-	for _, l := range refusals(customer.Metadata) {
+	for _, l := range sr.Refusals(customer.Metadata) {
 		if s.SchemaRefusals[l.Key] == nil {
 			s.SchemaRefusals[l.Key] = make(map[string]int)
 		}

@@ -3,6 +3,7 @@ package importer_test
 import (
 	"fmt"
 	"net/http"
+	"segsync/internal/sandboxtest"
 	"strings"
 	"testing"
 
@@ -16,11 +17,11 @@ import (
 func TestSample(t *testing.T) {
 	w := newWorld(t, sandbox.Options{Profiles: 30, Plain: true})
 	answer := func(i int, ids, traits string) {
-		w.on(fmt.Sprintf(`@%d/external_ids`, i), func(rw http.ResponseWriter, _ *http.Request) bool {
+		w.On(fmt.Sprintf(`@%d/external_ids`, i), func(rw http.ResponseWriter, _ *http.Request) bool {
 			fmt.Fprintf(rw, `{"data":[%s],"cursor":{"has_more":false}}`, ids)
 			return true
 		})
-		w.on(fmt.Sprintf(`@%d/traits`, i), func(rw http.ResponseWriter, _ *http.Request) bool {
+		w.On(fmt.Sprintf(`@%d/traits`, i), func(rw http.ResponseWriter, _ *http.Request) bool {
 			fmt.Fprintf(rw, `{"traits":{%s},"cursor":{"has_more":false}}`, traits)
 			return true
 		})
@@ -28,15 +29,19 @@ func TestSample(t *testing.T) {
 	answer(0, `{"id":"1","type":"user_id"},{"id":"b","type":"user_id"},{"id":"a@b.c","type":"email"}`, `"birthdate":"x","metadata":{"k":1}`)
 	answer(1, `{"id":"2","type":"user_id"}`, `"birthdate":"1984-05-02","name":["x"],"other":1,"metadata":{"k":2,"l":3}`)
 	answer(2, `{"id":"anon","type":"anonymous_id"}`, `"birthdate":"x"`)
-	w.on(`@3/`, status(http.StatusNotFound))
+	w.On(`@3/`, sandboxtest.Status(http.StatusNotFound))
 	answer(4, `{"id":"4","type":"user_id"}`, ``)
 
-	got, err := w.importer().Sample(t.Context(), 5, func(metadata map[string]any) (refusals []mapping.LeftOut) {
+	segment, _ := sandboxtest.Clients(t, w, sandboxtest.NoNetwork)
+	sampler := &importer.Sampler{Segment: segment, Identifiers: w.settings.Identifiers, Mapping: w.settings.Mapping,
+		PageSize: 10, TraitsLimit: 200, Readers: 4}
+	sampler.Refusals = func(metadata map[string]any) (refusals []mapping.LeftOut) {
 		for key := range metadata {
 			refusals = append(refusals, mapping.LeftOut{Key: key, Reason: fmt.Sprint("it is ", metadata[key])})
 		}
 		return refusals
-	})
+	}
+	got, err := sampler.Sample(t.Context(), 5)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,22 +52,22 @@ func TestSample(t *testing.T) {
 		Mapped:  map[string]int{"birthdate": 3, "metadata": 2, "name": 1},
 		LeftOut: map[string]int{"other": 1},
 		Warnings: []importer.SampleWarning{
-			{SegmentID: w.profiles()[0].SegmentID, SourceID: got.Warnings[0].SourceID, Warning: `birthdate: "x" is not a date in the form YYYY-MM-DD`},
-			{SegmentID: w.profiles()[1].SegmentID, SourceID: "2", Warning: `name: ["x"] is an array, not text`},
+			{SegmentID: w.Profiles()[0].SegmentID, SourceID: got.Warnings[0].SourceID, Warning: `birthdate: "x" is not a date in the form YYYY-MM-DD`},
+			{SegmentID: w.Profiles()[1].SegmentID, SourceID: "2", Warning: `name: ["x"] is an array, not text`},
 		},
 		SchemaRefusals: map[string]map[string]int{"k": {"it is 1": 1, "it is 2": 1}, "l": {"it is 3": 1}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("sample (-want +got):\n%s", diff)
 	}
-	if _, err := w.importer().Sample(t.Context(), 10, nil); err != nil {
+	if _, err := sampler.Sample(t.Context(), 10); err != nil {
 		t.Error(err)
 	}
-	w.on(`@7/traits`, status(http.StatusBadRequest))
-	if _, err := w.importer().Sample(t.Context(), 10, nil); err == nil || !strings.Contains(err.Error(), "reading the traits of "+w.profiles()[7].SegmentID) {
+	w.On(`@7/traits`, sandboxtest.Status(http.StatusBadRequest))
+	if _, err := sampler.Sample(t.Context(), 10); err == nil || !strings.Contains(err.Error(), "reading the traits of "+w.Profiles()[7].SegmentID) {
 		t.Errorf("error %v", err)
 	}
-	if w.box.Stats().BulkRequests != 0 {
+	if w.Box.Stats().BulkRequests != 0 {
 		t.Error("a sample was sent")
 	}
 	if w.savedState() != nil {

@@ -3,6 +3,8 @@ package importer_test
 import (
 	"errors"
 	"fmt"
+	"segsync/importer/journal"
+	"segsync/internal/sandboxtest"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -14,12 +16,12 @@ import (
 	"segsync/internal/sandbox"
 )
 
-// changedSince returns the state of an import of the first n profiles: profile i of the
-// sandbox was updated an hour and i seconds before its start.
-func changedSince(n int) *importer.State {
-	state := newState(importer.Beginning)
-	state.Since = time.Now().UTC().Add(-time.Hour - time.Duration(n)*time.Second + time.Second/2)
-	return state
+// changedSince begins an import of the first n profiles: profile i of the sandbox was
+// updated an hour and i seconds before its start.
+func changedSince(n int) journal.Start {
+	start := from(importer.Beginning)
+	start.Since = time.Now().UTC().Add(-time.Hour - time.Duration(n)*time.Second + time.Second/2 + journal.ClockMargin)
+	return start
 }
 
 // Only what changed since is read; a list in falling order of updated_at is not read
@@ -43,15 +45,15 @@ func TestSinceReadsWhatChanged(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, sandbox.Options{Profiles: 100, Plain: true, Order: c.order})
 				w.settings.CatchUp = c.catchUp
-				lists := w.count(`/profiles\?`)
+				lists := w.Count(`/profiles\?`)
 				im := w.importerOf(changedSince(c.n))
 				if err := im.Run(t.Context()); err != nil {
 					t.Fatal(err)
 				}
 				w.wantCustomers(c.n)
 				w.wantConfirmed(im, c.n)
-				if *lists != c.lists || w.box.Stats().ExternalIDsRequests != c.n {
-					t.Errorf("%d list requests and %d profiles, want %d and %d", *lists, w.box.Stats().ExternalIDsRequests, c.lists, c.n)
+				if *lists != c.lists || w.Box.Stats().ExternalIDsRequests != c.n {
+					t.Errorf("%d list requests and %d profiles, want %d and %d", *lists, w.Box.Stats().ExternalIDsRequests, c.lists, c.n)
 				}
 				if told := strings.Contains(w.log.String(), "not in order of activity"); told != (c.order == sandbox.Shuffled) {
 					t.Errorf("told of the order: %v\n%s", told, w.log.String())
@@ -70,9 +72,9 @@ func TestSinceCatchesUp(t *testing.T) {
 				w := newWorld(t, sandbox.Options{Profiles: 100, Plain: true, Order: order})
 				w.settings.CatchUp = true
 				all := w.list(0)
-				w.on(`next=20$`, nth(1, func(answerWriter, request) bool {
-					w.box.Touch(all[99])
-					w.box.Touch(all[50])
+				w.On(`next=20$`, sandboxtest.Nth(1, func(answerWriter, request) bool {
+					w.Box.Touch(all[99])
+					w.Box.Touch(all[50])
 					return false
 				}))
 				im := w.importerOf(changedSince(26))
@@ -82,7 +84,7 @@ func TestSinceCatchesUp(t *testing.T) {
 				late := im.State().Counts.FoundLate
 				w.wantConfirmed(im, im.State().Counts.Read)
 				if order == sandbox.ByActivity && (late != 2 || im.State().Counts.Read != 28) || late == 0 {
-					t.Errorf("%+v", im.State().Counts)
+					t.Errorf("%+v", countsOf(im.State()))
 				}
 			})
 		})
@@ -96,7 +98,7 @@ func TestSinceNeedsTheListToShowUpdates(t *testing.T) {
 		if err := im.Run(t.Context()); !errors.Is(err, importer.ErrUndated) {
 			t.Errorf("error %v", err)
 		}
-		if n := w.box.Stats(); n.ExternalIDsRequests+n.VoucherifyRequests != 0 || !im.State().Unfinished() {
+		if n := w.Box.Stats(); n.ExternalIDsRequests+n.VoucherifyRequests != 0 || !im.State().Unfinished() {
 			t.Errorf("%+v, %+v", n, im.State())
 		}
 	})
@@ -110,7 +112,7 @@ func TestSinceIsContinued(t *testing.T) {
 				w := newWorld(t, sandbox.Options{Profiles: 100, Plain: true})
 				w.settings.CatchUp = true
 				w.settings.BatchSize = 5
-				w.on(match, nth(1, status(400)))
+				w.On(match, sandboxtest.Nth(1, sandboxtest.Status(400)))
 				im := w.importerOf(changedSince(26))
 				if err := im.Run(t.Context()); err == nil {
 					t.Fatal("it did not fail")
@@ -133,9 +135,9 @@ func TestSinceIsContinued(t *testing.T) {
 func TestLastStarted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, sandbox.Options{Profiles: 30, Plain: true, Latency: time.Second})
-		finish := func(state *importer.State) *importer.State {
+		finish := func(start journal.Start) *journal.State {
 			t.Helper()
-			im := w.importerOf(state)
+			im := w.importerOf(start)
 			if err := im.Run(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -143,33 +145,27 @@ func TestLastStarted(t *testing.T) {
 			time.Sleep(time.Hour)
 			return im.State()
 		}
-		whole := finish(newState(importer.Beginning))
-		got := []time.Time{whole.LastStarted}
-		want := []time.Time{whole.Started, whole.Started, whole.Started}
+		first := finish(changedSince(30)) // of which it is not known what changed before
+		got, want := []time.Time{first.Last.Started}, []time.Time{{}}
 
-		next := newState("10") // not all
-		next.LastStarted = whole.LastStarted
-		got = append(got, finish(next).LastStarted)
+		whole := finish(from(importer.Beginning))
+		got, want = append(got, whole.Last.Started), append(want, whole.Started)
 
-		next = newState(importer.Beginning) // a list that was given
-		next.Input, next.LastStarted = "sha", whole.LastStarted
-		got = append(got, finish(next).LastStarted)
+		got, want = append(got, finish(from("10")).Last.Started), append(want, whole.Started) // not all
 
-		next = changedSince(30) // of which it is not known what changed before
-		want = append(want, time.Time{})
-		got = append(got, finish(next).LastStarted)
+		gap := from(importer.Beginning)
+		gap.Since = whole.Started.Add(journal.ClockMargin + time.Second)
+		got, want = append(got, finish(gap).Last.Started), append(want, whole.Started)
 
-		next = changedSince(30) // with a gap
-		next.Since, next.LastStarted = whole.LastStarted.Add(time.Second), whole.LastStarted
-		want = append(want, whole.LastStarted)
-		got = append(got, finish(next).LastStarted)
-
-		next = changedSince(30) // without one
-		next.Since, next.LastStarted = whole.LastStarted.Add(-time.Minute), whole.LastStarted
-		want = append(want, next.Started)
-		got = append(got, finish(next).LastStarted)
+		last := from(importer.Beginning) // without a gap
+		last.SinceLast = true
+		next := finish(last)
+		got, want = append(got, next.Last.Started), append(want, next.Started)
 		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("LastStarted (-want +got):\n%s", diff)
+			t.Errorf("Last.Started (-want +got):\n%s", diff)
+		}
+		if want := whole.Started.Add(-journal.ClockMargin); !next.Since.Equal(want) {
+			t.Errorf("since the last one: %s, want %s", next.Since, want)
 		}
 	})
 }

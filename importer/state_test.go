@@ -6,53 +6,52 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"regexp"
+	"segsync/importer/journal"
+	"segsync/internal/sandboxtest"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"segsync/importer"
 	"segsync/internal/sandbox"
 )
 
 // files returns the files of the import, as a crash at this instant would leave them.
-func (w *world) files() map[string][]byte {
+func (w *world) files() map[string]string {
 	w.t.Helper()
 	for {
 		before, _ := os.ReadFile(w.statePath())
-		all := map[string][]byte{}
-		entries, err := os.ReadDir(w.settings.Files.Dir)
+		all := map[string]string{}
+		entries, err := os.ReadDir(w.names.Dir)
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			w.t.Error(err)
 		}
 		for _, e := range entries {
-			if data, err := os.ReadFile(filepath.Join(w.settings.Files.Dir, e.Name())); err == nil {
-				all[e.Name()] = data
+			if data, err := os.ReadFile(w.names.Path(e.Name())); err == nil {
+				all[e.Name()] = string(data)
 			}
 		}
 		// A state that was saved in the meantime would not belong to files read before.
-		if after, _ := os.ReadFile(w.statePath()); bytes.Equal(before, after) && bytes.Equal(before, all[w.settings.Files.State]) {
+		if after, _ := os.ReadFile(w.statePath()); bytes.Equal(before, after) && string(before) == all[w.names.State] {
 			return all
 		}
 	}
 }
 
 // restore makes the directory hold these files and no others.
-func (w *world) restore(files map[string][]byte) {
+func (w *world) restore(files map[string]string) {
 	w.t.Helper()
-	dir := w.settings.Files.Dir
-	if err := os.RemoveAll(dir); err != nil {
+	if err := os.RemoveAll(w.names.Dir); err != nil {
 		w.t.Error(err)
 	}
-	if err := os.Mkdir(dir, 0o700); err != nil {
+	if err := os.Mkdir(w.names.Dir, 0o700); err != nil {
 		w.t.Error(err)
 	}
 	for name, data := range files {
-		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+		if err := os.WriteFile(w.names.Path(name), []byte(data), 0o600); err != nil {
 			w.t.Error(err)
 		}
 	}
@@ -73,84 +72,6 @@ func aState(t *testing.T) (*world, []byte) {
 	return w, data
 }
 
-func sameState(t *testing.T, want, got *importer.State) {
-	t.Helper()
-	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(importer.Action{})); diff != "" {
-		t.Errorf("state (-want +got):\n%s", diff)
-	}
-}
-
-func TestLoadStateThatWasCut(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w, data := aState(t)
-		whole := w.savedState()
-		path := filepath.Join(t.TempDir(), "state.json")
-		for n := range data {
-			if err := os.WriteFile(path, data[:n], 0o600); err != nil {
-				t.Fatal(err)
-			}
-			state, err := importer.LoadState(path)
-			if n == len(data)-1 { // nothing but the last newline is missing
-				if err != nil {
-					t.Error(err)
-				}
-				sameState(t, whole, state)
-				continue
-			}
-			if !errors.Is(err, importer.ErrState) || !strings.Contains(err.Error(), path+" is damaged") || state != nil {
-				t.Errorf("cut after %d bytes: %v, %v", n, state, err)
-			}
-		}
-	})
-}
-
-func TestLoadState(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		_, data := aState(t)
-		replace := func(old, with string) string {
-			if !bytes.Contains(data, []byte(old)) {
-				t.Fatalf("there is no %s in\n%s", old, data)
-			}
-			return strings.Replace(string(data), old, with, 1)
-		}
-		path := filepath.Join(t.TempDir(), "state.json")
-		for name, c := range map[string]struct{ data, err string }{
-			"newer":            {replace(`"version": 1`, `"version": 2, "new": true`), path + " was written by a newer segsync (version 2 of the file, this one knows 1)"},
-			"no version":       {replace(`"version": 1`, `"version": 0`), path + " is damaged: its version is 0"},
-			"not ours":         {`[]`, path + " is damaged: json: cannot unmarshal array into Go value"},
-			"null":             {`null`, path + " is damaged: its version is 0"},
-			"an unknown field": {replace(`"version": 1`, `"version": 1, "new": true`), path + ` is damaged: json: unknown field "new"`},
-			"counts":           {replace(`"confirmed": 0`, `"confirmed": 1`), path + " is damaged: its counts do not add up"},
-			"no space":         {replace(`"spa_sandbox"`, `""`), path + " is damaged: it does not say what was imported"},
-			"no offset":        {replace(`"done": true`, `"done": false`), path + " is damaged: it has no offset"},
-			"an action without an id": {string(regexp.MustCompile(`"id": "[^"]+"`).ReplaceAll(data, []byte(`"id": ""`))),
-				path + " is damaged: it has an async action without its customers"},
-			"more customers than the file has": {replace(`"pending": `, `"pending": 0, "other": `),
-				path + " is damaged: it has an async action without its customers"},
-			"a directory in its place": {"", ""},
-		} {
-			os.RemoveAll(path)
-			if c.data == "" {
-				if err := os.Mkdir(path, 0o700); err != nil {
-					t.Fatal(err)
-				}
-			} else if err := os.WriteFile(path, []byte(c.data), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			state, err := importer.LoadState(path)
-			if state != nil || err == nil || !strings.Contains(err.Error(), c.err) || errors.Is(err, importer.ErrState) != (c.err != "") {
-				t.Errorf("%s: %v, %v", name, state, err)
-			}
-			if after, _ := os.ReadFile(path); string(after) != c.data {
-				t.Errorf("%s: the file was changed", name)
-			}
-		}
-		if state, err := importer.LoadState(filepath.Join(t.TempDir(), "none.json")); state != nil || err != nil {
-			t.Errorf("no file: %v, %v", state, err)
-		}
-	})
-}
-
 // A new import keeps what it takes the place of, unless that was finished.
 func TestNewImportKeepsTheUnfinishedOne(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -160,7 +81,7 @@ func TestNewImportKeepsTheUnfinishedOne(t *testing.T) {
 		"unfinished": {func(_ *world, data []byte) []byte { return data }, true},
 		"damaged":    {func(_ *world, data []byte) []byte { return data[:len(data)/2] }, true},
 		"newer": {func(_ *world, data []byte) []byte {
-			return bytes.Replace(data, []byte(`"version": 1`), []byte(`"version": 2`), 1)
+			return bytes.Replace(data, []byte(`"version": 2`), []byte(`"version": 3`), 1)
 		}, true},
 		"finished": {func(w *world, _ []byte) []byte {
 			time.Sleep(24 * time.Hour)
@@ -179,7 +100,7 @@ func TestNewImportKeepsTheUnfinishedOne(t *testing.T) {
 					t.Fatal(err)
 				}
 				w.settings.Verify.Timeout = 100 * time.Hour
-				im := w.importerOf(newState(importer.Beginning))
+				im := w.importerOf(from(importer.Beginning))
 				if err := im.Run(t.Context()); err != nil {
 					t.Fatal(err)
 				}
@@ -199,8 +120,8 @@ func TestNothingIsReplacedBeforeThereIsSomethingToSave(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, _ := aState(t)
 		before := w.files()
-		w.on(`next=0$`, status(401))
-		if err := w.importerOf(newState(importer.Beginning)).Run(t.Context()); err == nil {
+		w.On(`next=0$`, sandboxtest.Status(401))
+		if err := w.importerOf(from(importer.Beginning)).Run(t.Context()); err == nil {
 			t.Error("no error")
 		}
 		if diff := cmp.Diff(before, w.files()); diff != "" {
@@ -217,7 +138,7 @@ func TestCrashBetweenTheReportsAndTheState(t *testing.T) {
 		w.settings.CatchUp = true
 		w.settings.Verify.Timeout = time.Minute
 		var states [][]byte
-		w.on(".", func(answerWriter, request) bool {
+		w.On(".", func(answerWriter, request) bool {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			data, err := os.ReadFile(w.statePath())
@@ -229,7 +150,7 @@ func TestCrashBetweenTheReportsAndTheState(t *testing.T) {
 		if err := w.importer().Run(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		w.mend()
+		w.Mend()
 		files := w.files()
 		if len(states) < 2 {
 			t.Fatalf("only %d saves", len(states))
@@ -237,8 +158,8 @@ func TestCrashBetweenTheReportsAndTheState(t *testing.T) {
 		time.Sleep(10 * time.Hour)
 		w.settings.Verify.Timeout = 100 * time.Hour
 		for i, state := range states {
-			files[w.settings.Files.State] = state
-			files[w.settings.Files.State+".tmp"] = []byte("half of a sta") // of the crash
+			files[w.names.State] = string(state)
+			files["."+w.names.State+".1234.tmp"] = "half of a sta" // of the crash
 			w.restore(files)
 			im := w.importer()
 			read := im.State().Counts.Read
@@ -257,30 +178,30 @@ func TestCrashBetweenTheReportsAndTheState(t *testing.T) {
 	})
 }
 
-// Reports that are shorter than the state says have lost lines. Nothing is done then.
-func TestReportsThatWereCut(t *testing.T) {
-	for _, name := range []string{"profiles-without-identifier.txt", "not-imported.csv", "segsync-pending.csv", "segsync-seen.bin"} {
-		for what, damage := range map[string]func(data []byte) []byte{
-			"by a byte": func(data []byte) []byte { return data[:len(data)-1] },
-			"missing":   func([]byte) []byte { return nil },
+// A file of the journal that is shorter than the state says has lost something. Nothing is
+// done then.
+func TestFilesThatWereCut(t *testing.T) {
+	for _, name := range []string{"segsync-pending.jsonl", "segsync-profiles.bin", "segsync-source-ids.bin", "segsync-not-imported.jsonl"} {
+		for what, damage := range map[string]func(data string) string{
+			"by a byte": func(data string) string { return data[:len(data)-1] },
+			"missing":   func(string) string { return "" },
 		} {
 			t.Run(name+", "+what, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					w, _ := aState(t)
 					files := w.files()
 					for other := range files { // what a crash left
-						if other != name && other != w.settings.Files.State {
-							files[other] = append(files[other], "more"...)
+						if other != name && other != w.names.State {
+							files[other] += "more"
 						}
 					}
-					if files[name] = damage(files[name]); files[name] == nil {
-						files[name] = []byte{}
-					}
+					files[name] = damage(files[name])
 					w.restore(files)
-					asked := w.count(".")
+					asked := w.Count(".")
 					for _, do := range []func(*importer.Importer, context.Context) error{(*importer.Importer).Run, (*importer.Importer).Verify} {
 						err := do(w.importer(), t.Context())
-						if err == nil || !strings.Contains(err.Error(), name+" has ") || *asked != 0 {
+						damaged, ok := errors.AsType[*journal.DamagedError](err)
+						if !ok || damaged.Path != w.names.Path(name) || *asked != 0 {
 							t.Errorf("error %v, %d requests", err, *asked)
 						}
 						if diff := cmp.Diff(files, w.files()); diff != "" {
@@ -293,29 +214,30 @@ func TestReportsThatWereCut(t *testing.T) {
 	}
 }
 
-// The disk fills up in the middle of an import.
-func TestDiskThatFillsUp(t *testing.T) {
-	if _, err := os.Stat("/dev/full"); err != nil {
-		t.Skip("there is no /dev/full")
-	}
+// The state cannot be saved any more in the middle of an import.
+func TestSaveThatFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, sandbox.Options{Profiles: 200, Latency: 200 * time.Millisecond})
-		w.on(`@101/external_ids`, func(answerWriter, request) bool {
-			if err := os.Symlink("/dev/full", w.statePath()+".tmp"); err != nil {
+		kept := w.statePath() + ".kept"
+		w.On(`@101/external_ids`, func(answerWriter, request) bool {
+			if err := errors.Join(os.Rename(w.statePath(), kept), os.MkdirAll(filepath.Join(w.statePath(), "full"), 0o700)); err != nil {
 				t.Error(err)
 			}
 			return false
 		})
 		im := w.importer()
 		err := im.Run(t.Context())
-		if err == nil || !strings.Contains(err.Error(), "no space left") || !strings.Contains(err.Error(), w.statePath()) {
+		if err == nil || !strings.HasPrefix(err.Error(), "writing "+w.statePath()) {
 			t.Errorf("error %v", err)
+		}
+		if err := errors.Join(os.RemoveAll(w.statePath()), os.Rename(kept, w.statePath())); err != nil {
+			t.Fatal(err)
 		}
 		w.wantCounts(im, im.State().Counts.Read)
 		if n := im.State().Counts.Read; n == 0 || n > 110 {
 			t.Errorf("%d profiles are claimed to be read", n)
 		}
-		w.mend()
+		w.Mend()
 		if err := im.Run(t.Context()); err != nil { // the same process: it asked, and was told to go on
 			t.Fatal(err)
 		}

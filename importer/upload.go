@@ -4,86 +4,206 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
+
+	"segsync/importer/journal"
 	"segsync/voucherify"
 )
 
-// answer is Voucherify's to one bulk request: it took the records, or refuses the only
-// one. In a dry run there is no action.
-type answer struct {
-	action  Action
-	records []record
-	refused *refusal
+const (
+	// customersInFlight is how many customers may be in bulk requests under way, and
+	// largestShare how much of that one request takes at the most: it bounds the memory
+	// that they take, to twenty requests of 100 customers, or to two of any size.
+	customersInFlight = 2000
+	largestShare      = customersInFlight / 2
+
+	// isolateBelow is the size down to which a batch that Voucherify refuses is halved.
+	// Then its customers are sent one by one, which takes ordinary calls: there are far
+	// more of those than of bulk calls.
+	isolateBelow = 100
+	// maxRefusedInRow is how many customers one after the other may be refused until it is
+	// taken for a matter of the requests.
+	maxRefusedInRow = 10
+	// maxTimeouts is how often a batch is halved because no answer came in time.
+	maxTimeouts = 3
+)
+
+// RefusedError is the error of a run in which Voucherify refused many customers in a row.
+type RefusedError struct {
+	Customers int
+	Err       error // of the last one
 }
 
-// startUpload sends the batch in the background, once enough of the customers in
-// flight have been answered.
-func (r *run) startUpload(ctx context.Context, b *batch) error {
-	slots := int64(min(len(b.records), customersInFlight))
-	if err := r.uploadSlots.Acquire(ctx, slots); err != nil {
+func (e *RefusedError) Error() string {
+	return fmt.Sprintf("Voucherify has refused %d customers in a row; the last: %s", e.Customers, e.Err)
+}
+
+func (e *RefusedError) Unwrap() error { return e.Err }
+
+// uploader is the sink that sends customers to Voucherify, several batches at once.
+type uploader struct {
+	client   *voucherify.Client
+	group    *errgroup.Group // of the run
+	slots    *semaphore.Weighted
+	limits   *limits
+	resends  bool // customers of failed actions are sent a second time
+	log      *slog.Logger
+	accepted *acceptedIDs
+
+	refusedInRow atomic.Int64
+}
+
+// start sends the batch in the background, once enough of the customers in flight have
+// been answered.
+func (u *uploader) start(ctx context.Context, b *batch) error {
+	slots := int64(min(len(b.records), largestShare))
+	if err := u.slots.Acquire(ctx, slots); err != nil {
 		return err
 	}
-	r.uploads.Go(func() error {
-		defer r.uploadSlots.Release(slots)
+	u.group.Go(func() error {
+		defer u.slots.Release(slots)
 		defer close(b.done)
-		b.err = r.send(ctx, b, b.records)
-		return nil // commit takes the error, after the batches before this one
+		b.err = u.send(ctx, b.records, 0)
+		for _, p := range b.records {
+			p.customer = nil // its memory is for the next ones
+		}
+		return nil // the committer takes the error, after the batches before this one
 	})
 	return nil
 }
 
-// oldMaxCustomers is the record limit that Voucherify had until August 2024, and that
-// some of its hosts may still have.
-const oldMaxCustomers = 100
-
-// send sends the records in as few requests as Voucherify takes, and remembers for
-// the batches to come how large they may be.
-func (r *run) send(ctx context.Context, b *batch, records []record) error {
-	if r.settings.DryRun != nil {
-		b.answers = append(b.answers, answer{records: records})
-		return nil
+// send sends the customers in as few requests as Voucherify takes, and remembers for the
+// batches to come how large they may be. timeouts is how often they were in a request that
+// was halved because no answer came.
+func (u *uploader) send(ctx context.Context, records []*profile, timeouts int) error {
+	id, err := u.client.UpsertCustomers(ctx, customersOf(records))
+	if err == nil {
+		return u.accept(records, id)
 	}
-	customers := make([][]byte, len(records))
-	for i, rec := range records {
-		customers[i] = rec.json
-	}
-	id, err := r.voucherify.UpsertCustomers(ctx, customers)
 	var refused *voucherify.Error
+	var late interface{ TimedOut() bool }
 	switch {
-	case err == nil:
-		r.log.Debug("customers sent", "customers", len(records), "async_action_id", id)
-		accepted := Action{ID: id, Accepted: time.Now().UTC(), Sent: len(records), Resent: r.resending}
-		b.answers = append(b.answers, answer{action: accepted, records: records})
-		return nil
+	case errors.As(err, &late) && late.TimedOut() && len(records) > 1 && timeouts < maxTimeouts && ctx.Err() == nil:
+		u.log.Warn("Voucherify did not answer a bulk request in time: halving it", "customers", len(records))
+		u.lower(&u.limits.records, (len(records)+1)/2)
+		return u.sendParts(ctx, records, (len(records)+1)/2, timeouts+1)
 	case !errors.As(err, &refused):
-	case refused.TooManyCustomers() && len(records) > oldMaxCustomers:
-		if r.maxRecords.Swap(oldMaxCustomers) > oldMaxCustomers { // other requests may be told so too
-			r.log.Warn("Voucherify takes no more than 100 customers at once: using batches of 100 from here on",
-				"VOUCHERIFY_BATCH_SIZE", r.settings.BatchSize)
-		}
-		return r.sendParts(ctx, b, records, oldMaxCustomers)
+	case refused.TooManyCustomers() && len(records) > 1:
+		return u.sendFewer(ctx, records, refused, timeouts)
 	case refused.TooLarge() && len(records) > 1:
-		half := (len(records) + 1) / 2
-		r.maxBytes.Store(min(r.maxBytes.Load(), int64(voucherify.BulkBytes(customers)/2)))
-		r.log.Warn("the bulk request is too large: halving it", "customers", len(records),
-			"bytes", voucherify.BulkBytes(customers))
-		return r.sendParts(ctx, b, records, half)
+		u.lower(&u.limits.bytes, voucherify.BulkBytes(customersOf(records))/2)
+		u.log.Warn("the bulk request is too large: halving it", "customers", len(records),
+			"bytes", voucherify.BulkBytes(customersOf(records)))
+		return u.sendParts(ctx, records, (len(records)+1)/2, timeouts)
 	case refused.TooLarge():
-		b.answers = append(b.answers, answer{records: records, refused: &refusal{"too_large", refused.Error()}})
+		records[0].refuse("too_large", refused)
 		return nil
+	case refused.OfRecords() && len(records) > isolateBelow:
+		return u.sendParts(ctx, records, (len(records)+1)/2, timeouts)
+	case refused.OfRecords():
+		u.log.Warn("Voucherify refuses a bulk request for one of its customers: sending them one by one",
+			"customers", len(records), "cause", refused.Error())
+		return u.sendOneByOne(ctx, records)
 	}
-	first, last := records[0].profile.segmentID, records[len(records)-1].profile.segmentID
+	first, last := records[0].SegmentID, records[len(records)-1].SegmentID
 	return fmt.Errorf("sending %d customers (of %s to %s): %w", len(records), first, last, err)
 }
 
-func (r *run) sendParts(ctx context.Context, b *batch, records []record, size int) error {
+func customersOf(records []*profile) [][]byte {
+	customers := make([][]byte, len(records))
+	for i, p := range records {
+		customers[i] = p.customer
+	}
+	return customers
+}
+
+// accept notes that Voucherify has queued the customers.
+func (u *uploader) accept(records []*profile, id string) error {
+	if !u.accepted.add(id) {
+		return fmt.Errorf("Voucherify gave the async action %s for two requests: what becomes of their customers cannot be told", id)
+	}
+	u.log.Debug("customers sent", "customers", len(records), "async_action_id", id)
+	action := journal.Action{ID: id, Accepted: time.Now().UTC(), Sent: len(records), Resent: u.resends}
+	for _, p := range records {
+		p.Outcome, p.Action = journal.Unconfirmed, action
+	}
+	u.refusedInRow.Store(0)
+	return nil
+}
+
+// sendFewer sends the customers in requests of as many as Voucherify takes.
+func (u *uploader) sendFewer(ctx context.Context, records []*profile, refused *voucherify.Error, timeouts int) error {
+	const usual = 100 // the limit that was documented until August 2024
+	most := refused.MaxCustomers()
+	if most < 1 || most >= len(records) {
+		most = usual
+	}
+	if most >= len(records) {
+		most = (len(records) + 1) / 2
+	}
+	if u.lower(&u.limits.records, most) { // other requests may be told so too
+		u.log.Warn("Voucherify takes fewer customers at once: using smaller batches from here on", "customers", most)
+	}
+	return u.sendParts(ctx, records, most, timeouts)
+}
+
+// lower lowers a limit, and reports whether it was higher.
+func (u *uploader) lower(limit *atomic.Int64, to int) bool {
+	for {
+		now := limit.Load()
+		if now <= int64(to) {
+			return false
+		}
+		if limit.CompareAndSwap(now, int64(to)) {
+			return true
+		}
+	}
+}
+
+func (u *uploader) sendParts(ctx context.Context, records []*profile, size, timeouts int) error {
 	for len(records) > 0 {
 		n := min(size, len(records))
-		if err := r.send(ctx, b, records[:n]); err != nil {
+		if err := u.send(ctx, records[:n], timeouts); err != nil {
 			return err
 		}
 		records = records[n:]
 	}
 	return nil
+}
+
+// sendOneByOne upserts each customer by a request of its own. The ones that Voucherify
+// takes are confirmed by their own answers.
+func (u *uploader) sendOneByOne(ctx context.Context, records []*profile) error {
+	for _, p := range records {
+		err := u.client.UpsertCustomer(ctx, p.customer)
+		var refused *voucherify.Error
+		switch {
+		case err == nil:
+			p.Outcome = journal.Confirmed
+			u.refusedInRow.Store(0)
+		case errors.As(err, &refused) && (refused.OfRecords() || refused.TooLarge()):
+			reason := refused.Key
+			if reason == "" {
+				reason = "refused"
+			}
+			if n := u.refusedInRow.Add(1); n > maxRefusedInRow {
+				return &RefusedError{int(n), refused}
+			}
+			p.refuse(reason, refused)
+		default:
+			return fmt.Errorf("sending the customer of %s: %w", p.SegmentID, err)
+		}
+	}
+	return nil
+}
+
+// refuse gives the profile the outcome of a customer that Voucherify does not take.
+func (p *profile) refuse(reason string, answer *voucherify.Error) {
+	p.Outcome = journal.Rejected
+	p.Why = journal.Why{Reason: reason, Detail: answer.Error(), RequestID: answer.RequestID}
 }

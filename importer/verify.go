@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"segsync/importer/journal"
 	"segsync/voucherify"
 )
 
@@ -22,6 +23,8 @@ const (
 	firstLook  = time.Second
 	nextLook   = 5 * time.Second
 	listMargin = 5 * time.Minute // between our clock and Voucherify's
+	// maxActionPages bounds one look at the list: other jobs of the project are in it, too.
+	maxActionPages = 200
 	// hiddenFor is how long an accepted action may be missing from the list before it
 	// is asked for by its id.
 	hiddenFor = 15 * time.Second
@@ -32,7 +35,7 @@ const (
 
 // verdict is what became of the customers of an action.
 type verdict struct {
-	action    Action
+	action    journal.Action
 	requestID string
 	failed    bool   // the action as a whole
 	why       string // if failed
@@ -46,10 +49,10 @@ type verifier struct {
 	client  *voucherify.Client
 	how     Verify
 	log     *slog.Logger
-	pending func() []Action // a snapshot
+	pending func() []journal.Action // a snapshot
 
 	allSent  <-chan struct{} // closed when no further customer will be sent
-	verdicts chan<- []verdict
+	verdicts chan []verdict
 	settled  map[string]bool // a verdict was given in this run
 	lost     map[string]bool // Voucherify does not know it, or gave no counts
 
@@ -60,6 +63,9 @@ type verifier struct {
 // sent, or the time is up. It closes verdicts.
 func (v *verifier) run(ctx context.Context) error {
 	defer close(v.verdicts)
+	if v.how.Off {
+		return nil
+	}
 	interval, allSent := firstLook, v.allSent
 	timer := time.NewTimer(interval)
 	defer timer.Stop()
@@ -103,26 +109,20 @@ func (e *VerifyError) Error() string {
 
 func (e *VerifyError) Unwrap() error { return e.Err }
 
-// verify runs a verifier beside the import, if that is wanted.
-func (r *run) verify(ctx context.Context, verdicts chan<- []verdict) {
-	if r.settings.Verify.Off {
-		close(verdicts)
-		return
-	}
-	v := &verifier{
-		client:   r.voucherify,
-		how:      r.settings.Verify,
-		log:      r.log,
-		pending:  func() []Action { return r.State().Actions },
-		allSent:  r.allSent,
-		verdicts: verdicts,
+// newVerifier returns a verifier of the actions in the journal's state. What it finds out
+// comes by verdicts.
+func newVerifier(client *voucherify.Client, how Verify, state func() *journal.State, allSent <-chan struct{}, log *slog.Logger) *verifier {
+	return &verifier{
+		client:   client,
+		how:      how,
+		log:      log,
+		pending:  func() []journal.Action { return state().Actions },
+		allSent:  allSent,
+		verdicts: make(chan []verdict),
 		settled:  make(map[string]bool),
 		lost:     make(map[string]bool),
 
 		unreadable: make(map[string]int),
-	}
-	if err := v.run(ctx); err != nil {
-		r.verifyErr = &VerifyError{err}
 	}
 }
 
@@ -136,10 +136,10 @@ func (v *verifier) next(interval time.Duration, found int) time.Duration {
 }
 
 // open returns the actions that a verdict may still be given on.
-func (v *verifier) open() []Action {
-	var open []Action
+func (v *verifier) open() []journal.Action {
+	var open []journal.Action
 	for _, a := range v.pending() {
-		if !a.open && !a.Failed && !v.settled[a.ID] && !v.lost[a.ID] {
+		if !a.Open && !a.Failed && !v.settled[a.ID] && !v.lost[a.ID] {
 			open = append(open, a)
 		}
 	}
@@ -164,7 +164,7 @@ func (v *verifier) look(ctx context.Context) (found int, err error) {
 		return 0, fmt.Errorf("listing the async actions: %w", err)
 	}
 	// What could not be read last time comes last, so that it does not hold up the rest.
-	slices.SortStableFunc(open, func(a, b Action) int { return v.unreadable[a.ID] - v.unreadable[b.ID] })
+	slices.SortStableFunc(open, func(a, b journal.Action) int { return v.unreadable[a.ID] - v.unreadable[b.ID] })
 	var given []verdict
 	var errs []error
 	for _, a := range open {
@@ -197,7 +197,7 @@ func (v *verifier) look(ctx context.Context) (found int, err error) {
 
 // list returns for each open action that the list shows whether it has ended. It reads
 // back to the oldest one.
-func (v *verifier) list(ctx context.Context, open []Action) (map[string]bool, error) {
+func (v *verifier) list(ctx context.Context, open []journal.Action) (map[string]bool, error) {
 	wanted, oldest := make(map[string]bool), open[0].Accepted
 	for _, a := range open {
 		wanted[a.ID] = true
@@ -206,7 +206,7 @@ func (v *verifier) list(ctx context.Context, open []Action) (map[string]bool, er
 		}
 	}
 	listed, known := make(map[string]bool), make(map[string]bool)
-	for end := (time.Time{}); ; {
+	for end, pages := (time.Time{}), 0; ; pages++ {
 		page, err := v.client.AsyncActions(ctx, voucherify.MaxActionsLimit, end)
 		if err != nil {
 			return nil, err
@@ -222,6 +222,9 @@ func (v *verifier) list(ctx context.Context, open []Action) (map[string]bool, er
 				end = a.CreatedAt
 			}
 		}
+		if pages == maxActionPages { // what is not listed is asked for by its id
+			return listed, nil
+		}
 		if !more || len(page) < voucherify.MaxActionsLimit || len(listed) == len(wanted) || end.Before(oldest.Add(-listMargin)) {
 			return listed, nil
 		}
@@ -229,7 +232,7 @@ func (v *verifier) list(ctx context.Context, open []Action) (map[string]bool, er
 }
 
 // judge reads the action and returns the verdict on it, or nil if there is none yet.
-func (v *verifier) judge(ctx context.Context, a Action) (*verdict, error) {
+func (v *verifier) judge(ctx context.Context, a journal.Action) (*verdict, error) {
 	action, err := v.client.AsyncAction(ctx, a.ID)
 	var answer *voucherify.Error
 	switch {
@@ -244,16 +247,25 @@ func (v *verifier) judge(ctx context.Context, a Action) (*verdict, error) {
 	case action.Result.DoneCount == nil:
 		return v.lose(a, "it is DONE without counts"), nil
 	}
+	if !plausible(action.Result, a.Sent) {
+		return v.lose(a, "its counts cannot be true"), nil
+	}
 	rejected, unnamed := rejections(action.Result, a.Sent)
 	return &verdict{action: a, requestID: action.RequestID, rejected: rejected, unnamed: unnamed}, nil
 }
 
 // unended takes an action for failed that has not ended for too long.
-func unended(a Action) *verdict {
+func unended(a journal.Action) *verdict {
 	if time.Since(a.Accepted) <= givenUpAfter {
 		return nil
 	}
 	return &verdict{action: a, failed: true, why: "it has not ended within " + givenUpAfter.String()}
+}
+
+// plausible reports whether the counts of an action can be true.
+func plausible(r voucherify.ActionResult, sent int) bool {
+	within := func(n *int) bool { return n == nil || *n >= 0 && *n <= sent }
+	return within(r.DoneCount) && within(r.FailedCount)
 }
 
 // rejections returns the records of a finished action that were rejected, and how many
@@ -285,7 +297,7 @@ func rejections(r voucherify.ActionResult, sent int) (named []voucherify.ActionE
 
 // lose takes an action for failed that will not be heard of any more, once it is old.
 // A younger one is left unconfirmed, for a later run to look again.
-func (v *verifier) lose(a Action, why string) *verdict {
+func (v *verifier) lose(a journal.Action, why string) *verdict {
 	if time.Since(a.Accepted) > givenUpAfter {
 		return &verdict{action: a, failed: true, why: why}
 	}

@@ -8,6 +8,8 @@ import (
 	"io"
 	"net/http/httptest"
 	"path"
+	"segsync/importer/journal"
+	"segsync/internal/sandboxtest"
 	"slices"
 	"strings"
 	"testing"
@@ -20,25 +22,6 @@ import (
 	"segsync/internal/sandbox"
 	"segsync/voucherify"
 )
-
-// rejected returns the lines of the report on profiles that were not imported.
-func (w *world) rejected() [][]string {
-	w.t.Helper()
-	rows := w.notImported()
-	return rows[min(1, len(rows)):]
-}
-
-// count returns a counter of the requests that match.
-func (w *world) count(match string) *int {
-	n := new(int)
-	w.on(match, func(answerWriter, request) bool {
-		w.mu.Lock()
-		*n++
-		w.mu.Unlock()
-		return false
-	})
-	return n
-}
 
 const (
 	anAction = `^GET /v1/async-actions/aa_`
@@ -64,7 +47,7 @@ func TestRejectedCustomersAreReported(t *testing.T) {
 						t.Fatal(err)
 					}
 					var want [][]string
-					for _, e := range w.profiles() {
+					for _, e := range w.Profiles() {
 						switch {
 						case !bad(e.SourceID):
 						case legacy:
@@ -85,7 +68,7 @@ func TestRejectedCustomersAreReported(t *testing.T) {
 						t.Errorf("not imported (-want +got):\n%s", diff)
 					}
 					w.wantConfirmed(im, 100)
-					if diff := cmp.Diff(importer.Counts{Read: 100, Confirmed: 90, Rejected: 10}, im.State().Counts); diff != "" {
+					if diff := cmp.Diff(counts{Read: 100, Confirmed: 90, Rejected: 10}, countsOf(im.State())); diff != "" {
 						t.Errorf("counts (-want +got):\n%s", diff)
 					}
 					if n := strings.Count(w.log.String(), "the first for this reason"); n != 1 {
@@ -116,13 +99,13 @@ func TestCustomersRejectedWithoutBeingNamed(t *testing.T) {
 		for _, row := range w.rejected() {
 			got = append(got, row[:4])
 		}
-		e := w.profiles()
+		e := w.Profiles()
 		unnamed := []string{"", "", "not_named", "one of 3 customers that were rejected without their names, of the 50 in this async action"}
 		want := [][]string{{e[7].SegmentID, e[7].SourceID, "bad", "Bad"}, {e[17].SegmentID, e[17].SourceID, "bad", "Bad"}, unnamed, unnamed, unnamed}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("not imported (-want +got):\n%s", diff)
 		}
-		if diff := cmp.Diff(importer.Counts{Read: 50, Confirmed: 45, Rejected: 5}, im.State().Counts); diff != "" {
+		if diff := cmp.Diff(counts{Read: 50, Confirmed: 45, Rejected: 5}, countsOf(im.State())); diff != "" {
 			t.Errorf("counts (-want +got):\n%s", diff)
 		}
 		w.wantConfirmed(im, 50)
@@ -152,20 +135,20 @@ func TestActionThatEndsTooLateIsTakenUpLater(t *testing.T) {
 						t.Errorf("it took %s", d)
 					}
 					w.wantCounts(im, 100)
-					if s := im.State(); s.Counts.Confirmed != 40 || s.Unconfirmed() != 60 || !s.Unfinished() || !s.Position.Done {
+					if s := im.State(); s.Count(journal.Confirmed) != 40 || s.Unconfirmed() != 60 || !s.Unfinished() || !s.Position.Done {
 						t.Errorf("%+v", s)
 					}
 					time.Sleep(time.Hour)
 					if restart {
 						im = w.importer()
 					}
-					read := w.box.Stats().SegmentRequests
+					read := w.Box.Stats().SegmentRequests
 					if err := again(im); err != nil {
 						t.Fatal(err)
 					}
 					w.wantConfirmed(im, 100)
 					w.wantComplete()
-					if n := w.box.Stats(); n.SegmentRequests != read || n.BulkRequests != 5 {
+					if n := w.Box.Stats(); n.SegmentRequests != read || n.BulkRequests != 5 {
 						t.Errorf("read or sent again: %+v", n)
 					}
 				})
@@ -194,7 +177,7 @@ func TestActionThatNeverEndsIsGivenUp(t *testing.T) {
 						t.Fatal(err)
 					}
 					w.wantCounts(im, 100)
-					if s := im.State(); s.Counts.Confirmed != 80 || s.Unconfirmed() != 20 || !s.Unfinished() {
+					if s := im.State(); s.Count(journal.Confirmed) != 80 || s.Unconfirmed() != 20 || !s.Unfinished() {
 						t.Errorf("%+v", s)
 					}
 					im = w.importer()
@@ -203,7 +186,7 @@ func TestActionThatNeverEndsIsGivenUp(t *testing.T) {
 				if err := im.Verify(t.Context()); err != nil {
 					t.Fatal(err)
 				}
-				if s := im.State(); s.Unconfirmed() != 20 || !s.Unfinished() || !s.Actions[0].Failed || w.box.Stats().BulkRequests != 5 {
+				if s := im.State(); s.Unconfirmed() != 20 || !s.Unfinished() || !s.Actions[0].Failed || w.Box.Stats().BulkRequests != 5 {
 					t.Errorf("Verify: %+v", s)
 				}
 				im = w.importer()
@@ -212,8 +195,8 @@ func TestActionThatNeverEndsIsGivenUp(t *testing.T) {
 				}
 				w.wantComplete()
 				w.wantConfirmed(im, 100)
-				if n := w.box.Stats().BulkRequests; n != 6 || im.State().Counts.Confirmed != 100 {
-					t.Errorf("%d bulk requests, %+v", n, im.State().Counts)
+				if n := w.Box.Stats().BulkRequests; n != 6 || im.State().Count(journal.Confirmed) != 100 {
+					t.Errorf("%d bulk requests, %+v", n, countsOf(im.State()))
 				}
 			})
 		})
@@ -225,7 +208,7 @@ func TestFreshActionThatTheListDoesNotShow(t *testing.T) {
 	for _, hidden := range []time.Duration{20 * time.Second, time.Hour} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, sandbox.Options{Profiles: 100, Plain: true, HideFresh: hidden})
-			reads := w.count(anAction)
+			reads := w.Count(anAction)
 			im := w.importer()
 			began := time.Now()
 			if err := im.Run(t.Context()); err != nil {
@@ -251,7 +234,7 @@ func TestFailedActionIsSentAgainOnce(t *testing.T) {
 			}
 			w.wantComplete()
 			w.wantConfirmed(im, 100)
-			if s := im.State(); s.Counts.Rejected != 0 || s.Identifiers["user_id"] != s.Counts.Confirmed {
+			if s := im.State(); s.Count(journal.Rejected) != 0 || s.Details.Identifiers["user_id"] != s.Count(journal.Confirmed) {
 				t.Errorf("%+v", s)
 			}
 		})
@@ -265,7 +248,7 @@ func TestFailedActionIsSentAgainOnce(t *testing.T) {
 			}
 			w.wantComplete()
 			w.wantConfirmed(im, 100)
-			if n := w.box.Stats().BulkRequests; n != 10 {
+			if n := w.Box.Stats().BulkRequests; n != 10 {
 				t.Errorf("%d bulk requests", n)
 			}
 		})
@@ -278,10 +261,10 @@ func TestFailedActionIsSentAgainOnce(t *testing.T) {
 				t.Fatal(err)
 			}
 			w.wantConfirmed(im, 100)
-			if diff := cmp.Diff(importer.Counts{Read: 100, Confirmed: 80, Rejected: 20}, im.State().Counts); diff != "" {
+			if diff := cmp.Diff(counts{Read: 100, Confirmed: 80, Rejected: 20}, countsOf(im.State())); diff != "" {
 				t.Errorf("counts (-want +got):\n%s", diff)
 			}
-			applied, lines := w.box.Customers(), map[string]bool{}
+			applied, lines := w.Box.Customers(), map[string]bool{}
 			for _, row := range w.rejected() {
 				if _, there := applied[row[1]]; there || row[2] != "action_failed" || row[3] != "the async action failed twice: its status is FAILED" {
 					t.Errorf("%q", row)
@@ -301,8 +284,8 @@ func TestFailedActionIsSentAgainOnce(t *testing.T) {
 				if n++; n > 20 {
 					t.Fatal("no progress")
 				}
-				w.mend()
-				w.on(`^GET /v1/spaces`, nth(30*n, status(400))) // later and later
+				w.Mend()
+				w.On(`^GET /v1/spaces`, sandboxtest.Nth(30*n, sandboxtest.Status(400))) // later and later
 				im.Run(t.Context())
 				w.wantCounts(im, im.State().Counts.Read)
 				if !im.State().Unfinished() {
@@ -319,21 +302,21 @@ func TestFailedActionIsSentAgainOnce(t *testing.T) {
 func TestOtherActionsFillTheList(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, sandbox.Options{Profiles: 100, Plain: true})
-		w.on(actions+`limit=100$`, nth(1, func(answerWriter, request) bool {
+		w.On(actions+`limit=100$`, sandboxtest.Nth(1, func(answerWriter, request) bool {
 			for range 250 {
 				time.Sleep(time.Millisecond)
 				r := httptest.NewRequest("POST", "/v1/customers/bulk/async", strings.NewReader("[]"))
 				r.Header.Set("X-App-Id", "sandbox-app-id")
 				r.Header.Set("X-App-Token", "sandbox-secret-key")
 				answer := httptest.NewRecorder()
-				w.box.ServeHTTP(answer, r)
+				w.Box.ServeHTTP(answer, r)
 				if answer.Code != 202 {
 					t.Errorf("%d", answer.Code)
 				}
 			}
 			return false
 		}))
-		lists, reads := w.count(actions), w.count(anAction)
+		lists, reads := w.Count(actions), w.Count(anAction)
 		im := w.importer()
 		if err := im.Run(t.Context()); err != nil {
 			t.Fatal(err)
@@ -351,7 +334,7 @@ func TestCallsOfTheVerifier(t *testing.T) {
 	t.Run("quick", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, sandbox.Options{Profiles: 200, Plain: true})
-			lists, reads := w.count(actions), w.count(anAction)
+			lists, reads := w.Count(actions), w.Count(anAction)
 			if err := w.importer().Run(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -363,7 +346,7 @@ func TestCallsOfTheVerifier(t *testing.T) {
 	t.Run("slow", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, sandbox.Options{Profiles: 400, Plain: true, Latency: time.Second, ActionDelay: 40 * time.Second})
-			lists, reads := w.count(actions), w.count(anAction)
+			lists, reads := w.Count(actions), w.Count(anAction)
 			began := time.Now()
 			w.settings.Verify.Timeout = time.Hour
 			im := w.importer()
@@ -380,7 +363,7 @@ func TestCallsOfTheVerifier(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, sandbox.Options{Profiles: 20, Plain: true, ActionDelay: 24 * time.Hour})
 			var at []time.Time
-			w.on(actions, func(answerWriter, request) bool { at = append(at, time.Now()); return false })
+			w.On(actions, func(answerWriter, request) bool { at = append(at, time.Now()); return false })
 			if err := w.importer().Run(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -397,14 +380,14 @@ func TestCallsOfTheVerifier(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, sandbox.Options{Profiles: 100, Plain: true})
 			w.settings.Verify.Off = true
-			lists, reads := w.count(actions), w.count(anAction)
+			lists, reads := w.Count(actions), w.Count(anAction)
 			im := w.importer()
 			if err := im.Run(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			w.wantComplete()
 			w.wantCounts(im, 100)
-			if s := im.State(); *lists+*reads != 0 || s.Unfinished() || s.Unconfirmed() != 100 || s.Counts.Confirmed != 0 {
+			if s := im.State(); *lists+*reads != 0 || s.Unfinished() || s.Unconfirmed() != 100 || s.Count(journal.Confirmed) != 0 {
 				t.Errorf("%d requests, %+v", *lists+*reads, s)
 			}
 		})
@@ -426,8 +409,8 @@ func TestTooManyRejects(t *testing.T) {
 				im := w.importer()
 				err := im.Run(t.Context())
 				var tooMany *importer.TooManyRejectsError
-				if !errors.As(err, &tooMany) || tooMany.Max != limit || tooMany.Rejected != im.State().Counts.Rejected || tooMany.Rejected <= limit {
-					t.Fatalf("error %v, %+v", err, im.State().Counts)
+				if !errors.As(err, &tooMany) || tooMany.Max != limit || tooMany.Rejected != im.State().Count(journal.Rejected) || tooMany.Rejected <= limit {
+					t.Fatalf("error %v, %+v", err, countsOf(im.State()))
 				}
 				w.wantCounts(im, im.State().Counts.Read)
 				if n := im.State().Counts.Read; limit < 39 && n == 200 {
@@ -457,7 +440,7 @@ func TestErrorsOfTheVerifier(t *testing.T) {
 		t.Run("for ever, "+match, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, sandbox.Options{Profiles: 100, Plain: true, Latency: time.Second})
-				w.on(match, status(403))
+				w.On(match, sandboxtest.Status(403))
 				im := w.importer()
 				err := im.Run(t.Context())
 				var answer *voucherify.Error
@@ -469,7 +452,7 @@ func TestErrorsOfTheVerifier(t *testing.T) {
 				if s := im.State(); !s.Position.Done || s.Unconfirmed() != 100 || !s.Unfinished() {
 					t.Errorf("%+v", s)
 				}
-				w.mend()
+				w.Mend()
 				im = w.importer()
 				if err := im.Verify(t.Context()); err != nil {
 					t.Fatal(err)
@@ -481,9 +464,9 @@ func TestErrorsOfTheVerifier(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, sandbox.Options{Profiles: 100, Plain: true, Latency: time.Second})
 				failures := 2
-				w.on(match, func(rw answerWriter, r request) bool {
+				w.On(match, func(rw answerWriter, r request) bool {
 					failures--
-					return failures >= 0 && status(500)(rw, r)
+					return failures >= 0 && sandboxtest.Status(500)(rw, r)
 				})
 				im := w.importer()
 				if err := im.Run(t.Context()); err != nil {
@@ -505,21 +488,24 @@ func TestActionThatEndsBeforeItsLastPage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, sandbox.Options{Profiles: 40, Plain: true})
 		w.settings.BatchSize = 7 // the third begins in the middle of the second page
-		slow := w.profiles()[14].SourceID
-		w.on("^POST", func(rw answerWriter, r request) bool {
-			body, _ := r.GetBody()
-			data, _ := io.ReadAll(body)
-			return bytes.Contains(data, []byte(slow)) && slowly(time.Minute)(rw, r)
+		slow, waited := w.Profiles()[14].SourceID, 0
+		w.On("^POST", func(rw answerWriter, r request) bool {
+			data, err := io.ReadAll(r.Body)
+			if err != nil || !bytes.Contains(data, []byte(slow)) {
+				return false
+			}
+			waited++
+			return sandboxtest.Slowly(time.Minute)(rw, r)
 		})
-		reads := w.count(anAction)
+		reads := w.Count(anAction)
 		im := w.importer()
 		if err := im.Run(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		w.wantComplete()
 		w.wantConfirmed(im, 40)
-		if diff := cmp.Diff(importer.Counts{Read: 40, Confirmed: 40}, im.State().Counts); diff != "" || *reads != 6 {
-			t.Errorf("%d actions read; counts (-want +got):\n%s", *reads, diff)
+		if diff := cmp.Diff(counts{Read: 40, Confirmed: 40}, countsOf(im.State())); diff != "" || *reads != 6 || waited != 1 {
+			t.Errorf("%d bulk requests were slow; %d actions read; counts (-want +got):\n%s", waited, *reads, diff)
 		}
 	})
 }
@@ -529,26 +515,26 @@ func TestActionThatEndsBeforeItsLastPage(t *testing.T) {
 func TestRejectionsAreCountedWhateverTheErrorsName(t *testing.T) {
 	for name, c := range map[string]struct {
 		result string
-		counts importer.Counts
+		counts counts
 		ids    bool // the lines have ids
 	}{
 		"an unknown source_id": {
 			`{"done_count":19,"failed_count":1,"errors":[{"source_id":"nobody","key":"bad","message":"Bad","details":""}]}`,
-			importer.Counts{Read: 20, Confirmed: 19, Rejected: 1}, false,
+			counts{Read: 20, Confirmed: 19, Rejected: 1}, false,
 		},
 		"no source_id": {
 			`{"done_count":18,"failed_count":2,"errors":[{"key":"bad","message":"Bad"},{"key":"bad","message":"Bad"}]}`,
-			importer.Counts{Read: 20, Confirmed: 18, Rejected: 2}, false,
+			counts{Read: 20, Confirmed: 18, Rejected: 2}, false,
 		},
 		"nothing done": {
 			`{"done_count":0,"failed_count":0,"errors":[]}`,
-			importer.Counts{Read: 20, Rejected: 20}, true,
+			counts{Read: 20, Rejected: 20}, true,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, sandbox.Options{Profiles: 20, Plain: true})
-				w.on(anAction, func(rw answerWriter, r request) bool {
+				w.On(anAction, func(rw answerWriter, r request) bool {
 					io.WriteString(rw, `{"id":"`+path.Base(r.URL.Path)+`","status":"DONE","operation_status":"SUCCESS","result":`+c.result+`}`)
 					return true
 				})
@@ -556,7 +542,7 @@ func TestRejectionsAreCountedWhateverTheErrorsName(t *testing.T) {
 				if err := im.Run(t.Context()); err != nil {
 					t.Fatal(err)
 				}
-				if diff := cmp.Diff(c.counts, im.State().Counts); diff != "" {
+				if diff := cmp.Diff(c.counts, countsOf(im.State())); diff != "" {
 					t.Errorf("counts (-want +got):\n%s", diff)
 				}
 				for _, row := range w.rejected() {

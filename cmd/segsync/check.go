@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"net/http"
 	"os"
@@ -17,15 +18,17 @@ import (
 	"github.com/spf13/cobra"
 
 	"segsync/importer"
+	"segsync/importer/journal"
 	"segsync/importer/mapping"
 	"segsync/voucherify"
 )
 
 // checkOptions are the flags of segsync check.
 type checkOptions struct {
-	importOptions
-	sample int
-	json   bool
+	settings settingsFlags
+	dir      string
+	sample   int
+	json     bool
 }
 
 // finding is what one check found.
@@ -66,8 +69,6 @@ Exit codes: 0 everything is as it should be, perhaps with warnings; 2 something 
   segsync check --sandbox --sample 200 --json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			o.offset, o.verify, o.logFormat, o.quiet = importer.Beginning, "on", "text", true
-			o.maxWait, o.verifyInterval = 10*time.Second, time.Second
 			if o.sample < 0 {
 				return &exitError{exitUsage, fmt.Errorf("--sample %d is negative", o.sample)}
 			}
@@ -78,10 +79,10 @@ Exit codes: 0 everything is as it should be, perhaps with warnings; 2 something 
 	f.SortFlags = false
 	f.IntVar(&o.sample, "sample", 0, "read this `number` of profiles and show what the import would make of them")
 	f.BoolVar(&o.json, "json", false, "print the findings as JSON")
-	f.StringVar(&o.mapping, "mapping", "", "map traits as this YAML `file` says (default: $SEGSYNC_MAPPING, else as segsync mapping prints)")
+	o.settings.addMapping(f)
 	f.StringVar(&o.dir, "dir", ".", "`directory` for the files of the import")
-	f.StringVar(&o.envFile, "env-file", ".env", "`file` with settings")
-	f.BoolVar(&o.sandbox, "sandbox", false, "check the embedded sandbox")
+	o.settings.addEnvFile(f)
+	f.BoolVar(&o.settings.sandbox, "sandbox", false, "check the embedded sandbox")
 	return cmd
 }
 
@@ -120,8 +121,9 @@ func runCheck(cmd *cobra.Command, o *checkOptions) error {
 
 // checker carries out the checks, one after the other.
 type checker struct {
-	options  *checkOptions
-	session  *session
+	options *checkOptions
+	*connection
+	mapping  mapping.Mapping // with what the project's schema adds
 	findings []finding
 	sample   *importer.Sample
 
@@ -151,31 +153,28 @@ func withHint(err error, hint string) error {
 func (c *checker) all(cmd *cobra.Command) {
 	ctx := cmd.Context()
 	c.directory()
-	set, total, closeSandbox, err := c.options.settings(cmd.Flags())
+	conn, err := c.options.settings.connect(cmd.Flags(), bounds{attempts: 2, maxWait: 10 * time.Second, retryFor: -1}, slog.New(slog.DiscardHandler))
 	if err != nil {
+		var exit *exitError
+		if errors.As(err, &exit) {
+			err = exit.err
+		}
 		c.fail("settings", err)
 		return
 	}
-	defer closeSandbox()
-	if err := set.readMapping(c.options.mapping); err != nil {
-		c.fail("settings", err)
-		return
-	}
-	c.ok("settings", "complete; source_id from %s, batches of %d", set.identifier(), set.batchSize)
-	c.session = newSession(cmd, &c.options.importOptions, set, total)
-	c.session.attempts = 2
-	files := c.options.files()
-	if err := c.session.connect(files, nil, importer.NewState(set.identity(nil), importer.Beginning)); err != nil {
-		c.fail("settings", err)
-		return
-	}
-	defer c.session.close()
-	c.segment(ctx)
-	c.voucherify(ctx)
+	defer conn.close()
+	c.connection, c.mapping = conn, conn.settings.mapping
+	c.ok("settings", "complete; source_id from %s, batches of %d", conn.settings.identifier(), conn.settings.batchSize)
+	c.checkSegment(ctx)
+	c.checkVoucherify(ctx)
 	refusals := c.schema(ctx)
-	c.unfinished(files)
+	c.unfinished(journal.NewNames(c.options.dir, ""))
 	if c.options.sample > 0 && !c.failed() {
-		if c.sample, err = c.session.importer.Sample(ctx, c.options.sample, refusals); err != nil {
+		sampler := &importer.Sampler{
+			Segment: conn.segment, Identifiers: conn.settings.identifiers, Mapping: c.mapping, PageSize: conn.settings.pageSize,
+			TraitsLimit: conn.settings.traitsLimit, Readers: readers(conn.settings.segmentRate), Refusals: refusals,
+		}
+		if c.sample, err = sampler.Sample(ctx, c.options.sample); err != nil {
 			c.sample = nil
 			c.fail("sample", err)
 		}
@@ -215,24 +214,24 @@ func writable(dir string) error {
 	return errors.Join(file.Close(), os.Remove(file.Name()))
 }
 
-func (c *checker) segment(ctx context.Context) {
+func (c *checker) checkSegment(ctx context.Context) {
 	began := time.Now()
-	page, err := c.session.segmentClient.Profiles(ctx, importer.Beginning, 1)
-	c.clock("Segment", c.session.segment.LastHeader())
+	page, err := c.segment.Profiles(ctx, importer.Beginning, 1)
+	c.clock("Segment", c.toSegment.LastHeader())
 	if err != nil {
 		c.fail("Segment", withHint(err, "is the network up, and is SEGMENT_API_URL the address of your region?"))
 		return
 	}
-	c.ok("Segment", "%s answers in %s, and takes the token and the space", c.session.settings.segmentURL, time.Since(began).Round(time.Millisecond))
+	c.ok("Segment", "%s answers in %s, and takes the token and the space", c.settings.segmentURL, time.Since(began).Round(time.Millisecond))
 	switch {
 	case len(page.Data) == 0:
 		c.warn("profile list", "is SEGMENT_SPACE_ID the space you mean?", "the space has no profiles")
 	case page.Data[0].Metadata.UpdatedAt.IsZero():
 		c.warn("profile list", "imports work; --since does not", "it does not show when profiles were updated")
 	default:
-		c.ok("profile list", "is there; the last activity was at %s", page.Data[0].Metadata.UpdatedAt.Format(time.RFC3339))
+		c.ok("profile list", "readable; the last activity was at %s", page.Data[0].Metadata.UpdatedAt.Format(time.RFC3339))
 	}
-	perSecond := c.session.settings.segmentRate
+	perSecond := c.settings.segmentRate
 	c.ok("Segment use", "1,000 profiles take up to 2,010 requests: %s at %g requests a second",
 		time.Duration(2010/perSecond*float64(time.Second)).Round(time.Second), perSecond)
 }
@@ -250,27 +249,27 @@ func (c *checker) clock(api string, header http.Header) {
 	c.ok("clock", "agrees with %s's", api)
 }
 
-func (c *checker) voucherify(ctx context.Context) {
+func (c *checker) checkVoucherify(ctx context.Context) {
 	began := time.Now()
-	_, err := c.session.voucherifyClient.AsyncActions(ctx, 1, time.Time{})
-	c.clock("Voucherify", c.session.voucherify.LastHeader())
+	_, err := c.voucherify.AsyncActions(ctx, 1, time.Time{})
+	c.clock("Voucherify", c.toVoucherify.LastHeader())
 	if err != nil {
 		c.voucherifyFailed = true
 		c.fail("Voucherify", withHint(err, "is the network up, and is VOUCHERIFY_API_URL the address of your region?"))
 		return
 	}
-	c.ok("Voucherify", "%s answers in %s, and takes the keys", c.session.settings.voucherifyURL, time.Since(began).Round(time.Millisecond))
-	batches := (1000 + c.session.settings.batchSize - 1) / c.session.settings.batchSize
+	c.ok("Voucherify", "%s answers in %s, and takes the keys", c.settings.voucherifyURL, time.Since(began).Round(time.Millisecond))
+	batches := (1000 + c.settings.batchSize - 1) / c.settings.batchSize
 	need := fmt.Sprintf("1,000 customers take %d bulk calls and some %d others", batches, batches+1)
-	header := c.session.voucherify.LastHeader()
+	header := c.toVoucherify.LastHeader()
 	limit, errLimit := strconv.Atoi(header.Get("X-Rate-Limit-Limit"))
 	remaining, errRemaining := strconv.Atoi(header.Get("X-Rate-Limit-Remaining"))
 	if errLimit != nil || errRemaining != nil {
 		c.ok("quota", "%s; Voucherify does not tell its limits", need)
 		return
 	}
-	left := fmt.Sprintf("%d of %d calls are left, and %.4g%% stay reserved; %s", remaining, limit, c.session.settings.reserve*100, need)
-	if float64(remaining) <= float64(limit)*c.session.settings.reserve {
+	left := fmt.Sprintf("%d of %d calls are left, and %.4g%% stay reserved; %s", remaining, limit, c.settings.reserve*100, need)
+	if float64(remaining) <= float64(limit)*c.settings.reserve {
 		c.warn("quota", "an import would wait until the quota's next period, or end with exit code 5 where that is longer than --max-wait", "%s", left)
 		return
 	}
@@ -281,12 +280,12 @@ func (c *checker) voucherify(ctx context.Context) {
 // metadata, nil where that is nothing.
 func (c *checker) schema(ctx context.Context) func(map[string]any) []mapping.LeftOut {
 	const check = "metadata"
-	set := c.session.settings
+	set := c.settings
 	if c.voucherifyFailed || !set.mapping.Metadata.Any() {
 		return nil
 	}
 	policy := set.metadataPolicy
-	schema, err := c.session.voucherifyClient.MetadataSchema(ctx, "customer")
+	schema, err := c.voucherify.MetadataSchema(ctx, "customer")
 	var answer *voucherify.Error
 	switch {
 	case errors.As(err, &answer) && answer.Forbidden() && policy != strictToSchema:
@@ -305,7 +304,7 @@ func (c *checker) schema(ctx context.Context) func(map[string]any) []mapping.Lef
 	strict := set.strict(schema)
 	rules := mapping.NewSchema(schema)
 	if policy != asIs {
-		c.session.importer.UseSchema(rules, strict)
+		c.mapping.Metadata.Objects = rules.Objects()
 	}
 	if strict {
 		c.ok(check, "what does not fit the metadata schema is left out (%s)", strictToSchema)
@@ -318,13 +317,13 @@ func (c *checker) schema(ctx context.Context) func(map[string]any) []mapping.Lef
 }
 
 // unfinished looks for an import that can be continued.
-func (c *checker) unfinished(files importer.Files) {
-	state, err := importer.LoadState(files.Path(files.State))
+func (c *checker) unfinished(names journal.Names) {
+	state, err := journal.Load(names)
 	switch {
 	case err != nil:
-		c.fail("state", &hinted{err, "move it away, or start anew with --offset 0"})
+		c.fail("state", &hinted{err, "move it away, or start anew with segsync import --restart"})
 	case state == nil:
-		c.ok("state", "no import was begun in %s yet", files.Dir)
+		c.ok("state", "no import was begun in %s yet", names.Dir)
 	case state.Unfinished():
 		c.warn("state", "segsync import --resume continues it", "an import is unfinished: %d profiles read, %d customers not confirmed",
 			state.Counts.Read, state.Unconfirmed())
@@ -336,14 +335,14 @@ func (c *checker) unfinished(files importer.Files) {
 // advice is what the checks come to.
 func (c *checker) advice() []string {
 	if c.failed() {
-		return []string{"Mend what is marked with ✗ before you import."}
+		return []string{"Fix what is marked with ✗ before you import."}
 	}
 	var lines []string
 	if c.sample != nil && c.sample.Profiles > 0 {
 		lines = append(lines, c.identifierAdvice())
 	}
 	return append(lines,
-		"source_id is for ever: once a customer exists it cannot be changed. Be sure of the identifier",
+		"source_id is permanent: once a customer exists it cannot be changed. Be sure of the identifier",
 		"before the first import; segsync import --dry-run shows all customers without sending them.")
 }
 
@@ -360,7 +359,7 @@ func (c *checker) identifierAdvice() string {
 			best = idType
 		}
 	}
-	advice := fmt.Sprintf("IDENTIFIER_SAVED_AS_SOURCE_ID=%s gives %d of %d profiles a source_id", c.session.settings.identifier(), covered, c.sample.Profiles)
+	advice := fmt.Sprintf("IDENTIFIER_SAVED_AS_SOURCE_ID=%s gives %d of %d profiles a source_id", c.settings.identifier(), covered, c.sample.Profiles)
 	if c.sample.Types[best].Have > covered {
 		return fmt.Sprintf("%s; %s would give %d one.", advice, printable(best), c.sample.Types[best].Have)
 	}

@@ -17,12 +17,11 @@ type console struct {
 	drawn bool // the bar is in the last line
 }
 
-// newConsole returns a console that writes to w; total is the number of profiles, or
-// -1 if it is not known.
-func newConsole(w io.Writer, bar bool, total int64) *console {
+// newConsole returns a console that writes to w.
+func newConsole(w io.Writer, bar bool) *console {
 	c := &console{w: w}
 	if bar {
-		c.bar = progressbar.NewOptions64(total,
+		c.bar = progressbar.NewOptions64(-1,
 			progressbar.OptionSetWriter(w),
 			progressbar.OptionSetWidth(20),
 			progressbar.OptionSetElapsedTime(true),

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"segsync/importer"
+	"segsync/importer/journal"
 	"segsync/internal/httpretry"
 )
 
@@ -25,16 +27,13 @@ func (s *session) ended() error {
 		code = exitFailed // segsync verify, of an import that was not finished
 	case unconfirmed > 0:
 		code = exitUnconfirmed
-	case state.Counts.Rejected+state.Counts.Vanished > 0:
+	case state.Outstanding.Count > 0 || state.Count(journal.Rejected)+state.Count(journal.Unreadable) > 0:
 		code = exitNotImported
 	}
 	code = s.report(code, nil)
-	if n := state.Counts.Rejected + state.Counts.Vanished; n > 0 {
-		s.log.Warn("some profiles were not imported; try them again with --profiles-from", "profiles", n,
-			"file", s.files.Path(s.files.NotImported))
-	}
+	s.sayOutstanding(state, code)
 	switch {
-	case state.Counts.Read > 0 || s.options.profilesFrom != "":
+	case state.Counts.Read > 0 || s.run.profilesFrom != "":
 	case state.From == importer.Beginning && state.Since.IsZero():
 		s.log.Warn("the space has no profiles: is SEGMENT_SPACE_ID the one you mean?", "space", state.Space)
 	case state.From != importer.Beginning:
@@ -50,6 +49,17 @@ func (s *session) ended() error {
 	return exitWith(code)
 }
 
+// sayOutstanding says that profiles were not imported, also where nothing but errors is
+// logged: what ends with a code of its own must say why.
+func (s *session) sayOutstanding(state *journal.State, code int) {
+	n := state.Outstanding.Count
+	if n == 0 || code != exitNotImported {
+		return
+	}
+	s.log.Error("some profiles are not imported; the next import tries them again, segsync outstanding lists them",
+		"outstanding", n, "since", state.Outstanding.Oldest.Format(time.RFC3339), "file", s.journal.Names().Path(s.journal.Names().NotImported))
+}
+
 // stopped says where the import ended before its time, and how to continue it.
 func (s *session) stopped(code int, cause error) error {
 	code = s.report(code, cause)
@@ -59,7 +69,7 @@ func (s *session) stopped(code int, cause error) error {
 
 // say prints the last lines of an import with which something is left to do.
 func (s *session) say(what, command string, code int) {
-	if s.options.logFormat == "json" {
+	if s.run.report.logFormat == "json" {
 		s.log.Error(what, "offset", s.offset(), "continue", command, "exit_code", code)
 		return
 	}
@@ -86,9 +96,7 @@ func (s *session) report(code int, cause error) int {
 		metricsErr = s.writeMetrics(&code)
 	}
 	if c := sum.Counts; s.console.bar == nil {
-		s.log.Info(s.what()+" ended", "exit_code", code, "profiles", c.Read, "confirmed", c.Confirmed, "rejected", c.Rejected,
-			"unconfirmed", c.Unconfirmed, "would_send", c.WouldSend, "without_identifier", c.WithoutIdentifier,
-			"vanished", c.Vanished, "merged", c.Merged)
+		s.log.Info(s.what()+" ended", c.attrs(code)...)
 	}
 	s.printSummary(sum)
 	if err := errors.Join(summaryErr, metricsErr); err != nil {
@@ -106,7 +114,7 @@ func (s *session) printUnlessStopped(err error) {
 }
 
 func (s *session) printError(err error) {
-	if s.options.logFormat == "json" {
+	if s.run.report.logFormat == "json" {
 		s.log.Error(err.Error(), "hints", hints(err))
 		return
 	}
@@ -166,30 +174,33 @@ func exitWith(code int) error {
 // continueCommand returns the command that continues the import after the error, or nil,
 // with the flags that were given to this one.
 func (s *session) continueCommand(cause error) string {
-	var given string
+	state := s.importer.State()
+	at := state.Position
+	atEnd := at.Done || at.Pass > 0
+	but := []string{}
 	var rejects *importer.TooManyRejectsError
 	switch { // not with the flag that would end it again
 	case errors.Is(cause, importer.ErrUndated):
-		given = s.flagsFor(newImportCommand(), "since")
+		but = append(but, "since")
 	case errors.As(cause, &rejects):
-		given = s.flagsFor(newImportCommand(), "max-rejects")
-	default:
-		given = s.flagsFor(newImportCommand())
+		but = append(but, "max-rejects")
 	}
-	at := s.importer.State().Position
-	atEnd := at.Done || at.Pass > 0
 	switch {
-	case s.options.dryRun && (s.options.output != "" || atEnd):
-		return "segsync import --offset " + shellQuote(s.options.offset) + given // all of it again
-	case atEnd, !plausibleOffset(at.Offset):
-		return "segsync import --resume" + given
+	case s.dry.run && (s.dry.output != "" || atEnd):
+		return "segsync import --offset " + shellQuote(state.From) + s.flagsFor(newImportCommand(), but...) // all of it again
+	case s.dry.run && plausibleOffset(at.Offset):
+		return "segsync import --offset " + shellQuote(at.Offset) + s.flagsFor(newImportCommand(), but...)
+	case !s.journal.OnDisk() && state.From != importer.Beginning:
+		return "segsync import --offset " + shellQuote(state.From) + s.flagsFor(newImportCommand(), but...)
+	case s.journal.OnDisk(): // --since would begin another import after this one
+		but = append(but, "since")
 	}
-	return "segsync import --offset " + shellQuote(s.offset()) + given
+	return "segsync import --resume" + s.flagsFor(newImportCommand(), but...)
 }
 
 // verifyCommand returns the command that asks again for what is not confirmed.
 func (s *session) verifyCommand() string {
-	if s.options.sandbox {
+	if s.run.settings.sandbox {
 		return "segsync import --resume" + s.flagsFor(newImportCommand())
 	}
 	return "segsync verify" + s.flagsFor(newVerifyCommand())
@@ -197,7 +208,7 @@ func (s *session) verifyCommand() string {
 
 // flagsFor returns those of the given flags that the other command has, too, but for some.
 func (s *session) flagsFor(other *cobra.Command, but ...string) string {
-	but = append(but, "offset", "resume", "dir")
+	but = append(but, "offset", "resume", "restart", "dir")
 	words := ""
 	s.flags.Visit(func(f *pflag.Flag) {
 		switch {
@@ -210,8 +221,8 @@ func (s *session) flagsFor(other *cobra.Command, but ...string) string {
 			words += " --" + f.Name + " " + shellQuote(f.Value.String())
 		}
 	})
-	if s.options.dir != s.flags.Lookup("dir").DefValue {
-		words += " --dir " + shellQuote(s.options.dir)
+	if s.run.dir != s.flags.Lookup("dir").DefValue {
+		words += " --dir " + shellQuote(s.run.dir)
 	}
 	return words
 }

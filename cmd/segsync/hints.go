@@ -1,17 +1,35 @@
 package main
 
 import (
+	"errors"
 	"net/http"
 
+	"segsync/importer"
+	"segsync/importer/journal"
 	"segsync/segmentprofiles"
 	"segsync/voucherify"
 )
 
 // hintOf returns the advice on this error alone, or "".
 func hintOf(err error) string {
+	if errors.Is(err, importer.ErrUndated) && errors.Unwrap(err) == nil {
+		return "import everything: leave out --since"
+	}
 	switch e := err.(type) {
 	case interface{ Hint() string }:
 		return e.Hint()
+	case *importer.GoneError:
+		return "is SEGMENT_API_URL right, and does Segment answer for a profile in its app?"
+	case *importer.UnreadableError:
+		return "Segment has a problem; continue later"
+	case *importer.RefusedError:
+		return "look at Voucherify's words: it refuses more than single customers; then continue"
+	case *importer.EndlessListError, *segmentprofiles.EndError, *segmentprofiles.CursorError:
+		return "the profile list is not what Segment documents; continue later, or import the profiles of a list with --profiles-from"
+	case *importer.TooManyRejectsError:
+		return "look at the reasons in the file of profiles that were not imported; then continue with a larger --max-rejects"
+	case *journal.DamagedError:
+		return "put the file back, or start anew with --restart"
 	case *segmentprofiles.Error:
 		return segmentHint(e)
 	case *voucherify.Error:

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
 	"os"
 	"runtime"
 	"strconv"
@@ -12,6 +15,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"segsync/importer"
+	"segsync/importer/journal"
+	"segsync/segmentprofiles"
 )
 
 func newImportCommand() *cobra.Command {
@@ -23,6 +28,9 @@ func newImportCommand() *cobra.Command {
 Voucherify project. When it fails or is interrupted, its last lines are the offset
 up to which everything was accepted, and the command that continues from there.
 
+It first tries again the profiles that earlier imports of the same directory could
+not import; segsync outstanding lists them.
+
 Settings are read from the environment, and from the file .env where the
 environment has none; .env-example explains them. With --sandbox no settings are
 needed.
@@ -31,80 +39,98 @@ needed.
 		Example: `  segsync import --sandbox
   segsync import
   segsync import --offset 400
-  segsync import --resume             # for cron: continue what is unfinished, else start
-  segsync import --resume --since last
+  segsync import --resume             # continue what is unfinished, else start
+  segsync import --resume --since last # every night: first finish what is unfinished
   segsync import --profiles-from not-imported.csv`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return o.carryOut(cmd, runImport)
+			return o.run.report.carryOut(cmd, o.check(cmd.Flags()), func() error { return runImport(cmd, &o) })
 		},
 	}
 	f := cmd.Flags()
 	f.SortFlags = false
-	f.StringVar(&o.offset, "offset", importer.Beginning, "start at this `offset` of the profile list")
-	f.BoolVar(&o.resume, "resume", false, "continue the unfinished import of this directory; start a new one if there is none")
-	f.StringVar(&o.profilesFrom, "profiles-from", "", "import only the profiles that this `file` names, one segment id or type:value a line; - for stdin")
-	f.StringVar(&o.since, "since", "", "import only what changed since this `time`: last (the start of the last finished import), 24h, 7d, 2026-11-19T00:00:00Z")
-	f.StringVar(&o.mapping, "mapping", "", "map traits as this YAML `file` says (default: $SEGSYNC_MAPPING, else as segsync mapping prints)")
-	f.BoolVar(&o.noCatchUp, "no-catch-up", false, "do not look again for profiles that moved while the list was read")
-	f.BoolVar(&o.recheck, "recheck", false, "read the whole list again at the end, for profiles that were passed over while others were deleted or merged")
-	f.StringVar(&o.verify, "verify", "on", "`on|off`: ask Voucherify what became of the customers sent, or do not")
-	f.DurationVar(&o.verifyInterval, "verify-interval", 30*time.Second, "the longest time between two looks at what became of them")
-	f.IntVar(&o.maxRejects, "max-rejects", -1, "stop once more than this `number` of customers were rejected; without it there is no limit")
-	o.addTo(f)
-	f.BoolVar(&o.sandbox, "sandbox", false, "import 500 made-up profiles from an embedded sandbox of both APIs")
-	f.BoolVar(&o.dryRun, "dry-run", false, "send nothing to Voucherify: write the customers as JSON, one per line, to stdout")
-	f.StringVar(&o.output, "output", "", "write the customers of a dry run to this `file`")
-	f.BoolVar(&o.noCount, "no-count", false, "do not spend requests on finding out how many profiles there are")
-	f.BoolVar(&o.nonInteractive, "non-interactive", false, "never ask whether to resume")
+	f.StringVar(&o.start.offset, "offset", importer.Beginning, "start at this `offset` of the profile list; 0 always starts anew")
+	f.BoolVar(&o.start.resume, "resume", false, "continue the unfinished import of this directory; start a new one if there is none")
+	f.BoolVar(&o.start.restart, "restart", false, "start anew, whatever is in the directory")
+	f.BoolVar(&o.start.noRetry, "no-retry-rejected", false, "do not first try again what earlier imports could not import")
+	f.StringVar(&o.run.profilesFrom, "profiles-from", "", "import only the profiles that this `file` names, one segment id or type:value a line; - for stdin")
+	f.StringVar(&o.choose.since, "since", "", "import only what changed since this `time`: last (the start of the last finished import), 24h, 7d, 2026-11-19T00:00:00Z")
+	o.run.settings.addMapping(f)
+	f.BoolVar(&o.choose.noCatchUp, "no-catch-up", false, "do not look again for profiles that moved while the list was read")
+	f.BoolVar(&o.choose.recheck, "recheck", false, "read the whole list again at the end, for profiles that were passed over while others were deleted or merged")
+	f.StringVar(&o.run.confirm.verify, "verify", "on", "`on|off`: ask Voucherify what became of the customers sent, or do not")
+	f.DurationVar(&o.run.confirm.interval, "verify-interval", 30*time.Second, "the longest time between two looks at what became of them")
+	f.IntVar(&o.run.confirm.maxRejects, "max-rejects", -1, "stop once more than this `number` of customers were rejected; without it there is no limit")
+	o.run.addTo(f)
+	f.BoolVar(&o.run.settings.sandbox, "sandbox", false, "import 500 made-up profiles from an embedded sandbox of both APIs")
+	f.BoolVar(&o.dry.run, "dry-run", false, "send nothing to Voucherify: write the customers as JSON, one per line, to stdout")
+	f.StringVar(&o.dry.output, "output", "", "write the customers of a dry run to this `file`")
+	f.BoolVar(&o.choose.noCount, "no-count", false, "do not spend requests on finding out how many profiles there are")
+	f.BoolVar(&o.run.wait.nonInteractive, "non-interactive", false, "never ask whether to resume")
 	f.Lookup("max-rejects").DefValue = "0" // or the help would show -1
+	for _, pair := range [][]string{
+		{"resume", "offset"}, {"resume", "restart"}, {"offset", "restart"}, {"dry-run", "resume"}, {"recheck", "no-catch-up"},
+		{"since", "profiles-from"}, {"verbose", "quiet"},
+	} {
+		cmd.MarkFlagsMutuallyExclusive(pair...)
+	}
 	return cmd
 }
 
 func runImport(cmd *cobra.Command, o *importOptions) error {
-	settings, total, closeSandbox, err := o.settings(cmd.Flags())
-	if err != nil {
+	s := newSession(cmd, &o.run)
+	s.dry, s.noCount, s.catchUp = o.dry, o.choose.noCount, !o.choose.noCatchUp
+	if err := s.connect(); err != nil {
 		return err
 	}
-	defer closeSandbox()
-	if err := settings.readMapping(o.mapping); err != nil {
-		return &exitError{exitUsage, err}
-	}
-	profiles, err := o.profiles(cmd)
+	defer s.close()
+	profiles, err := o.profiles(cmd, s.log)
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
 	if profiles != nil {
-		total = int64(len(profiles))
-		if n, err := strconv.Atoi(o.offset); err != nil || n > len(profiles) {
-			return &exitError{exitUsage, fmt.Errorf("--offset %s is not within the %d profiles of --profiles-from", o.offset, len(profiles))}
-		}
+		s.total = int64(len(profiles))
 	}
-	if o.sandbox && !cmd.Flags().Changed("dir") {
-		if o.dir, err = os.MkdirTemp("", "segsync-"); err != nil {
+	if o.run.settings.sandbox && !cmd.Flags().Changed("dir") {
+		if o.run.dir, err = os.MkdirTemp("", "segsync-"); err != nil {
 			return &exitError{exitFailed, err}
 		}
 	}
-	unlock, err := lockDir(o.dir)
+	unlock, err := lockDir(o.run.dir)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	s := newSession(cmd, o, settings, total)
-	state, err := s.chooseState(s.identity(profiles), o.files())
-	if err != nil {
-		return &exitError{exitUsage, err}
-	}
-	if o.dryRun {
+	if o.dry.run {
 		if err := s.openOutput(); err != nil {
 			return &exitError{exitUsage, err}
 		}
 	}
-	if err := s.connect(o.files(), profiles, state); err != nil {
+	mode := o.start.mode(cmd.Flags().Changed("offset"))
+	if err := s.importOnce(cmd.Context(), o, profiles, mode); err != nil || !s.continued || o.choose.since == "" {
+		return err
+	}
+	// What was unfinished is finished now; the import that was asked for comes after it.
+	s.began = time.Now()
+	return s.importOnce(cmd.Context(), o, profiles, journal.Plain)
+}
+
+// importOnce carries out one import: the unfinished one of the directory or a new one.
+func (s *session) importOnce(ctx context.Context, o *importOptions, profiles []segmentprofiles.Identifier, mode journal.Mode) error {
+	start, err := o.journalStart(s.identity(profiles), mode)
+	if err != nil {
 		return &exitError{exitUsage, err}
 	}
-	defer s.close()
-	return s.run(cmd.Context(), func(ctx context.Context) error {
+	if err := s.openJournal(o.run.names(o.dry.run), start); err != nil {
+		return err
+	}
+	settings := s.importSettings()
+	settings.Profiles = profiles
+	settings.CatchUp, settings.Recheck = !o.choose.noCatchUp, o.choose.recheck
+	settings.RetryOutstanding = !o.start.noRetry && !o.dry.run
+	s.importer = importer.New(s.segment, s.voucherify, settings, s.journal, s.log)
+	s.schemaRead = false
+	return s.carryOut(ctx, func(ctx context.Context) error {
 		if err := s.readSchema(ctx); err != nil {
 			return err
 		}
@@ -116,20 +142,69 @@ func runImport(cmd *cobra.Command, o *importOptions) error {
 	})
 }
 
+// journalStart says what import the flags ask for.
+func (o *importOptions) journalStart(id journal.Identity, mode journal.Mode) (journal.Start, error) {
+	start := journal.Start{Identity: id, Mode: mode, Offset: o.start.offset, SinceLast: o.choose.since == lastImport}
+	if o.choose.since != "" && !start.SinceLast {
+		var err error
+		if start.Since, err = parseSince(o.choose.since, time.Now()); err != nil {
+			return start, fmt.Errorf("--since %q: %w", o.choose.since, err)
+		}
+	}
+	if o.dry.run {
+		start.Mode, start.Basis = journal.Anew, journal.NewNames(o.run.dir, "")
+	}
+	return start, nil
+}
+
+// profiles returns the profiles of --profiles-from, or nil for all of the space.
+func (o *importOptions) profiles(cmd *cobra.Command, log *slog.Logger) ([]segmentprofiles.Identifier, error) {
+	profiles, err := o.run.profiles(cmd.InOrStdin(), log)
+	if err != nil || profiles == nil {
+		return nil, err
+	}
+	if n, err := strconv.Atoi(o.start.offset); err != nil || n > len(profiles) {
+		return nil, fmt.Errorf("--offset %s is not within the %d profiles of --profiles-from", o.start.offset, len(profiles))
+	}
+	return profiles, nil
+}
+
+func (o *runFlags) profiles(stdin io.Reader, log *slog.Logger) ([]segmentprofiles.Identifier, error) {
+	if o.profilesFrom == "" {
+		return nil, nil
+	}
+	profiles, err := readProfiles(o.profilesFrom, stdin)
+	if err != nil {
+		return nil, fmt.Errorf("--profiles-from: %w", err)
+	}
+	if len(profiles) == 0 {
+		log.Warn("--profiles-from names no profile; lines of a report without an id are passed over", "file", o.profilesFrom)
+	}
+	return profiles, nil
+}
+
 // openOutput opens what a dry run writes customers to. When that is stdout, the summary
-// goes to stderr.
+// goes to stderr. A device or a pipe is written to as it is.
 func (s *session) openOutput() error {
-	if s.options.output == "" {
+	if s.dry.output == "" {
 		s.customers, s.stdout = s.stdout, s.console
 		return nil
 	}
-	file, err := os.OpenFile(s.options.output, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	info, err := os.Stat(s.dry.output)
+	regular := errors.Is(err, fs.ErrNotExist) || err == nil && info.Mode().IsRegular()
+	flags := os.O_WRONLY
+	if regular {
+		flags |= os.O_CREATE | os.O_TRUNC
+	}
+	file, err := os.OpenFile(s.dry.output, flags, 0o600)
 	if err != nil {
 		return fmt.Errorf("--output: %w", err)
 	}
-	if err := file.Chmod(0o600); err != nil && runtime.GOOS != "windows" { // it was there before
-		file.Close()
-		return fmt.Errorf("--output: %w", err)
+	if regular && runtime.GOOS != "windows" { // it may have been there before
+		if err := file.Chmod(0o600); err != nil {
+			file.Close()
+			return fmt.Errorf("--output: %w", err)
+		}
 	}
 	s.customers, s.closeCustomers = file, file.Close
 	return nil

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"os"
 	"slices"
@@ -22,9 +23,9 @@ import (
 
 // inspectOptions are the flags of segsync inspect.
 type inspectOptions struct {
-	importOptions
-	file string
-	json bool
+	settings settingsFlags
+	file     string
+	json     bool
 }
 
 func newInspectCommand() *cobra.Command {
@@ -43,8 +44,6 @@ external_ids, as Segment's API answers them; nothing is sent at all then.`,
   segsync inspect --file profile.json`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			o.offset, o.verify, o.logFormat, o.quiet = importer.Beginning, "on", "text", true
-			o.maxWait, o.verifyInterval = 10*time.Second, time.Second
 			in, err := o.inspect(cmd, args)
 			if err != nil {
 				return err
@@ -56,10 +55,9 @@ external_ids, as Segment's API answers them; nothing is sent at all then.`,
 	f.SortFlags = false
 	f.StringVar(&o.file, "file", "", "read the profile from this JSON `file`")
 	f.BoolVar(&o.json, "json", false, "print the profile and the customer as JSON")
-	f.StringVar(&o.envFile, "env-file", ".env", "`file` with settings")
-	f.StringVar(&o.mapping, "mapping", "", "`file` that says which traits become which fields (default: SEGSYNC_MAPPING)")
-	f.BoolVar(&o.sandbox, "sandbox", false, "inspect a profile of the embedded sandbox")
-	o.dir = "."
+	o.settings.addEnvFile(f)
+	o.settings.addMapping(f)
+	f.BoolVar(&o.settings.sandbox, "sandbox", false, "inspect a profile of the embedded sandbox")
 	return cmd
 }
 
@@ -79,22 +77,13 @@ func (o *inspectOptions) inspect(cmd *cobra.Command, args []string) (*importer.I
 	if !ok {
 		return nil, usage(fmt.Errorf("%q is neither a segment id nor type:value, such as user_id:42", args[0]))
 	}
-	o.dir = "" // no file is written
-	set, total, closeSandbox, err := o.settings(cmd.Flags())
+	c, err := o.settings.connect(cmd.Flags(), bounds{attempts: 3, maxWait: 10 * time.Second, retryFor: -1}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, err
 	}
-	defer closeSandbox()
-	s := newSession(cmd, &o.importOptions, set, total)
-	s.attempts = 3
-	if err := set.readMapping(o.mapping); err != nil {
-		return nil, &exitError{exitUsage, err}
-	}
-	if err := s.connect(importer.NewFiles("", ""), nil, importer.NewState(set.identity(nil), importer.Beginning)); err != nil {
-		return nil, &exitError{exitUsage, err}
-	}
-	defer s.close()
-	ids, traits, err := s.importer.ReadProfile(cmd.Context(), id)
+	defer c.close()
+	set := c.settings
+	ids, traits, err := importer.ReadWhole(cmd.Context(), c.segment, id, set.traitsLimit)
 	var answer *segmentprofiles.Error
 	if errors.As(err, &answer) && answer.NotFound() {
 		err = &hinted{err, "external IDs are looked up in lower case, segment ids as they are; the type comes first, as in user_id:42"}
@@ -141,13 +130,13 @@ func (o *inspectOptions) inspectFile(cmd *cobra.Command) (*importer.Inspection, 
 	if p.Traits == nil && p.ExternalIDs == nil {
 		return nil, &exitError{exitUsage, &hinted{fmt.Errorf("--file: %s has neither traits nor external_ids", o.file), "see segsync inspect --help"}}
 	}
-	fromFile, err := readEnvFile(o.envFile, cmd.Flags().Changed("env-file"))
+	fromFile, err := readEnvFile(o.settings.envFile, cmd.Flags().Changed("env-file"))
 	if err != nil {
 		return nil, &exitError{exitUsage, err}
 	}
 	set, err := loadOfflineSettings(lookupIn(fromFile))
 	if err == nil {
-		err = set.readMapping(o.mapping)
+		err = set.readMapping(o.settings.mapping)
 	}
 	if err != nil {
 		return nil, &exitError{exitUsage, err}

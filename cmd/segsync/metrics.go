@@ -2,30 +2,35 @@ package main
 
 import (
 	"fmt"
+	"segsync/importer/journal"
 	"strings"
 	"time"
-
-	"segsync/importer"
 )
 
 // writeMetrics writes the file of --metrics-file, in the text format of Prometheus, for
 // node_exporter's textfile collector. exitCode is nil while the import runs.
 func (s *session) writeMetrics(exitCode *int) error {
-	if s.options.metricsFile == "" {
+	if s.run.report.metricsFile == "" {
 		return nil
 	}
 	var m metrics
 	state := s.importer.State()
-	c := state.Counts
-	segment, vch := s.segment.Stats(), s.voucherify.Stats()
+	segment, vch := s.toSegment.Stats(), s.toVoucherify.Stats()
 	by := func(label, value string, n any) string { return fmt.Sprintf("{%s=%q} %v", label, value, n) }
 
-	m.add("profiles_read", "gauge", "Profiles read by the current or last import.", fmt.Sprintf(" %d", c.Read))
-	m.add("profiles", "gauge", "What became of the profiles read.",
-		by("outcome", "confirmed", c.Confirmed), by("outcome", "rejected", c.Rejected),
-		by("outcome", "unconfirmed", state.Unconfirmed()), by("outcome", "without_identifier", c.WithoutIdentifier),
-		by("outcome", "vanished", c.Vanished), by("outcome", "merged", c.Merged), by("outcome", "would_send", c.WouldSend))
-	m.add("invalid_birthdates", "gauge", "Customers sent without their birthdate.", fmt.Sprintf(" %d", c.InvalidBirthdates))
+	m.add("profiles_read", "gauge", "Profiles read by the current or last import.", fmt.Sprintf(" %d", state.Counts.Read))
+	var outcomes []string
+	for _, o := range journal.Outcomes() {
+		outcomes = append(outcomes, by("outcome", o.String(), state.Count(o)))
+	}
+	m.add("profiles", "gauge", "What became of the profiles read.", outcomes...)
+	m.add("outstanding", "gauge", "Profiles that are not imported and still should be.", fmt.Sprintf(" %d", state.Outstanding.Count))
+	age := 0.0
+	if oldest := state.Outstanding.Oldest; !oldest.IsZero() {
+		age = time.Since(oldest).Seconds()
+	}
+	m.add("outstanding_oldest_age_seconds", "gauge", "How long the oldest of them has been outstanding; 0 if none is.", fmt.Sprintf(" %.0f", age))
+	m.add("invalid_birthdates", "gauge", "Customers sent without their birthdate.", fmt.Sprintf(" %d", state.Counts.InvalidBirthdates))
 	m.add("requests_total", "counter", "Requests of this process, retries included.",
 		by("api", "segment", segment.Requests), by("api", "voucherify", vch.Requests))
 	m.add("retries_total", "counter", "Requests of this process that were sent again.",
@@ -34,10 +39,10 @@ func (s *session) writeMetrics(exitCode *int) error {
 		by("api", "segment", segment.Throttled), by("api", "voucherify", vch.Throttled))
 	m.add("import_start_timestamp_seconds", "gauge", "When the import began.", fmt.Sprintf(" %d", state.Started.Unix()))
 	m.addRun(s.began, exitCode)
-	if end := state.LastEnded; !end.IsZero() {
+	if end := state.Last.Ended; !end.IsZero() {
 		m.add("import_end_timestamp_seconds", "gauge", "When the last import finished.", fmt.Sprintf(" %d", end.Unix()))
 	}
-	return m.writeTo(s.options.metricsFile)
+	return m.writeTo(s.run.report.metricsFile)
 }
 
 // metrics is a text in the format of Prometheus.
@@ -62,7 +67,7 @@ func (m *metrics) addRun(began time.Time, exitCode *int) {
 }
 
 func (m *metrics) writeTo(file string) error {
-	if err := importer.WriteFile(file, []byte(m.String()), 0o644); err != nil {
+	if err := journal.WriteFile(file, []byte(m.String()), 0o644); err != nil {
 		return fmt.Errorf("--metrics-file: %w", err)
 	}
 	return nil

@@ -39,7 +39,7 @@ func (s *session) showProgress(ctx context.Context) (stop func()) {
 		workers.Go(func() { every(ctx, barInterval, p.draw) })
 	}
 	workers.Go(func() { every(ctx, heartbeatInterval, p.beat) })
-	if !s.options.noCount && s.total < 0 {
+	if !s.noCount && s.total < 0 {
 		workers.Go(func() { p.count(ctx) })
 	}
 	return func() {

@@ -1,14 +1,12 @@
 package main
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"net/http"
 	"os"
 	"strings"
 	"time"
@@ -18,99 +16,101 @@ import (
 	"golang.org/x/term"
 
 	"segsync/importer"
+	"segsync/importer/journal"
 	"segsync/importer/mapping"
-	"segsync/internal/httpretry"
 	"segsync/segmentprofiles"
 	"segsync/voucherify"
 )
 
-// session is one execution of a command that reads or imports: its importer, run once and
-// perhaps resumed once, and what it tells people.
+// session is one execution of a command that imports: its importer, run once and perhaps
+// resumed once, and what it tells people.
 type session struct {
-	options             *importOptions
-	settings            *settings
-	command             string
-	files               importer.Files
-	flags               *pflag.FlagSet
-	importer            *importer.Importer
-	segment, voucherify *httpretry.Transport
-	segmentClient       *segmentprofiles.Client
-	voucherifyClient    *voucherify.Client
-	schemaRead          bool
+	flags   *pflag.FlagSet
+	command string // such as "segsync import"
+	run     *runFlags
+	dry     dryFlags
+	*telling
+	*connection
 
-	stdout    io.Writer // for the summary
-	customers io.Writer // of a dry run, else nil
+	journal    *journal.Journal
+	continued  bool // the import was begun by an earlier command
+	importer   *importer.Importer
+	schemaRead bool
+	customers  io.Writer // of a dry run, else nil
 	// closeCustomers closes a file of customers; nil if there is none.
 	closeCustomers func() error
-	console        *console // stderr
-	log            *slog.Logger
-	interactive    bool
-	attempts       int   // of each request; 0 means the usual number
+	noCount        bool
+	catchUp        bool
 	total          int64 // number of profiles, or -1 if it is not known
 	began          time.Time
 }
 
-// newSession returns a session that can speak. total is the number of profiles, or -1 if
-// it is not known.
-func newSession(cmd *cobra.Command, o *importOptions, set *settings, total int64) *session {
-	s := &session{options: o, command: cmd.CommandPath(), flags: cmd.Flags(), stdout: cmd.OutOrStdout(), began: time.Now()}
+// telling is how a session speaks.
+type telling struct {
+	stdout      io.Writer // for the summary
+	console     *console  // stderr
+	log         *slog.Logger
+	interactive bool
+	lines       <-chan string // of stdin, once something was asked
+}
+
+// newSession returns a session that can speak.
+func newSession(cmd *cobra.Command, o *runFlags) *session {
 	terminal := term.IsTerminal(int(os.Stderr.Fd()))
-	s.interactive = terminal && term.IsTerminal(int(os.Stdin.Fd())) && !o.nonInteractive
-	s.console = newConsole(os.Stderr, terminal && !o.quiet && o.logFormat == "text", total)
-	s.log = o.newLogger(s.console)
-	s.settings, s.total = set, total
+	s := &session{
+		flags: cmd.Flags(), command: cmd.CommandPath(), run: o, total: -1, began: time.Now(),
+		telling: &telling{stdout: cmd.OutOrStdout()},
+	}
+	s.interactive = terminal && term.IsTerminal(int(os.Stdin.Fd())) && !o.wait.nonInteractive
+	s.console = newConsole(os.Stderr, terminal && !o.report.quiet && o.report.logFormat == "text")
+	s.log = o.report.newLogger(s.console)
 	return s
+}
+
+// connect makes the connection of the session.
+func (s *session) connect() (err error) {
+	limits := bounds{maxWait: s.run.wait.maxWait, retryFor: s.run.wait.retryFor}
+	if limits.retryFor == 0 {
+		limits.retryFor = 30 * time.Minute
+		if s.console.bar != nil {
+			limits.retryFor = 3 * time.Minute // somebody is looking
+		}
+	}
+	if s.connection, err = s.run.settings.connect(s.flags, limits, s.log); err != nil {
+		return err
+	}
+	s.total = int64(s.sandboxProfiles)
+	return nil
 }
 
 // identity says what this import is about. The embedded sandbox is the same one at
 // whatever port it listens.
-func (s *session) identity(profiles []segmentprofiles.Identifier) importer.Identity {
+func (s *session) identity(profiles []segmentprofiles.Identifier) journal.Identity {
 	id := s.settings.identity(profiles)
-	if s.options.sandbox {
+	if s.run.settings.sandbox {
 		id.SegmentURL, id.VoucherifyURL = "sandbox", "sandbox"
 	}
 	return id
 }
 
-// connect makes the importer and the clients below it.
-func (s *session) connect(files importer.Files, profiles []segmentprofiles.Identifier, state *importer.State) error {
+// importSettings returns the settings of the importer.
+func (s *session) importSettings() importer.Settings {
 	set := s.settings
-	s.segment = httpretry.New(httpretry.Options{
-		API: "Segment", Rate: set.segmentRate, Attempts: s.attempts, MaxWait: s.options.maxWait, Secrets: set.secrets(), Log: s.log,
-	})
-	s.voucherify = httpretry.New(httpretry.Options{
-		API: "Voucherify", Bucket: voucherifyBuckets(set.reserve), Attempts: s.attempts, MaxWait: s.options.maxWait,
-		Secrets: set.secrets(), RedactAll: true, Log: s.log,
-	})
-	segment, err := segmentprofiles.NewClient(s.segment.Client(), set.segmentURL, set.spaceID, set.segmentToken)
-	if err != nil {
-		return err
-	}
-	vch, err := voucherify.NewClient(s.voucherify.Client(), set.voucherifyURL, set.appID, set.secretKey)
-	if err != nil {
-		return err
-	}
-	s.files, s.segmentClient, s.voucherifyClient = files, segment, vch
-	s.importer = importer.New(segment, vch, importer.Settings{
+	return importer.Settings{
 		Identifiers: set.identifiers,
+		Mapping:     set.mapping,
 		PageSize:    set.pageSize,
 		TraitsLimit: set.traitsLimit,
 		BatchSize:   set.batchSize,
 		Readers:     readers(set.segmentRate),
-		Mapping:     set.mapping,
-		Files:       files,
-		Profiles:    profiles,
-		CatchUp:     !s.options.noCatchUp,
-		Recheck:     s.options.recheck,
 		Verify: importer.Verify{
-			Off:      s.options.verify == "off" || s.options.dryRun,
-			Interval: s.options.verifyInterval,
-			Timeout:  s.options.verifyTimeout,
+			Off:      s.run.confirm.verify == "off" || s.dry.run,
+			Interval: s.run.confirm.interval,
+			Timeout:  s.run.confirm.timeout,
 		},
-		MaxRejects: s.options.maxRejects,
+		MaxRejects: s.run.confirm.maxRejects,
 		DryRun:     s.customers,
-	}, state, s.log)
-	return nil
+	}
 }
 
 // readSchema reads the metadata schema once, where it can matter.
@@ -119,7 +119,7 @@ func (s *session) readSchema(ctx context.Context) error {
 	if s.schemaRead || policy == asIs || !s.settings.mapping.Metadata.Any() {
 		return nil
 	}
-	schema, err := s.voucherifyClient.MetadataSchema(ctx, "customer")
+	schema, err := s.voucherify.MetadataSchema(ctx, "customer")
 	var answer *voucherify.Error
 	forbidden := errors.As(err, &answer) && answer.Forbidden()
 	switch {
@@ -142,46 +142,12 @@ func (s *session) readSchema(ctx context.Context) error {
 	return nil
 }
 
-// voucherifyBuckets returns the quota that a request to Voucherify counts in. Bulk requests
-// have one of their own, which is counted by the hour.
-//
-// https://docs.voucherify.io/guides/limits
-func voucherifyBuckets(reserve float64) func(*http.Request) *httpretry.Bucket {
-	calls := &httpretry.Bucket{Name: "api_calls", Period: time.Minute, Reserve: reserve}
-	bulk := &httpretry.Bucket{Name: "bulk_api_calls", Period: time.Hour, Reserve: reserve}
-	return func(req *http.Request) *httpretry.Bucket {
-		if req.Method == http.MethodPost {
-			return bulk
-		}
-		return calls
-	}
-}
-
-// readers returns how many profiles to read at once to begin with: enough to use the usual
-// quota while answers take up to a second and more, few enough to stay small where there
-// is no quota to speak of. The importer then tries whether more help.
-func readers(rate float64) int {
-	switch {
-	case rate > 2000:
-		return 32
-	case rate > 200:
-		return 128 // more of them stand in line before the request for the next page
-	}
-	return int(max(2*rate, 8))
-}
-
-func (s *session) close() {
-	s.segment.CloseIdleConnections()
-	s.voucherify.CloseIdleConnections()
-}
-
-// run carries out the import, asks after the first error whether to resume, and says how
-// it ended.
-func (s *session) run(ctx context.Context, do func(context.Context) error) error {
+// carryOut carries out the import, asks after the first error whether to resume, and says
+// how it ended.
+func (s *session) carryOut(ctx context.Context, do func(context.Context) error) error {
 	interrupts := watchInterrupts(ctx, func() {
 		s.importer.Stop()
-		s.segment.Hurry()
-		s.voucherify.Hurry()
+		s.hurry()
 	}, s.log)
 	defer interrupts.close()
 	s.announce()
@@ -198,7 +164,7 @@ func (s *session) run(ctx context.Context, do func(context.Context) error) error
 		}
 		s.printError(err)
 		code := exitCodeOf(err)
-		if attempt == 2 || !s.interactive || s.options.dryRun || code == exitLater || !s.askResume(s.offset(), interrupts) {
+		if attempt == 2 || !s.interactive || s.dry.run || code == exitLater || !s.askResume(s.offset(), interrupts) {
 			return s.stopped(cmp.Or(interrupts.exitCode(), code), err)
 		}
 	}
@@ -207,14 +173,14 @@ func (s *session) run(ctx context.Context, do func(context.Context) error) error
 // announce says what is about to be done.
 func (s *session) announce() {
 	state := s.importer.State()
-	if s.options.dryRun {
+	if s.dry.run {
 		s.log.Info("dry run: nothing is sent to Voucherify")
 	}
-	if s.options.sandbox {
-		s.log.Info("importing from the embedded sandbox", "dir", s.files.Dir)
+	if s.run.settings.sandbox {
+		s.log.Info("importing from the embedded sandbox", "dir", s.run.dir)
 	}
 	if s.console.bar == nil {
-		s.log.Info(s.what()+" begins", "space", state.Identity.Space, "identifier", state.Identity.Identifier, "dir", s.files.Dir)
+		s.log.Info(s.what()+" begins", "space", state.Identity.Space, "identifier", state.Identity.Identifier, "dir", s.run.dir)
 	}
 	if state.Counts.Read > 0 {
 		s.log.Info("continuing the import in this directory", "offset", s.offset(), "profiles", state.Counts.Read,
@@ -232,24 +198,4 @@ func (s *session) offset() string {
 		return "end of the list"
 	}
 	return at.Offset
-}
-
-// askResume asks whether to go on from the offset. Only "yes" means yes.
-func (s *session) askResume(offset string, interrupts *interrupts) bool {
-	fmt.Fprintf(s.console, "Do you wish to resume the process from the offset: %s? Type \"yes\" or \"no\": ", offset)
-	answer := make(chan string, 1)
-	go func() { // ends with the process at the latest: a read of a terminal cannot be called off
-		line, _ := bufio.NewReader(os.Stdin).ReadString('\n')
-		answer <- line
-	}()
-	select {
-	case line := <-answer:
-		if !strings.HasSuffix(line, "\n") {
-			fmt.Fprintln(s.console)
-		}
-		return strings.EqualFold(strings.TrimSpace(line), "yes")
-	case <-interrupts.first:
-		fmt.Fprintln(s.console)
-		return false
-	}
 }

@@ -14,7 +14,7 @@ import (
 
 	"github.com/joho/godotenv"
 
-	"segsync/importer"
+	"segsync/importer/journal"
 	"segsync/importer/mapping"
 	"segsync/internal/httpretry"
 	"segsync/segmentprofiles"
@@ -63,8 +63,8 @@ func (s *settings) strict(schema *voucherify.MetadataSchema) bool {
 }
 
 // identity says what an import with these settings is about.
-func (s *settings) identity(profiles []segmentprofiles.Identifier) importer.Identity {
-	id := importer.Identity{
+func (s *settings) identity(profiles []segmentprofiles.Identifier) journal.Identity {
+	id := journal.Identity{
 		Space:         s.spaceID,
 		SegmentURL:    s.segmentURL.String(),
 		VoucherifyURL: s.voucherifyURL.String(),

@@ -1,18 +1,11 @@
 package main
 
 import (
-	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"log/slog"
 	"runtime"
-	"slices"
-	"strings"
-	"text/tabwriter"
+	"segsync/importer/journal"
 	"time"
-
-	"segsync/importer"
 )
 
 // summary is what --summary writes; docs/summary.schema.json describes it.
@@ -43,7 +36,7 @@ type programVersion struct {
 }
 
 type summarySettings struct {
-	importer.Identity
+	journal.Identity
 	SegmentRateLimit float64 `json:"segment_rate_limit"`
 	PageSize         int     `json:"page_size"`
 	TraitsLimit      int     `json:"traits_limit"`
@@ -55,14 +48,52 @@ type summarySettings struct {
 	MetadataPolicy   string  `json:"metadata_policy"` // as it is set
 }
 
+// summaryCounts are the counts of the import by name: each outcome, and read, sent,
+// outstanding, invalid_birthdates and found_late.
 type summaryCounts struct {
-	importer.Counts
-	Sent        int `json:"sent"`
-	Unconfirmed int `json:"unconfirmed"`
-	// Identifiers counts the customers sent by the identifier that was taken.
-	Identifiers map[string]int `json:"identifiers"`
-	// MetadataLeftOut counts the customers sent without a key of their metadata.
-	MetadataLeftOut map[string]int `json:"metadata_left_out"`
+	state *journal.State
+	byKey map[string]int // metadata left out
+}
+
+// MarshalJSON returns one object with all counts.
+func (c summaryCounts) MarshalJSON() ([]byte, error) {
+	all := map[string]any{
+		"read": c.state.Counts.Read, "invalid_birthdates": c.state.Counts.InvalidBirthdates, "found_late": c.state.Counts.FoundLate,
+		"sent": c.sent(), "outstanding": c.state.Outstanding.Count,
+		"identifiers": c.state.Details.Identifiers, "metadata_left_out": c.byKey,
+		"warnings": warningsByKind(c.state.Details.Warnings),
+	}
+	for _, o := range journal.Outcomes() {
+		all[o.String()] = c.of(o)
+	}
+	return json.Marshal(all)
+}
+
+func (c summaryCounts) of(o journal.Outcome) int { return c.state.Count(o) }
+
+// sent is the number of customers that Voucherify was sent.
+func (c summaryCounts) sent() int {
+	return c.of(journal.Confirmed) + c.of(journal.Rejected) + c.of(journal.Unconfirmed)
+}
+
+// attrs are the counts for the log.
+func (c summaryCounts) attrs(code int) []any {
+	attrs := []any{"exit_code", code, "profiles", c.state.Counts.Read}
+	for _, o := range journal.Outcomes() {
+		attrs = append(attrs, o.String(), c.of(o))
+	}
+	return append(attrs, "outstanding", c.state.Outstanding.Count)
+}
+
+// warningsByKind counts the warnings by field and reason, as "field: reason".
+func warningsByKind(warnings map[string]map[string]int) map[string]int {
+	byKind := make(map[string]int)
+	for field, reasons := range warnings {
+		for reason, n := range reasons {
+			byKind[field+": "+reason] += n
+		}
+	}
+	return byKind
 }
 
 type summaryRequests struct {
@@ -76,12 +107,13 @@ type summaryFiles struct {
 	State             string `json:"state"`
 	WithoutIdentifier string `json:"without_identifier"`
 	NotImported       string `json:"not_imported"`
+	Merged            string `json:"merged"`
+	Warnings          string `json:"warnings"`
 }
 
 func (s *session) summary(code int, cause error) summary {
 	state, now := s.importer.State(), time.Now()
-	segment, vch := s.segment.Stats(), s.voucherify.Stats()
-	unconfirmed := state.Unconfirmed()
+	segment, vch := s.toSegment.Stats(), s.toVoucherify.Stats()
 	sum := summary{
 		Version: 1,
 		Program: programVersion{buildVersion(), runtime.Version()},
@@ -92,9 +124,9 @@ func (s *session) summary(code int, cause error) summary {
 			PageSize:         s.settings.pageSize,
 			TraitsLimit:      s.settings.traitsLimit,
 			BatchSize:        s.settings.batchSize,
-			Verify:           s.options.verify,
-			CatchUp:          !s.options.noCatchUp,
-			DryRun:           s.options.dryRun,
+			Verify:           s.run.confirm.verify,
+			CatchUp:          s.catchUp,
+			DryRun:           s.dry.run,
 			MappingFile:      s.settings.mappingFile,
 			MetadataPolicy:   s.settings.metadataPolicy,
 		},
@@ -105,24 +137,13 @@ func (s *session) summary(code int, cause error) summary {
 		Finished: !state.Unfinished(),
 		ExitCode: code,
 		Offset:   s.offset(),
-		Counts: summaryCounts{
-			Counts:      state.Counts,
-			Sent:        state.Counts.Confirmed + state.Counts.Rejected + unconfirmed,
-			Unconfirmed: unconfirmed,
-			Identifiers: state.Identifiers,
-
-			MetadataLeftOut: leftOutByKey(state.MetadataLeftOut),
-		},
-		AddsUp: state.AddsUp(),
+		Counts:   summaryCounts{state, leftOutByKey(state.Details.LeftOut)},
+		AddsUp:   state.AddsUp(),
 		Requests: summaryRequests{
 			Segment: segment.Requests, Voucherify: vch.Requests,
 			Retries: segment.Retries + vch.Retries, Throttled: segment.Throttled + vch.Throttled,
 		},
-		Files: summaryFiles{
-			State:             s.files.Path(s.files.State),
-			WithoutIdentifier: s.files.Path(s.files.WithoutIdentifier),
-			NotImported:       s.files.Path(s.files.NotImported),
-		},
+		Files: summaryFilesOf(s.journal.Names()),
 	}
 	if cause != nil {
 		sum.Error, sum.Hints = cause.Error(), hints(cause)
@@ -130,10 +151,17 @@ func (s *session) summary(code int, cause error) summary {
 	switch {
 	case !state.Position.Done, state.HasFailed():
 		sum.Continue = s.continueCommand(cause)
-	case unconfirmed > 0:
+	case state.Unconfirmed() > 0:
 		sum.Continue = s.verifyCommand()
 	}
 	return sum
+}
+
+func summaryFilesOf(n journal.Names) summaryFiles {
+	return summaryFiles{
+		State: n.Path(n.State), WithoutIdentifier: n.Path(n.WithoutIdentifier), NotImported: n.Path(n.NotImported),
+		Merged: n.Path(n.Merged), Warnings: n.Path(n.Warnings),
+	}
 }
 
 func leftOutByKey(leftOut map[string]map[string]int) map[string]int {
@@ -146,117 +174,14 @@ func leftOutByKey(leftOut map[string]map[string]int) map[string]int {
 	return byKey
 }
 
-// leftOutShown is how many keys the summary for people names.
-const leftOutShown = 8
-
-// leftOutText lists the keys left out of the metadata, those of most customers first:
-// colour (unknown) 12, age (not a number) 3.
-func leftOutText(leftOut map[string]map[string]int) string {
-	type line struct {
-		text string
-		n    int
-	}
-	var lines []line
-	for key, reasons := range leftOut {
-		for reason, n := range reasons {
-			lines = append(lines, line{fmt.Sprintf("%s (%s) %d", oneLine(key), oneLine(reason), n), n})
-		}
-	}
-	slices.SortFunc(lines, func(a, b line) int {
-		return cmp.Or(cmp.Compare(b.n, a.n), cmp.Compare(a.text, b.text))
-	})
-	var shown []string
-	for _, l := range lines[:min(len(lines), leftOutShown)] {
-		shown = append(shown, l.text)
-	}
-	if more := len(lines) - leftOutShown; more > 0 {
-		shown = append(shown, fmt.Sprintf("and %d more (--summary FILE has all)", more))
-	}
-	return strings.Join(shown, ", ")
-}
-
-// oneLine shortens a text from outside, and replaces what could change a terminal.
-func oneLine(s string) string {
-	s = strings.ReplaceAll(printable(s), "\n", "\ufffd")
-	if runes := []rune(s); len(runes) > 40 {
-		return string(runes[:40]) + "…"
-	}
-	return s
-}
-
-// printSummary prints what became of the profiles.
-func (s *session) printSummary(sum summary) {
-	if s.stdout == s.console && s.options.logFormat == "json" {
-		slog.New(slog.NewJSONHandler(s.stdout, nil)).Info("summary", "summary", sum)
-		return
-	}
-	c := sum.Counts
-	w := tabwriter.NewWriter(s.stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	line := func(label string, value any, note string) { fmt.Fprintf(w, "%s\t%v\t%s\n", label, value, note) }
-	line("Profiles read", c.Read, "")
-	if s.options.dryRun {
-		line("Would send", c.WouldSend, "")
-	} else {
-		line("Customers sent", c.Sent, "")
-	}
-	if len(s.settings.identifiers) > 1 {
-		for _, id := range s.settings.identifiers {
-			line("by "+id.String(), c.Identifiers[id.String()], "")
-		}
-	}
-	if s.customers == nil {
-		line("Confirmed", c.Confirmed, "")
-		line("Rejected", c.Rejected, "")
-		line("Sent, not confirmed", c.Unconfirmed, "")
-	}
-	without := ""
-	if c.WithoutIdentifier > 0 {
-		without = " in " + sum.Files.WithoutIdentifier
-	}
-	line("Without identifier", c.WithoutIdentifier, without)
-	line("Vanished", c.Vanished, "")
-	line("Merged into another", c.Merged, "")
-	if s.options.verify == "on" && s.customers == nil {
-		notImported := ""
-		if c.Rejected+c.Vanished > 0 {
-			notImported = " in " + sum.Files.NotImported
-		}
-		line("Not imported", c.Rejected+c.Vanished, notImported)
-	}
-	line("Invalid birthdates", c.InvalidBirthdates, "")
-	line("Found late", c.FoundLate, "")
-	line("Requests to Segment", sum.Requests.Segment, "")
-	line("Requests to Voucherify", sum.Requests.Voucherify, "")
-	line("Retries", sum.Requests.Retries, "")
-	elapsed := sum.Ended.Sub(sum.Began)
-	line("Time", elapsed.Round(100*time.Millisecond), "")
-	line("Profiles per second", fmt.Sprintf("%.1f", float64(s.importer.ProfilesRead())/elapsed.Seconds()), "")
-	w.Flush()
-	if text := leftOutText(s.importer.State().MetadataLeftOut); text != "" {
-		fmt.Fprintf(s.stdout, "Metadata left out: %s\n", text)
-	}
-	sent := fmt.Sprintf("%d confirmed + %d rejected + %d sent, not confirmed", c.Confirmed, c.Rejected, c.Unconfirmed)
-	if s.options.dryRun {
-		sent = fmt.Sprintf("%d would be sent", c.WouldSend)
-	}
-	fmt.Fprintf(s.stdout, "%d read = %s\n  + %d without identifier + %d vanished + %d merged into another: ",
-		c.Read, sent, c.WithoutIdentifier, c.Vanished, c.Merged)
-	if sum.AddsUp {
-		fmt.Fprintln(s.stdout, "it adds up")
-	} else {
-		fmt.Fprintln(s.stdout, "IT DOES NOT ADD UP")
-		s.printError(&hinted{errors.New("the counts do not add up: this is a bug in segsync"), "please report it, with this summary"})
-	}
-}
-
 // writeSummary writes the file of --summary.
 func (s *session) writeSummary(sum summary) error {
-	if s.options.summary == "" {
+	if s.run.report.summary == "" {
 		return nil
 	}
 	data, err := json.MarshalIndent(sum, "", "  ")
 	if err == nil {
-		err = importer.WriteFile(s.options.summary, append(data, '\n'), 0o600)
+		err = journal.WriteFile(s.run.report.summary, append(data, '\n'), 0o600)
 	}
 	if err != nil {
 		return fmt.Errorf("--summary: %w", err)

@@ -2,17 +2,20 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"segsync/importer"
+	"segsync/importer/journal"
 )
 
+// verifyOptions are the flags of segsync verify.
+type verifyOptions struct{ run runFlags }
+
 func newVerifyCommand() *cobra.Command {
-	var o importOptions
+	var o verifyOptions
 	cmd := &cobra.Command{
 		Use:   "verify",
 		Short: "Find out what became of customers that were sent, and not confirmed",
@@ -22,52 +25,46 @@ Voucherify has carried them out. It imports nothing.
 ` + exitCodes,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			o.offset, o.verify, o.resume, o.maxRejects = importer.Beginning, "on", true, -1
-			return o.carryOut(cmd, runVerify)
+			o.run.confirm.verify, o.run.confirm.maxRejects = "on", -1
+			err := errors.Join(o.run.check(cmd.Flags(), "")...)
+			return o.run.report.carryOut(cmd, err, func() error { return runVerify(cmd, &o) })
 		},
 	}
 	f := cmd.Flags()
 	f.SortFlags = false
-	o.addTo(f)
-	f.DurationVar(&o.verifyInterval, "verify-interval", 30*time.Second, "the longest time between two looks")
-	f.StringVar(&o.profilesFrom, "profiles-from", "", "take up the import of the profiles that this `file` names")
+	o.run.addTo(f)
+	f.DurationVar(&o.run.confirm.interval, "verify-interval", 30*time.Second, "the longest time between two looks")
+	f.StringVar(&o.run.profilesFrom, "profiles-from", "", "take up the import of the profiles that this `file` names")
+	cmd.MarkFlagsMutuallyExclusive("verbose", "quiet")
 	return cmd
 }
 
-func runVerify(cmd *cobra.Command, o *importOptions) error {
-	settings, total, _, err := o.settings(cmd.Flags())
-	if err != nil {
+func runVerify(cmd *cobra.Command, o *verifyOptions) error {
+	s := newSession(cmd, &o.run)
+	if err := s.connect(); err != nil {
 		return err
 	}
-	profiles, err := o.profiles(cmd)
+	defer s.close()
+	profiles, err := o.run.profiles(cmd.InOrStdin(), s.log)
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
-	noImport := &hinted{fmt.Errorf("there is no import in %s", o.dir), "use the --dir of the import, and its --profiles-from if it had one"}
-	if _, err := os.Stat(o.dir); errors.Is(err, os.ErrNotExist) {
-		return &exitError{exitUsage, noImport} // and none is made by locking
+	names := o.run.names(false)
+	if _, err := os.Stat(o.run.dir); errors.Is(err, os.ErrNotExist) {
+		return &exitError{exitUsage, s.advise(&journal.NoImportError{Dir: o.run.dir}, names)} // and none is made by locking
 	}
-	unlock, err := lockDir(o.dir)
+	unlock, err := lockDir(o.run.dir)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	s := newSession(cmd, o, settings, total)
-	state, err := importer.LoadState(o.files().Path(o.files().State))
-	if err == nil && state == nil {
-		err = noImport
+	id := s.identity(profiles)
+	if old, err := journal.Load(names); err == nil && old != nil {
+		id.Mapping = old.Mapping // nothing is mapped
 	}
-	if err == nil {
-		id := settings.identity(profiles)
-		id.Mapping = state.Mapping // nothing is mapped
-		err = refuseOther(state, id, o.files())
+	if err := s.openJournal(names, journal.Start{Identity: id, Mode: journal.Existing}); err != nil {
+		return err
 	}
-	if err != nil {
-		return &exitError{exitUsage, err}
-	}
-	if err := s.connect(o.files(), profiles, state); err != nil {
-		return &exitError{exitUsage, err}
-	}
-	defer s.close()
-	return s.run(cmd.Context(), s.importer.Verify)
+	s.importer = importer.New(s.segment, s.connection.voucherify, s.importSettings(), s.journal, s.log)
+	return s.carryOut(cmd.Context(), s.importer.Verify)
 }

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// carryOut runs a command whose flags are in order, and sees to it that the files that
+// monitoring reads do not speak of an earlier run: there is no summary until this one ends,
+// and where it ends before there is anything to summarize, the metrics tell its exit code.
+func (o *reportFlags) carryOut(cmd *cobra.Command, flagsErr error, command func() error) error {
+	began := time.Now()
+	if flagsErr != nil {
+		return o.logged(&exitError{exitUsage, &hinted{flagsErr, fmt.Sprintf("see %s --help", cmd.CommandPath())}})
+	}
+	if o.summary != "" {
+		if err := os.Remove(o.summary); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return o.logged(&exitError{exitUsage, fmt.Errorf("--summary: %w", err)})
+		}
+	}
+	err := command()
+	var early *exitError
+	if o.metricsFile != "" && errors.As(err, &early) && early.err != nil && early.code != exitLocked {
+		var m metrics
+		m.addRun(began, &early.code)
+		early.err = errors.Join(early.err, m.writeTo(o.metricsFile))
+	}
+	return o.logged(err)
+}
+
+// logged turns an error into a line of the log where that is JSON, so that every line
+// of stderr is.
+func (o *reportFlags) logged(err error) error {
+	var exit *exitError
+	if o.logFormat != "json" || !errors.As(err, &exit) || exit.err == nil {
+		return err
+	}
+	o.newLogger(os.Stderr).Error(exit.err.Error(), "hints", hints(exit.err))
+	return &exitError{code: exit.code}
+}

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"segsync/internal/httpretry"
+	"segsync/internal/sandbox"
+	"segsync/segmentprofiles"
+	"segsync/voucherify"
+)
+
+// connection is both APIs, with the settings that they need.
+type connection struct {
+	settings        *settings
+	segment         *segmentprofiles.Client
+	voucherify      *voucherify.Client
+	toSegment       *httpretry.Transport
+	toVoucherify    *httpretry.Transport
+	sandboxProfiles int // of the embedded sandbox; -1: the APIs are others
+	closeSandbox    func()
+}
+
+// bounds say how long a connection waits for answers.
+type bounds struct {
+	attempts int           // of each request; 0 means the usual number
+	maxWait  time.Duration // see httpretry.Options
+	retryFor time.Duration // likewise
+}
+
+// connect loads the settings and makes the clients of both APIs; with --sandbox it starts
+// the embedded one.
+func (o *settingsFlags) connect(flags *pflag.FlagSet, p bounds, log *slog.Logger) (*connection, error) {
+	c := &connection{sandboxProfiles: -1, closeSandbox: func() {}}
+	fromEnv := lookupIn(nil)
+	if !o.sandbox || flags.Changed("env-file") {
+		file, err := readEnvFile(o.envFile, flags.Changed("env-file"))
+		if err != nil {
+			return nil, &exitError{exitUsage, err}
+		}
+		fromEnv = lookupIn(file)
+	}
+	if o.sandbox {
+		const profiles = 500
+		box := sandbox.New(sandbox.Options{
+			Profiles: profiles, Seed: 1, RateLimit: 100, Latency: 50 * time.Millisecond, PastActions: true,
+		})
+		server, err := box.Listen("127.0.0.1:0")
+		if err != nil {
+			return nil, &exitError{exitFailed, err}
+		}
+		c.sandboxProfiles, c.closeSandbox = profiles, func() { server.Close() }
+		fromEnv = lookupFirst(box.Settings(server.URL), fromEnv)
+	}
+	var err error
+	if c.settings, err = loadSettings(fromEnv); err == nil {
+		err = c.settings.readMapping(o.mapping)
+	}
+	if err == nil {
+		err = c.makeClients(p, log)
+	}
+	if err != nil {
+		c.closeSandbox()
+		return nil, &exitError{exitUsage, err}
+	}
+	return c, nil
+}
+
+// lookupFirst returns a lookup in the sandbox's own settings, then in rest.
+func lookupFirst(own []sandbox.Setting, rest func(string) string) func(string) string {
+	return func(name string) string {
+		for _, s := range own {
+			if s.Name == name {
+				return s.Value
+			}
+		}
+		return rest(name)
+	}
+}
+
+func (c *connection) makeClients(p bounds, log *slog.Logger) (err error) {
+	set := c.settings
+	c.toSegment = httpretry.New(httpretry.Options{
+		API: "Segment", Rate: set.segmentRate, Attempts: p.attempts, MaxWait: p.maxWait, Secrets: set.secrets(), Log: log,
+	})
+	c.toVoucherify = httpretry.New(httpretry.Options{
+		API: "Voucherify", Bucket: voucherifyBuckets(set.reserve), Attempts: p.attempts, MaxWait: p.maxWait,
+		Secrets: set.secrets(), RedactAll: true, Log: log,
+	})
+	if c.segment, err = segmentprofiles.NewClient(c.toSegment.Client(), set.segmentURL, set.spaceID, set.segmentToken); err != nil {
+		return err
+	}
+	c.voucherify, err = voucherify.NewClient(c.toVoucherify.Client(), set.voucherifyURL, set.appID, set.secretKey)
+	return err
+}
+
+// voucherifyBuckets returns the quota that a request to Voucherify counts in. Bulk requests
+// have one of their own, which is counted by the hour.
+//
+// https://docs.voucherify.io/guides/limits
+func voucherifyBuckets(reserve float64) func(*http.Request) *httpretry.Bucket {
+	calls := &httpretry.Bucket{Name: "api_calls", Period: time.Minute, Reserve: reserve}
+	bulk := &httpretry.Bucket{Name: "bulk_api_calls", Period: time.Hour, Reserve: reserve}
+	return func(req *http.Request) *httpretry.Bucket {
+		if req.Method == http.MethodPost && strings.HasSuffix(req.URL.Path, "/customers/bulk/async") {
+			return bulk
+		}
+		return calls
+	}
+}
+
+// maxReaders bounds the connections to Segment.
+const maxReaders = 256
+
+// readers returns how many profiles to read at once: enough to use the quota while an
+// answer takes up to two seconds, and few where there is no quota to speak of, for then
+// only the processor bounds the import.
+func readers(rate float64) int {
+	if rate > 2000 {
+		return 32
+	}
+	return min(max(int(2*rate), 8), maxReaders)
+}
+
+// hurry ends all waits for both APIs.
+func (c *connection) hurry() {
+	c.toSegment.Hurry()
+	c.toVoucherify.Hurry()
+}
+
+func (c *connection) close() {
+	c.toSegment.CloseIdleConnections()
+	c.toVoucherify.CloseIdleConnections()
+	c.closeSandbox()
+}

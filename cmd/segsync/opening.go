@@ -1,0 +1,98 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"segsync/importer/journal"
+)
+
+// lockDir makes sure that this is the only import in dir, which it makes if need be.
+func lockDir(dir string) (unlock func(), err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, &exitError{exitUsage, fmt.Errorf("--dir: %w", err)}
+	}
+	unlock, err = journal.Lock(dir)
+	var locked *journal.LockedError
+	if errors.As(err, &locked) {
+		return nil, &exitError{exitLocked, &hinted{err, "wait for it, or use another --dir"}}
+	} else if err != nil {
+		return nil, &exitError{exitFailed, err}
+	}
+	return unlock, nil
+}
+
+// mode says how the flags want an import to begin.
+func (o *startFlags) mode(offsetGiven bool) journal.Mode {
+	switch {
+	case o.resume:
+		return journal.Resume
+	case o.restart, offsetGiven && o.offset == journal.Beginning:
+		return journal.Anew
+	case offsetGiven:
+		return journal.At
+	}
+	return journal.Plain
+}
+
+// openJournal chooses the import that is to be carried out: the unfinished one of the
+// directory, if the flags want that, or a new one.
+func (s *session) openJournal(names journal.Names, start journal.Start) error {
+	var old *journal.State
+	if start.Mode == journal.Plain && s.interactive {
+		var err error
+		if old, err = journal.Load(names); err != nil {
+			return &exitError{exitUsage, s.advise(err, names)}
+		}
+		if old != nil && old.Unfinished() && s.askContinue(old) {
+			start.Mode = journal.Resume
+		}
+	}
+	j, opened, err := journal.Open(names, start)
+	if err != nil {
+		return &exitError{exitUsage, s.advise(err, names)}
+	}
+	s.journal, s.continued = j, opened.Continued
+	s.tellOpened(names, start, opened)
+	return nil
+}
+
+// tellOpened says what was found in the directory.
+func (s *session) tellOpened(names journal.Names, start journal.Start, opened *journal.Opened) {
+	backup := names.Path(names.State) + ".bak"
+	switch {
+	case opened.Damaged != nil:
+		s.log.Warn("starting anew; the old state is kept as "+backup, "cause", opened.Damaged)
+	case opened.Unfinished != nil && !s.dry.run:
+		s.log.Warn("starting anew although the import in this directory is not finished: --resume would continue it; "+
+			"its state is kept as "+backup, "offset", opened.Unfinished.Position.Offset)
+	}
+	if opened.NoBasis {
+		s.log.Info("there is no finished import in this directory yet: importing everything")
+	}
+	if state := s.journal.State(); !opened.Continued && !state.Since.IsZero() {
+		s.log.Info("importing what changed", "since", state.Since.Format(time.RFC3339))
+	}
+}
+
+// advise gives an error of the journal the advice that only this command can give.
+func (s *session) advise(err error, names journal.Names) error {
+	state := names.Path(names.State)
+	var damaged *journal.DamagedError
+	var other *journal.OtherError
+	var none *journal.NoImportError
+	var notFile *journal.NotRegularError
+	switch {
+	case errors.As(err, &damaged):
+		return &hinted{err, "move it away, or start anew with --restart, which keeps the state as " + state + ".bak"}
+	case errors.As(err, &other):
+		return &hinted{err, "restore the settings, use another --dir, or start anew with --restart"}
+	case errors.As(err, &none):
+		return &hinted{err, "use the --dir of the import, and its --profiles-from if it had one"}
+	case errors.As(err, &notFile):
+		return &hinted{err, "remove what stands there, or use another --dir"}
+	}
+	return err
+}

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"segsync/importer/journal"
+)
+
+// askContinue asks whether to continue the unfinished import of the directory.
+func (s *session) askContinue(old *journal.State) bool {
+	question := fmt.Sprintf("The import in this directory is not finished: %d profiles read, %d customers not confirmed.\nContinue it? Type \"yes\" or \"no\" (start anew): ",
+		old.Counts.Read, old.Unconfirmed())
+	return s.ask(question, nil)
+}
+
+// askResume asks whether to go on from the offset.
+func (s *session) askResume(offset string, interrupts *interrupts) bool {
+	return s.ask(fmt.Sprintf("Do you wish to resume the process from the offset: %s? Type \"yes\" or \"no\": ", offset), interrupts.first)
+}
+
+// ask asks until the answer is yes or no. The end of the input, and an interrupt, are no.
+func (t *telling) ask(question string, interrupted <-chan struct{}) bool {
+	if t.lines == nil {
+		t.lines = readLines(os.Stdin)
+	}
+	for {
+		fmt.Fprint(t.console, question)
+		select {
+		case line, more := <-t.lines:
+			if !strings.HasSuffix(line, "\n") {
+				fmt.Fprintln(t.console)
+			}
+			switch strings.ToLower(strings.TrimSpace(line)) {
+			case "yes", "y":
+				return true
+			case "no", "n":
+				return false
+			}
+			if !more {
+				return false
+			}
+		case <-interrupted:
+			fmt.Fprintln(t.console)
+			return false
+		}
+	}
+}
+
+// readLines sends the lines of the input, to its end. Its goroutine ends with the process
+// at the latest: a read of a terminal cannot be called off.
+func readLines(from io.Reader) <-chan string {
+	lines := make(chan string)
+	go func() {
+		defer close(lines)
+		in := bufio.NewReader(from)
+		for {
+			line, err := in.ReadString('\n')
+			if line != "" {
+				lines <- line
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	return lines
+}

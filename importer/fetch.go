@@ -1,0 +1,228 @@
+package importer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"segsync/importer/journal"
+	"segsync/importer/mapping"
+	"segsync/segmentprofiles"
+)
+
+const (
+	// maxGoneInRow is how many profiles may be gone one after the other, although the list
+	// shows them, before it is asked whether Segment answers for any profile at all.
+	maxGoneInRow = 200
+	// What counts as an outage of Segment, not as profiles that cannot be read: so many in
+	// a row, or this share of all.
+	maxUnreadableInRow = 10
+	unreadableShare    = 0.01
+	unreadableLeast    = 1000 // profiles read before the share counts
+)
+
+// GoneError is the error of a run that found Segment answer 404 for all of many profiles:
+// it is rather the route or the address that is wrong.
+type GoneError struct {
+	Profiles int    // in a row
+	Last     string // answer
+}
+
+func (e *GoneError) Error() string {
+	return fmt.Sprintf("%d profiles in a row were listed and are gone; the last: %s", e.Profiles, e.Last)
+}
+
+// UnreadableError is the error of a run that could not read many profiles.
+type UnreadableError struct {
+	Profiles int
+	InRow    bool
+	Err      error // of the last one
+}
+
+func (e *UnreadableError) Error() string {
+	if e.InRow {
+		return fmt.Sprintf("%d profiles in a row could not be read; the last: %s", e.Profiles, e.Err)
+	}
+	return fmt.Sprintf("%d profiles could not be read; the last: %s", e.Profiles, e.Err)
+}
+
+func (e *UnreadableError) Unwrap() error { return e.Err }
+
+// fetcher reads profiles by the Profile API: what is needed to choose the source_id first,
+// so that a profile without one costs one request, not two.
+type fetcher struct {
+	segment     *segmentprofiles.Client
+	identifiers []mapping.Identifier
+	idTypes     []string // of the external IDs that are read
+	include     []string // the traits that are read; nil: all
+	traitsLimit int
+	given       bool // the profiles were asked for by name: one that is not there is unknown, not vanished
+	convert     *converter
+
+	read            atomic.Int64 // profiles
+	unreadable      atomic.Int64
+	unreadableInRow atomic.Int64
+	goneInRow       atomic.Int64
+	answersForSome  atomic.Bool // it was asked, and Segment does
+}
+
+// profile reads what is needed of the profile and makes its customer. It gives the profile
+// its outcome where it has nothing to send. An error is one that concerns the run, not the
+// profile alone.
+func (f *fetcher) profile(ctx context.Context, p *profile) error {
+	if p.Outcome != journal.None { // its entry in the list is malformed
+		return nil
+	}
+	sourceID, identifier, traits, err := f.identify(ctx, p)
+	if reason, concerns := ofProfile(ctx, err); concerns {
+		return f.setAside(p, reason, err)
+	}
+	var answer *segmentprofiles.Error
+	gone := errors.As(err, &answer) && answer.NotFound() // listed, and deleted since
+	if err != nil && !gone {
+		return err
+	}
+	f.read.Add(1)
+	f.unreadableInRow.Store(0)
+	if gone {
+		reason := "vanished"
+		if f.given {
+			reason = "unknown"
+		}
+		p.Outcome, p.Why = journal.Vanished, journal.Why{Reason: reason, Detail: answer.Error()}
+		return f.watchGone(ctx, answer)
+	}
+	f.goneInRow.Store(0)
+	p.SourceID, p.Identifier = sourceID, identifier.String()
+	return f.convert.customer(p, mapping.Profile{SegmentID: p.SegmentID, SourceID: sourceID, Traits: traits})
+}
+
+// identify returns the source_id of the profile, the identifier that it comes from, which
+// is the first that the profile has one of, and its traits; "" if it has none.
+func (f *fetcher) identify(ctx context.Context, p *profile) (sourceID string, from mapping.Identifier, traits map[string]any, err error) {
+	var ids []segmentprofiles.ExternalID
+	haveIDs := false
+	for _, id := range f.identifiers {
+		if id.Trait != "" && traits == nil {
+			traits, err = f.traits(ctx, p)
+		} else if id.Trait == "" && !haveIDs {
+			ids, err = f.externalIDs(ctx, p)
+			haveIDs = true
+		}
+		if err != nil {
+			return "", id, nil, err
+		}
+		if sourceID = id.SourceID(ids, traits); sourceID == "" {
+			continue
+		}
+		if traits == nil {
+			traits, err = f.traits(ctx, p)
+		}
+		return sourceID, id, traits, err
+	}
+	return "", mapping.Identifier{}, traits, nil
+}
+
+func (f *fetcher) externalIDs(ctx context.Context, p *profile) ([]segmentprofiles.ExternalID, error) {
+	ids, err := f.segment.ExternalIDs(ctx, p.id, f.idTypes)
+	if err != nil {
+		return nil, fmt.Errorf("reading the external IDs of %s: %w", p.SegmentID, err)
+	}
+	return ids, nil
+}
+
+func (f *fetcher) traits(ctx context.Context, p *profile) (map[string]any, error) {
+	if f.include != nil && len(f.include) == 0 {
+		return map[string]any{}, nil
+	}
+	traits, err := f.segment.Traits(ctx, p.id, f.traitsLimit, f.include)
+	if err != nil {
+		return nil, fmt.Errorf("reading the traits of %s: %w", p.SegmentID, err)
+	}
+	return traits, nil
+}
+
+// ofProfile reports whether an error of reading concerns the profile alone: Segment has
+// answered for others meanwhile, or the answer itself is at fault.
+func ofProfile(ctx context.Context, err error) (reason string, concerns bool) {
+	if err == nil || ctx.Err() != nil || endsRun(err) {
+		return "", false
+	}
+	if reason, ok := segmentprofiles.OfProfile(err); ok {
+		return reason, true
+	}
+	var answer *segmentprofiles.Error
+	if errors.As(err, &answer) {
+		return "unreadable", answer.Status >= 500
+	}
+	return "unreadable", true
+}
+
+// endsRun reports whether the error says of itself that no other request will fare better:
+// an outage, a quota that is used up, credentials that are refused.
+func endsRun(err error) bool {
+	var ends interface{ EndsRun() bool }
+	return errors.As(err, &ends) && ends.EndsRun()
+}
+
+// setAside gives the profile the outcome of one that cannot be read, unless that is no
+// matter of this profile any more.
+func (f *fetcher) setAside(p *profile, reason string, err error) error {
+	n, inRow := f.unreadable.Add(1), f.unreadableInRow.Add(1)
+	read := f.read.Add(1)
+	if inRow >= maxUnreadableInRow {
+		return &UnreadableError{int(inRow), true, err}
+	}
+	if read >= unreadableLeast && float64(n) > unreadableShare*float64(read) {
+		return &UnreadableError{int(n), false, err}
+	}
+	p.unreadable(reason, err)
+	return nil
+}
+
+func (p *profile) unreadable(reason string, err error) {
+	p.Outcome, p.Why = journal.Unreadable, journal.Why{Reason: reason, Detail: err.Error()}
+}
+
+// malformed gives a profile its outcome whose entry in the list cannot be used.
+func (p *profile) malformed(err error) {
+	reason, ok := segmentprofiles.OfProfile(err)
+	if !ok {
+		reason = "malformed"
+	}
+	p.unreadable(reason, err)
+}
+
+// watchGone returns an error if too many profiles of the list were gone one after the
+// other, and Segment does not answer for any profile.
+func (f *fetcher) watchGone(ctx context.Context, answer *segmentprofiles.Error) error {
+	if f.given || f.goneInRow.Add(1) != maxGoneInRow || f.answersForSome.Load() {
+		return nil
+	}
+	first, err := f.segment.Profiles(ctx, Beginning, segmentprofiles.MaxProfilesLimit)
+	if err != nil {
+		return fmt.Errorf("looking for a profile that is not gone: %w", err)
+	}
+	for i := 0; i < len(first.Data); i += 5 { // some of them may be gone, too
+		_, err := f.segment.ExternalIDsPage(ctx, segmentprofiles.SegmentID(first.Data[i].SegmentID), "", f.idTypes)
+		if err == nil {
+			f.answersForSome.Store(true)
+			return nil
+		}
+	}
+	return &GoneError{maxGoneInRow, answer.Error()}
+}
+
+// ReadWhole reads all external IDs and traits of a profile.
+func ReadWhole(ctx context.Context, segment *segmentprofiles.Client, id segmentprofiles.Identifier, traitsLimit int) ([]segmentprofiles.ExternalID, map[string]any, error) {
+	ids, err := segment.ExternalIDs(ctx, id, nil)
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading the external IDs of %s: %w", labelOf(id), err)
+	}
+	traits, err := segment.Traits(ctx, id, traitsLimit, nil)
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading the traits of %s: %w", labelOf(id), err)
+	}
+	return ids, traits, nil
+}

@@ -1,0 +1,138 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// ClockMargin is how far our clock may be ahead of the source's.
+const ClockMargin = time.Minute
+
+// Mode says how to begin.
+type Mode int
+
+const (
+	// Plain begins a new import; a state that cannot be used is an error.
+	Plain Mode = iota
+	// Anew begins a new import, whatever is in the directory.
+	Anew
+	// At continues the unfinished import if it stopped at the offset, else begins there,
+	// like Anew.
+	At
+	// Resume continues the unfinished import; without one it begins a new one, like Plain.
+	Resume
+	// Existing continues the import of the directory, finished or not.
+	Existing
+)
+
+// Start says what import to begin or to continue.
+type Start struct {
+	Identity Identity
+	Mode     Mode
+	Offset   string    // where a new import begins
+	Since    time.Time // a new one takes only what was active after this; zero: everything
+	// SinceLast means the start of the last finished import as Since; everything, if there
+	// is none. Basis has that import's state.
+	SinceLast bool
+	Basis     Names
+}
+
+// Opened says what Open found.
+type Opened struct {
+	Continued  bool   // an import goes on; else a new one begins
+	Unfinished *State // that a new import takes the place of, or nil
+	Damaged    error  // why the state on the disk could not be used, where a new import begins nevertheless
+	NoBasis    bool   // SinceLast was asked for, and there is no finished import
+}
+
+// NoImportError says that there is no import to continue.
+type NoImportError struct{ Dir string }
+
+func (e *NoImportError) Error() string { return "there is no import in " + e.Dir }
+
+// OtherError says that the import in the directory is about something else.
+type OtherError struct {
+	Dir         string
+	Differences string // in words
+}
+
+func (e *OtherError) Error() string {
+	return fmt.Sprintf("the import in %s is about something else: the settings now have %s", e.Dir, e.Differences)
+}
+
+// Open chooses between the state on the disk and a new one. It writes nothing. The errors
+// are DamagedError, NoImportError, OtherError, and those of reading.
+func Open(names Names, s Start) (*Journal, *Opened, error) {
+	j := &Journal{names: names, force: s.Mode == Anew || s.Mode == At}
+	opened := new(Opened)
+	old, err := Load(names)
+	var unusable *DamagedError
+	switch {
+	case errors.As(err, &unusable) && j.force:
+		opened.Damaged = err
+	case err != nil:
+		return nil, nil, err
+	case old == nil && s.Mode == Existing:
+		return nil, nil, &NoImportError{names.Dir}
+	case old != nil && s.continues(old):
+		if d := old.Differences(s.Identity); d != "" {
+			return nil, nil, &OtherError{names.Dir, d}
+		}
+		j.onDisk, opened.Continued = true, true
+		for i := range old.Actions {
+			old.Actions[i].Open = false // what a run before this one left open is sent again
+		}
+		j.saved.Store(old)
+		return j, opened, nil
+	case old != nil && old.Unfinished():
+		opened.Unfinished = old
+	}
+	j.old = old
+	state, err := s.newState(old, opened)
+	if err != nil {
+		return nil, nil, err
+	}
+	j.saved.Store(state)
+	return j, opened, nil
+}
+
+// continues reports whether the state on the disk is the one to go on from.
+func (s *Start) continues(old *State) bool {
+	switch s.Mode {
+	case Existing:
+		return true
+	case Resume:
+		return old.Unfinished()
+	case At:
+		at := old.Position
+		return old.Unfinished() && s.Offset != Beginning && old.Since.IsZero() && at.Pass == 0 && !at.Done &&
+			at.Offset == s.Offset && old.Identity == s.Identity
+	}
+	return false
+}
+
+// newState returns the state of a new import, after an older one in the same directory or
+// nil.
+func (s *Start) newState(old *State, opened *Opened) (*State, error) {
+	state := NewState(s.Identity, s.Offset)
+	basis := old
+	if s.Basis != (Names{}) {
+		var err error
+		if basis, err = Load(s.Basis); err != nil && s.SinceLast {
+			return nil, err
+		}
+	}
+	if basis != nil && basis.Identity == s.Identity {
+		state.Last = basis.Last
+	}
+	switch {
+	case s.SinceLast && state.Last.Started.IsZero():
+		opened.NoBasis = true
+	case s.SinceLast:
+		state.Since = state.Last.Started.Add(-ClockMargin)
+	case !s.Since.IsZero():
+		state.Since = s.Since.Add(-ClockMargin)
+	}
+	return state, nil
+}
