@@ -24,7 +24,7 @@ func (w *world) list(offset int) []string {
 	r := httptest.NewRequest("GET", fmt.Sprintf("/v1/spaces/spa_sandbox/collections/users/profiles?limit=100&next=%d", offset), nil)
 	r.SetBasicAuth("sandbox-access-token", "")
 	answer := httptest.NewRecorder()
-	w.Box.ServeHTTP(answer, r)
+	w.Serve(answer, r)
 	var list struct {
 		Data []struct {
 			SegmentID string `json:"segment_id"`

@@ -108,7 +108,7 @@ func TestCountOfOpaqueCursors(t *testing.T) {
 			q.Set("next", strings.TrimPrefix(q.Get("next"), "opaque-"))
 			r.URL.RawQuery = q.Encode()
 			page := httptest.NewRecorder()
-			w.Box.ServeHTTP(page, r)
+			w.Serve(page, r)
 			var body map[string]any
 			if err := json.Unmarshal(page.Body.Bytes(), &body); err != nil {
 				t.Error(err)

@@ -309,7 +309,7 @@ func TestOtherActionsFillTheList(t *testing.T) {
 				r.Header.Set("X-App-Id", "sandbox-app-id")
 				r.Header.Set("X-App-Token", "sandbox-secret-key")
 				answer := httptest.NewRecorder()
-				w.Box.ServeHTTP(answer, r)
+				w.Serve(answer, r)
 				if answer.Code != 202 {
 					t.Errorf("%d", answer.Code)
 				}

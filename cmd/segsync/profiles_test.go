@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -30,6 +31,18 @@ func TestParseProfiles(t *testing.T) {
 		{"CSV", "id,name\nuse_a,\"Ada\nLovelace\"\nuse_b,\n", ids{id("use_a"), id("use_b")}, ""},
 		{"our report", "segment_id,source_id,reason,detail,async_action_id,request_id\nuse_a,1,r,\"a,\"\"b\"\"\",aa_1,v-1\n,,not_named,d,aa_1,v-1\n", ids{id("use_a")}, ""},
 		{"guarded cell", "id,x\n'-a,\n'=,\n", nil, `line 3: "=" is neither`},
+		{"Excel with semicolons", "\ufeffsegment_id;source_id;reason;detail\r\nuse_a;1;r;\"a, b; c\"\r\n\"email:x;y@example.com\";;r;\r\n'-b;;r;\r\n",
+			ids{id("use_a"), typed("email", "x;y@example.com"), id("-b")}, ""},
+		{"semicolons in values", "user_id:a;b\nuse_a\nemail:c;d\n", ids{typed("user_id", "a;b"), id("use_a"), typed("email", "c;d")}, ""},
+		{"quoted cells", "\"segment_id\",\"x\"\n\"use_a\",\"'=1\"\n\"user_id:\"\"b\"\"\",\n", ids{id("use_a"), typed("user_id", `"b"`)}, ""},
+		{"apostrophes", "user_id:'=x\n'-a\n", ids{typed("user_id", "'=x"), id("-a")}, ""},
+		{"full-width forms", "id,x\n'＝1,\n", nil, `line 2: "＝1" is neither`},
+		{"not UTF-8", "use_a\nuse_\xff\n", nil, "line 2: not UTF-8 text"},
+		{"not UTF-8, in another column", "id,x\nuse_a,\xe4\n", nil, "line 2: not UTF-8 text"},
+		{"UTF-16", "\xff\xfeu\x00", nil, "line 1: not UTF-8 text"},
+		{"escapes", "a b\x1b[2J\u202e\u009b\n", nil, `line 1: "a b\x1b[2J\u202e\u009b" is neither`},
+		{"words without end", "use_a\n" + strings.Repeat("a ", 1000), nil, `line 2: "` + strings.Repeat("a ", 50) + `" is neither`},
+		{"a line without end", "use_a\n" + strings.Repeat("a", maxProfilesLine+1), nil, "line 2: longer than 1 MiB"},
 		{"words", "use_a\n# b\nno id\n", nil, `line 3: "no id" is neither a segment id nor type:value, such as user_id:42`},
 		{"no value", "user_id:\n", nil, `line 1: "user_id:" is neither`},
 		{"no type", ":42\n", nil, `line 1: ":42" is neither`},
@@ -49,6 +62,49 @@ func TestParseProfiles(t *testing.T) {
 				t.Errorf("error %q, want %q", text, c.err)
 			}
 		})
+	}
+}
+
+// What a report says of an id, as it is written and as a spreadsheet saves it again, is
+// read as that id.
+func TestReportsReadBack(t *testing.T) {
+	t.Parallel()
+	want := []segmentprofiles.Identifier{
+		segmentprofiles.SegmentID("use_a"), segmentprofiles.SegmentID("-b"), segmentprofiles.SegmentID("--c"),
+		{Type: "user_id", Value: "=1+1"}, {Type: "user_id", Value: "a;b,c"}, {Type: "-x", Value: "'=1"},
+		{Type: "email", Value: "\"ada\"@example.com"}, {Type: "user_id", Value: "＝1"}, {Type: "user_id", Value: "# Ω"},
+	}
+	guard := func(cell string) string {
+		if strings.ContainsRune("=+-@\t\r＝＋－＠", []rune(cell)[0]) {
+			return "'" + cell
+		}
+		return cell
+	}
+	quoted := func(cell string, always bool) string {
+		if always || strings.ContainsAny(cell, ";,\"") {
+			return `"` + strings.ReplaceAll(cell, `"`, `""`) + `"`
+		}
+		return cell
+	}
+	for _, separator := range []string{",", ";"} {
+		for _, lineEnd := range []string{"\n", "\r\n"} {
+			for _, mark := range []string{"", "\ufeff"} {
+				for _, always := range []bool{false, true} {
+					file := mark + strings.Join([]string{"segment_id", "source_id", "reason"}, separator) + lineEnd
+					for _, id := range want {
+						text := id.Value
+						if id.Type != segmentprofiles.SegmentID("").Type {
+							text = id.Type + ":" + id.Value
+						}
+						file += strings.Join([]string{quoted(guard(text), always), quoted("'=1", always), quoted("a;b", true)}, separator) + lineEnd
+					}
+					got, err := parseProfiles([]byte(file))
+					if diff := cmp.Diff(want, got); diff != "" || err != nil {
+						t.Errorf("%q: %v (-want +got):\n%s", file, err, diff)
+					}
+				}
+			}
+		}
 	}
 }
 

@@ -1,27 +1,23 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/url"
 	"os"
-	"strconv"
+	"slices"
 	"strings"
-
-	"github.com/joho/godotenv"
 
 	"segsync/importer/journal"
 	"segsync/importer/mapping"
-	"segsync/internal/httpretry"
 	"segsync/segmentprofiles"
 	"segsync/voucherify"
 )
 
-// settings are what the environment and the .env file say.
+// settings are what the environment and the .env file say. The rows of table tell what
+// each is called there.
 type settings struct {
 	segmentToken, spaceID string
 	segmentURL            *url.URL
@@ -31,12 +27,31 @@ type settings struct {
 
 	identifiers           []mapping.Identifier
 	pageSize, traitsLimit int
-	batchSize             int
+	batchSize             int     // at most maxBatchSize, which means as many as fit
 	reserve               float64 // share of Voucherify's quotas left to others
 
 	mappingFile    string // "" for the default mapping
 	mapping        mapping.Mapping
 	metadataPolicy string // strictToSchema, asIs, or "": that the project decides
+
+	warehouse warehouseSettings
+	ending    endingSettings
+
+	warnings []string                 // names in the environment that look like misspelled settings; for the log
+	origin   func(name string) string // see originIn; nil where there is no .env file
+}
+
+// warehouseSettings say where Segment's Profiles Sync writes to.
+type warehouseSettings struct {
+	url    string // with its password: never shown; "" if there is none
+	schema string
+}
+
+// endingSettings say who is told of the end of an import. Both URLs are secrets: their
+// paths give access. They are nil if they are not set.
+type endingSettings struct {
+	notify *url.URL // takes the summary
+	ping   *url.URL // of a dead man's switch, such as healthchecks.io
 }
 
 // The values of METADATA_POLICY.
@@ -45,17 +60,32 @@ const (
 	asIs           = "as-is"
 )
 
+// maxBatchSize is the value of VOUCHERIFY_BATCH_SIZE=max. What a request takes in bytes
+// is reached before.
+const maxBatchSize = 100_000
+
 // secrets returns the values that must never be shown.
-func (s *settings) secrets() []string { return []string{s.segmentToken, s.appID, s.secretKey} }
+func (s *settings) secrets() []string {
+	all := []string{s.segmentToken, s.appID, s.secretKey, s.warehouse.url}
+	if u, err := url.Parse(s.warehouse.url); err == nil && u.User != nil {
+		password, _ := u.User.Password()
+		_, escaped, _ := strings.Cut(u.User.String(), ":")
+		all = append(all, password, escaped)
+	}
+	for _, u := range []*url.URL{s.ending.notify, s.ending.ping} {
+		if u == nil {
+			continue
+		}
+		all = append(all, u.String())
+		if path := u.RequestURI(); len(path) >= minSecret { // not a path that other texts have, such as /
+			all = append(all, path)
+		}
+	}
+	return slices.DeleteFunc(all, func(secret string) bool { return secret == "" })
+}
 
 // identifier returns the identifiers as they are set.
-func (s *settings) identifier() string {
-	var names []string
-	for _, id := range s.identifiers {
-		names = append(names, id.String())
-	}
-	return strings.Join(names, ",")
-}
+func (s *settings) identifier() string { return identifiersValue{&s.identifiers}.String() }
 
 // strict reports whether metadata is made to fit the schema.
 func (s *settings) strict(schema *voucherify.MetadataSchema) bool {
@@ -78,197 +108,71 @@ func (s *settings) identity(profiles []segmentprofiles.Identifier) journal.Ident
 	return id
 }
 
-const (
-	hintSegment    = "see Unify > Unify settings > API access in Segment"
-	hintVoucherify = "see Project Settings > Application Keys in Voucherify"
-)
+// needs are the services that a command cannot do without. Their credentials are
+// required; all other settings may be missing, but are checked where they are set.
+type needs struct{ segment, voucherify, warehouse bool }
 
 // loadSettings reads all settings by lookup, which returns "" for one that is not set.
-// Its error lists everything that is missing or malformed.
-func loadSettings(lookup func(name string) string) (*settings, error) {
-	l := &loader{lookup: lookup}
-	s := &settings{
-		segmentToken:  l.secret("SEGMENT_ACCESS_TOKEN", hintSegment),
-		spaceID:       l.secret("SEGMENT_SPACE_ID", hintSegment),
-		segmentURL:    l.url("SEGMENT_API_URL", segmentprofiles.DefaultBaseURL),
-		segmentRate:   l.rate("SEGMENT_RATE_LIMIT", 100),
-		appID:         l.secret("VOUCHERIFY_APPLICATION_ID", hintVoucherify),
-		secretKey:     l.secret("VOUCHERIFY_SECRET_KEY", hintVoucherify),
-		voucherifyURL: l.url("VOUCHERIFY_API_URL", voucherify.DefaultBaseURL),
-		identifiers:   l.identifiers("IDENTIFIER_SAVED_AS_SOURCE_ID", "user_id"),
-		pageSize:      l.integer("SEGMENT_REQUEST_LIMIT", 100, 1, segmentprofiles.MaxProfilesLimit),
-		traitsLimit:   l.integer("SEGMENT_TRAITS_LIMIT", 200, 1, segmentprofiles.MaxTraitsLimit),
-		batchSize:     l.integer("VOUCHERIFY_BATCH_SIZE", 100, 1, 10_000),
-		reserve:       l.share("VOUCHERIFY_RESERVE", 0.20),
-		mappingFile:   l.lookup("SEGSYNC_MAPPING"),
-		mapping:       mapping.Default(),
-		metadataPolicy: l.choice("METADATA_POLICY", strictToSchema, asIs,
-			"strict-to-schema where the project allows only defined metadata, else as-is"),
+// Without needs, both APIs are needed. Its error lists everything that is missing or
+// wrong, and quotes no value: what stands in the wrong place may be a secret.
+func loadSettings(lookup func(name string) string, of ...needs) (*settings, error) {
+	need := needs{segment: true, voucherify: true}
+	if len(of) > 0 {
+		need = of[0]
 	}
-	return s, l.err()
+	s := &settings{mapping: mapping.Default(), warnings: misspelledIn(os.Environ())}
+	return s, s.load(s.table(), need, lookup)
 }
 
 // loadOfflineSettings reads the settings that matter where nothing is sent.
 func loadOfflineSettings(lookup func(name string) string) (*settings, error) {
-	l := &loader{lookup: lookup}
-	s := &settings{
-		identifiers: l.identifiers("IDENTIFIER_SAVED_AS_SOURCE_ID", "user_id"),
-		mappingFile: l.lookup("SEGSYNC_MAPPING"),
-		mapping:     mapping.Default(),
+	s := &settings{mapping: mapping.Default(), warnings: misspelledIn(os.Environ())}
+	return s, s.load(s.mappingRows(), needs{}, lookup)
+}
+
+// load reads the settings of the rows.
+func (s *settings) load(rows []setting, need needs, lookup func(string) string) error {
+	given := make(map[string]string)
+	for _, row := range rows {
+		given[row.name] = lookup(row.name)
 	}
-	return s, l.err()
-}
-
-// loader reads settings one by one and collects what is wrong with them.
-type loader struct {
-	lookup   func(string) string
-	problems []string
-}
-
-// err lists the problems, or is nil.
-func (l *loader) err() error {
-	if len(l.problems) == 0 {
+	var problems []string
+	for _, row := range rows {
+		if problem := row.read(given, need); problem != "" {
+			problems = append(problems, row.name+" "+problem)
+		}
+	}
+	if len(problems) == 0 {
 		return nil
 	}
 	return &hinted{
-		errors.New("settings are missing or wrong:\n" + strings.Join(l.problems, "\n")),
+		errors.New("settings are missing or wrong:\n" + strings.Join(problems, "\n")),
 		"set them in the environment or in a .env file (.env-example shows all); segsync import --sandbox needs none",
 	}
 }
 
-func (l *loader) problem(name, format string, args ...any) {
-	l.problems = append(l.problems, name+" "+fmt.Sprintf(format, args...))
+// shownSetting is a setting as a person may see it.
+type shownSetting struct {
+	Name  string
+	Value string // of a secret only whether it is set
+	From  string // "environment", ".env, line 3", or "default"
 }
 
-// secret reads a required setting whose value is not shown, not even when it is wrong.
-func (l *loader) secret(name, hint string) string {
-	v := l.lookup(name)
-	if v == "" {
-		l.problem(name, "is missing: %s", hint)
-	} else if strings.ContainsFunc(v, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		l.problem(name, "has a space or another character that cannot be in it: %s", hint)
+// shown returns all settings as they are in force.
+func (s *settings) shown() []shownSetting {
+	origin := s.origin
+	if origin == nil {
+		origin = originIn(nil)
 	}
-	return v
-}
-
-func (l *loader) url(name, fallback string) *url.URL {
-	v := l.lookup(name)
-	if v == "" {
-		v = fallback
-	}
-	u, err := httpretry.ParseBaseURL(v)
-	if err != nil {
-		l.problem(name, "is wrong: %s (default: %s)", err, fallback)
-	}
-	return u
-}
-
-func (l *loader) integer(name string, fallback, least, most int) int {
-	v := l.lookup(name)
-	if v == "" {
-		return fallback
-	}
-	n, err := strconv.Atoi(v)
-	if err != nil || n < least || n > most {
-		l.problem(name, "is %q: it must be a whole number from %d to %d (default: %d)", v, least, most, fallback)
-	}
-	return n
-}
-
-func (l *loader) rate(name string, fallback float64) float64 {
-	v := l.lookup(name)
-	if v == "" {
-		return fallback
-	}
-	f, err := strconv.ParseFloat(v, 64)
-	if err != nil || !(f > 0) || f > 1e6 {
-		l.problem(name, "is %q: it must be a number of requests per second above 0 (default: %v)", v, fallback)
-	}
-	return f
-}
-
-// share reads a percentage, such as 20%.
-func (l *loader) share(name string, fallback float64) float64 {
-	v := l.lookup(name)
-	if v == "" {
-		return fallback
-	}
-	number, isPercent := strings.CutSuffix(v, "%")
-	percent, err := strconv.ParseFloat(number, 64)
-	if err == nil && !isPercent && percent > 0 && percent < 1 {
-		err = errors.New("a share, not a percentage")
-	}
-	if err != nil || !(percent >= 0 && percent < 100) {
-		l.problem(name, "is %q: it must be a percentage from 0%% to 99%% (default: %.0f%%)", v, fallback*100)
-	}
-	return percent / 100
-}
-
-// choice reads one of two words, "" if it is not set; fallback says what that means.
-func (l *loader) choice(name, one, other, fallback string) string {
-	v := l.lookup(name)
-	if v != "" && v != one && v != other {
-		l.problem(name, "is %q: it must be %s or %s (default: %s)", v, one, other, fallback)
-	}
-	return v
-}
-
-// identifiers reads where source_id comes from.
-func (l *loader) identifiers(name, fallback string) []mapping.Identifier {
-	v := cmp.Or(l.lookup(name), fallback)
-	ids, err := mapping.ParseIdentifiers(v)
-	if err != nil {
-		l.problem(name, "is %q: %s (default: %s)", v, err, fallback)
-	}
-	return ids
-}
-
-// lookupIn returns a lookup in the environment, then in the file.
-func lookupIn(file map[string]string) func(string) string {
-	return func(name string) string {
-		if v := strings.TrimSpace(os.Getenv(name)); v != "" {
-			return v
+	var all []shownSetting
+	for _, row := range s.table() {
+		value := row.value.String()
+		if row.secret && value == "" {
+			value = "not set"
+		} else if row.secret {
+			value = "set"
 		}
-		return strings.TrimSpace(file[name])
+		all = append(all, shownSetting{row.name, value, cmp.Or(origin(row.name), "default")})
 	}
-}
-
-// readEnvFile reads a .env file. A missing one is empty unless it is required.
-func readEnvFile(path string, required bool) (map[string]string, error) {
-	data, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) && !required {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading the settings: %w", err)
-	}
-	values, line := parseEnv(data)
-	if line > 0 {
-		return nil, &hinted{
-			fmt.Errorf("%s, line %d: not of the form NAME=value", path, line),
-			"put values with special characters into single quotes, and close every quote",
-		}
-	}
-	return values, nil
-}
-
-// parseEnv parses a .env file. If it is malformed, it returns the number of the line
-// with the mistake: godotenv's own errors quote the rest of the file, secrets
-// included.
-func parseEnv(data []byte) (values map[string]string, badLine int) {
-	data = bytes.TrimPrefix(data, []byte("\ufeff"))
-	values, err := godotenv.UnmarshalBytes(data)
-	if _, nameless := values[""]; err == nil && !nameless {
-		return values, 0
-	}
-	// The mistake is in the line after the longest part that can be parsed. A shorter
-	// part may end within a quoted value of several lines.
-	lines := bytes.SplitAfter(data, []byte("\n"))
-	for n := len(lines) - 1; n > 0; n-- {
-		part, err := godotenv.UnmarshalBytes(bytes.Join(lines[:n], nil))
-		if _, nameless := part[""]; err == nil && !nameless {
-			return nil, n + 1
-		}
-	}
-	return nil, 1
+	return all
 }

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/agnivade/levenshtein"
+)
+
+// settingPrefixes begin names that are ours alone.
+var settingPrefixes = []string{"SEGMENT_", "VOUCHERIFY_", "IDENTIFIER_", "METADATA_", "SEGSYNC_"}
+
+// ownNames returns the names of all settings.
+func ownNames() []string {
+	var names []string
+	for _, row := range new(settings).table() {
+		names = append(names, row.name)
+	}
+	return names
+}
+
+// nearest returns the one of ours that a name is most like, or "" if it is like none. A
+// name with one of our prefixes may differ in more letters.
+func nearest(name string, ours []string) string {
+	best, least := "", 0
+	for _, own := range ours {
+		allowed := len(own) / 8
+		if hasSettingPrefix(name) {
+			allowed = len(own) / 4
+		}
+		if max(len(name)-len(own), len(own)-len(name)) > allowed {
+			continue
+		}
+		distance := levenshtein.ComputeDistance(strings.ToUpper(name), own)
+		if distance <= allowed && (best == "" || distance < least) {
+			best, least = own, distance
+		}
+	}
+	return best
+}
+
+func hasSettingPrefix(name string) bool {
+	return slices.ContainsFunc(settingPrefixes, func(prefix string) bool {
+		return strings.HasPrefix(strings.ToUpper(name), prefix)
+	})
+}
+
+// unknownInFile says what is wrong with a name in a .env file that is none of ours: ""
+// if it is another program's.
+func unknownInFile(name string, ours []string) string {
+	near := nearest(name, ours)
+	switch {
+	case near != "":
+		return quotedName(name) + " is not a setting: did you mean " + near + "?"
+	case hasSettingPrefix(name):
+		return quotedName(name) + " is not a setting"
+	}
+	return ""
+}
+
+// misspelledIn returns a warning for each name in the environment that is like one of
+// ours. Of the other names with our prefixes it says nothing: they may be anybody's.
+func misspelledIn(environ []string) (warnings []string) {
+	ours := ownNames()
+	for _, assignment := range environ {
+		name, value, _ := strings.Cut(assignment, "=")
+		if slices.Contains(ours, name) || value == "" {
+			continue
+		}
+		if near := nearest(name, ours); near != "" {
+			warnings = append(warnings, quotedName(name)+" in the environment is not a setting: did you mean "+near+"?")
+		}
+	}
+	slices.Sort(warnings)
+	return warnings
+}
+
+// quotedName returns the name, unless it may be one with a secret that ran into it, as in
+// NAMEsecret=.
+func quotedName(name string) string {
+	if len(name) > 40 || strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_") != "" {
+		return "this name"
+	}
+	return name
+}
