@@ -39,6 +39,9 @@ func upload(req *http.Request) time.Duration {
 // limit returns how long an attempt may take.
 func (t *Transport) limit(c *call) time.Duration {
 	limit := attemptTimeout + upload(c.req)
+	if c.probe {
+		return probeTimeout
+	}
 	if t.hurried.Err() != nil {
 		return attemptTimeout
 	}
@@ -123,14 +126,8 @@ func clean(err error, redactor *redact.Redactor) error {
 // read reads the whole body of an answer, which must be JSON if the request succeeded.
 func (t *Transport) read(ctx context.Context, req *http.Request, resp *http.Response) error {
 	defer closeWith(ctx, resp.Body)()
-	ok := resp.StatusCode/100 == 2
-	if !ok {
-		body, err := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
-		if err != nil {
-			return fmt.Errorf("reading the answer (status %d): %w", resp.StatusCode, clean(err, t.redactor))
-		}
-		resp.Body = io.NopCloser(bytes.NewReader(t.redactor.Bytes(body)))
-		return nil
+	if resp.StatusCode/100 != 2 {
+		return readError(resp, t.redactor)
 	}
 	limit := int64(defaultMaxBody)
 	if t.opts.MaxBody != nil {
@@ -149,6 +146,16 @@ func (t *Transport) read(ctx context.Context, req *http.Request, resp *http.Resp
 		body = t.redactor.Bytes(body)
 	}
 	resp.Body = &heldBody{Reader: bytes.NewReader(body), release: sync.OnceFunc(release)}
+	return nil
+}
+
+// readError reads the start of the body of an answer that is an error.
+func readError(resp *http.Response, redactor *redact.Redactor) error {
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
+	if err != nil {
+		return fmt.Errorf("reading the answer (status %d): %w", resp.StatusCode, clean(err, redactor))
+	}
+	resp.Body = io.NopCloser(bytes.NewReader(redactor.Bytes(body)))
 	return nil
 }
 

@@ -18,6 +18,8 @@ type call struct {
 	req  *http.Request
 	once func(*call) (*http.Response, error) // makes an attempt
 
+	probe bool // it is a probe, and has less time
+
 	began    time.Time // when the first attempt was sent
 	attempts int
 	allowed  int // attempts while the API answers other requests
@@ -102,7 +104,8 @@ func (t *Transport) ended(c *call, delay time.Duration, asked bool) (bool, error
 	used := c.attempts >= c.allowed || c.doubtful()
 	alone := t.opts.RetryFor < 0
 	answers := !alone && t.health.goodSince(c.began)
-	if used && !alone && !answers {
+	over := !alone && time.Since(c.began)+delay > t.patience(c)
+	if (used || over) && !alone && !answers {
 		answers = t.probeGood(c.req.Context(), c.began)
 	}
 	switch {
@@ -121,7 +124,7 @@ func (t *Transport) ended(c *call, delay time.Duration, asked bool) (bool, error
 	if asked && !used {
 		return false, nil // as long as MaxWait allows
 	}
-	if !answers && time.Since(c.began)+delay > t.patience(c) {
+	if over && !answers {
 		return true, t.outageError(c)
 	}
 	return false, nil
@@ -129,10 +132,13 @@ func (t *Transport) ended(c *call, delay time.Duration, asked bool) (bool, error
 
 // patience returns how long an outage may last, from the first attempt of the call.
 func (t *Transport) patience(c *call) time.Duration {
-	if t.health.never() {
-		return min(t.opts.RetryFor, neverFor+upload(c.req))
+	switch {
+	case !t.health.never():
+		return t.opts.RetryFor
+	case t.opts.Probe != nil:
+		return min(t.opts.RetryFor, neverFor-probeTimeout+upload(c.req))
 	}
-	return t.opts.RetryFor
+	return min(t.opts.RetryFor, neverFor+upload(c.req))
 }
 
 func (t *Transport) outageError(c *call) error {

@@ -13,6 +13,8 @@ const (
 	neverFor = time.Minute
 	// probeShared is how long the bad result of a probe holds for other requests.
 	probeShared = 5 * time.Second
+	// probeTimeout is the time limit of a probe.
+	probeTimeout = 10 * time.Second
 )
 
 // health knows whether an API answers.
@@ -97,7 +99,7 @@ func (t *Transport) probeGood(ctx context.Context, since time.Time) bool {
 	if err != nil || !safe(req.URL) {
 		return false
 	}
-	resp, err := t.pass(&call{req: req, once: t.try})
+	resp, err := t.pass(&call{req: req, once: t.try, probe: true})
 	if err == nil {
 		resp.Body.Close()
 	}
