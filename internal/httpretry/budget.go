@@ -6,85 +6,95 @@ import (
 	"strconv"
 	"sync"
 	"time"
-
-	"golang.org/x/sync/semaphore"
 )
 
-// Bucket is a quota that the server counts by itself and tells of in the headers
+// Bucket is a quota that the server counts. The server reports it in the headers
 // X-Rate-Limit-Limit, X-Rate-Limit-Remaining and X-Rate-Limit-Retry of its answers.
 //
 // https://docs.voucherify.io/guides/limits
 type Bucket struct {
-	// Name is for the log.
+	// Name is for messages.
 	Name string
-	// Period is the length of the quota's period where the headers do not tell when
-	// it ends. Of a longer one than a minute it is first found out whether it is not of a
-	// minute after all.
+	// Period is the documented length of the quota's period. It counts from the first
+	// answer where the headers do not tell when the period ends. 0 means that the
+	// length is unknown: then, when the quota is used up, one request a minute finds
+	// out whether a new period has begun.
 	Period time.Duration
 	// Reserve is the share of the quota that is left to others, from 0 to 1.
 	Reserve float64
 }
 
-// budget keeps within a Bucket. It goes by the last answer: until there is one, and
+// budget keeps within a Bucket. It goes by the last answer: before the first one, and
 // after the end of a period, a single request finds out how much is left.
 type budget struct {
 	bucket Bucket
-	queue  *semaphore.Weighted // whoever came first has the next leave
+	head   chan struct{} // holds a token; the request at the head of the line has it (FIFO)
 
 	mu        sync.Mutex
 	news      chan struct{} // closed, and made anew, at every answer
 	inFlight  int
-	sent      int  // requests that had leave so far
-	newest    int  // requests that had leave when remaining was heard of
-	unlimited bool // the server tells of no quota
-	known     bool // the following is from an answer of this period
+	sent      int       // requests let through so far
+	newest    int       // requests let through when remaining was reported
+	asked     time.Time // when the last request was let through
+	unlimited bool      // the server reports no quota
+	known     bool      // the following is from an answer of this period
 	limit     int
 	remaining int
 	began     time.Time // of the period, as far as it was seen
 	end       time.Time // of the period
-	told      time.Time // the end that the server told of last
-	guessed   bool      // end is a guess
-	longer    bool      // than shortPeriod: the period was not over then
+	told      time.Time // the end that the server told last
 	next      time.Time // when the next request may be sent
 	waiting   time.Time // since when nothing was left; zero: something was
 	announced time.Time // end of the wait that was logged last
 }
 
 func newBudget(b Bucket) *budget {
-	return &budget{bucket: b, queue: semaphore.NewWeighted(1), news: make(chan struct{})}
+	head := make(chan struct{}, 1)
+	head <- struct{}{}
+	return &budget{bucket: b, head: head, news: make(chan struct{})}
 }
 
-// spreadWithin is the longest rest of a period over which requests are spread. A longer
-// period is that of bulk requests, which the live shop hardly makes.
-const spreadWithin = 100 * time.Second
+const (
+	// spreadWithin is the longest rest of a period over which requests are spread. Longer
+	// periods are those of bulk requests, which a live shop hardly makes.
+	spreadWithin = 100 * time.Second
+	// unknownPeriod is the time between two requests to a used-up quota of which neither
+	// the server nor the Bucket tells the period.
+	unknownPeriod = time.Minute
+	// A request that is to find out what is left, and has no answer for finderPatience,
+	// is joined by another one, up to maxFinders at once.
+	finderPatience = 10 * time.Second
+	maxFinders     = 3
+)
 
-// shortPeriod is the first guess of how long a period is.
-const shortPeriod = time.Minute
-
-// turn says what a request has to wait for: until a time, for news, or for nothing. Then
-// number counts it.
+// turn says what a request has to wait for. With a number it may be sent now; else it has
+// to ask again at the time until, or at news, whichever comes first. A nil news never
+// comes, a zero until is no time.
 type turn struct {
 	number int
 	until  time.Time
 	news   <-chan struct{}
-	dry    bool      // nothing but the reserve is left until then
+	dry    bool      // nothing but the reserve is left
 	since  time.Time // if dry: since when
 }
 
-// take asks for leave to send a request; if it has to wait, it has to ask again after.
+// take asks whether a request may be sent.
 func (b *budget) take(now time.Time) turn {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.known && !now.Before(b.end) {
 		b.known = false
 	}
+	patience := b.asked.Add(finderPatience)
 	switch {
-	case b.unlimited:
-		return b.leave()
-	case !b.known && b.inFlight > 0:
+	case b.unlimited, !b.known && b.inFlight == 0:
+		return b.leave(now)
+	case !b.known && b.inFlight >= maxFinders:
 		return turn{news: b.news}
+	case !b.known && now.Before(patience):
+		return turn{news: b.news, until: patience}
 	case !b.known:
-		return b.leave()
+		return b.leave(now)
 	}
 	usable := b.remaining - b.inFlight - b.reserve()
 	switch {
@@ -98,24 +108,23 @@ func (b *budget) take(now time.Time) turn {
 	case now.Before(b.next):
 		return turn{until: b.next}
 	}
-	sure := !b.guessed || b.longer || b.bucket.Period <= shortPeriod
-	if left := b.end.Sub(now); sure && left <= spreadWithin {
+	if left := b.end.Sub(now); left <= spreadWithin {
 		b.next = now.Add(left / time.Duration(usable))
 	}
-	return b.leave()
+	return b.leave(now)
 }
 
 // reserve is how many requests of a period are left to others.
 func (b *budget) reserve() int { return int(float64(b.limit) * b.bucket.Reserve) }
 
-func (b *budget) leave() turn {
+func (b *budget) leave(now time.Time) turn {
 	b.inFlight++
 	b.sent++
+	b.asked = now
 	return turn{number: b.sent}
 }
 
-// give takes note of the answer to the request of this number, which is nil if there was
-// none.
+// give records the answer to the request of this number. resp is nil if there was none.
 func (b *budget) give(now time.Time, number int, resp *http.Response) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -125,20 +134,22 @@ func (b *budget) give(now time.Time, number int, resp *http.Response) {
 	if resp == nil {
 		return
 	}
-	limit, errLimit := strconv.Atoi(resp.Header.Get("X-Rate-Limit-Limit"))
-	remaining, errRemaining := strconv.Atoi(resp.Header.Get("X-Rate-Limit-Remaining"))
-	if errLimit != nil || errRemaining != nil {
+	limit, remaining, ok := reported(resp.Header)
+	if !ok {
 		b.unlimited = b.unlimited || !b.known && resp.StatusCode/100 == 2
 		return
 	}
 	b.unlimited = false
+	switch told := retryTime(resp, now); {
+	case told.After(now) && !b.told.IsZero() && !b.told.After(now):
+		b.known = false // the first answer of a new period
+	case number <= b.newest && !told.IsZero() && !told.After(now) && told.Before(b.told):
+		return // overtaken, and about a period that is over
+	}
 	// Answers overtake each other: one to a request that was sent before less was left
-	// tells of an earlier moment, and not of a new period.
-	switch {
-	case !b.known && b.guessed && !b.longer && limit == b.limit && remaining < b.remaining:
-		b.longer = true // nothing was given back: the period goes on
-	case !b.known || remaining > b.remaining && number > b.newest:
-		b.began, b.next, b.longer = now, time.Time{}, false
+	// is about an earlier moment, and not about a new period.
+	if !b.known || remaining > b.remaining && number > b.newest {
+		b.began, b.next = now, time.Time{}
 		b.remaining = remaining
 	}
 	if remaining <= b.remaining {
@@ -148,78 +159,95 @@ func (b *budget) give(now time.Time, number int, resp *http.Response) {
 	if b.remaining > b.reserve() {
 		b.waiting = time.Time{}
 	}
-	b.guessed, b.end = true, b.began.Add(b.bucket.Period)
-	if !b.longer {
-		b.end = b.began.Add(min(b.bucket.Period, shortPeriod))
-	}
-	switch end := retryTime(resp, now); {
-	case end.After(now):
-		b.guessed, b.end, b.told = false, end, end
-	case !end.IsZero() && end.Equal(b.told):
-		// Still of the period that should be over: the answer was long under way, or
-		// our clock is ahead of the server's.
-		b.guessed, b.end = false, now.Add(time.Second)
-	}
+	b.end = b.periodEnd(now, resp)
 }
 
-// longestPeriod is that of a billing cycle. A server that asks for more means something
-// else, milliseconds for example.
+// periodEnd returns when the period of an answer ends. The headers win over the
+// documented length.
+func (b *budget) periodEnd(now time.Time, resp *http.Response) time.Time {
+	told := retryTime(resp, now)
+	if pause := askedPause(resp, now); pause > 0 && resp.StatusCode == http.StatusTooManyRequests {
+		told = now.Add(min(pause, longestPeriod))
+	}
+	switch {
+	case told.After(now):
+		b.told = told
+		return told
+	case !told.IsZero() && told.Equal(b.told):
+		// Still the period that should be over: the answer was long under way, or
+		// our clock is ahead of the server's.
+		return now.Add(time.Second)
+	case b.bucket.Period == 0:
+		return b.began.Add(unknownPeriod)
+	}
+	return b.began.Add(b.bucket.Period)
+}
+
+// reported returns the quota and what is left of it, and whether the headers make sense.
+func reported(h http.Header) (limit, remaining int, ok bool) {
+	const largest = 1_000_000_000
+	limit, errLimit := strconv.Atoi(h.Get("X-Rate-Limit-Limit"))
+	remaining, errRemaining := strconv.Atoi(h.Get("X-Rate-Limit-Remaining"))
+	ok = errLimit == nil && errRemaining == nil && limit > 0 && limit <= largest && remaining >= 0
+	return limit, min(remaining, limit), ok
+}
+
+// longestPeriod is that of a billing cycle. A longer one is a mistake of the server, for
+// example milliseconds for seconds.
 const longestPeriod = 32 * 24 * time.Hour
 
 // retryTime returns the time of X-Rate-Limit-Retry, in unix seconds, or zero.
 func retryTime(resp *http.Response, now time.Time) time.Time {
 	unix, err := strconv.ParseInt(resp.Header.Get("X-Rate-Limit-Retry"), 10, 64)
-	if at := time.Unix(unix, 0); err == nil && at.Sub(now) <= longestPeriod {
-		return at
+	if err != nil || unix < 0 || unix > now.Add(longestPeriod).Unix() {
+		return time.Time{}
 	}
-	return time.Time{}
+	return time.Unix(unix, 0)
 }
 
-// spend waits for leave to send a request, and returns its number. Nothing but the reserve
-// being left for longer than the longest wait is a WaitError.
+// spend waits until the budget lets a request through, and returns its number. If nothing
+// but the reserve is left for longer than Options.MaxWait, that is a WaitError.
 func (t *Transport) spend(ctx context.Context, b *budget) (number int, err error) {
-	if err := b.queue.Acquire(ctx, 1); err != nil {
+	if err := t.waits.queue(ctx, b.head); err != nil {
 		return 0, err
 	}
-	defer b.queue.Release(1)
+	defer func() { b.head <- struct{}{} }()
 	for {
 		now := time.Now()
 		turn := b.take(now)
 		switch {
-		case turn.news != nil:
-			select {
-			case <-turn.news:
-			case <-ctx.Done():
-				return 0, ctx.Err()
-			}
-			continue
-		case turn.until.IsZero():
+		case turn.number > 0:
 			return turn.number, nil
+		case turn.dry:
+			err = t.waitForPeriod(ctx, b, turn)
+		default:
+			err = t.waits.newsOr(ctx, turn.news, turn.until)
 		}
-		if turn.dry {
-			if turn.until.Sub(turn.since) > t.opts.MaxWait {
-				return 0, &WaitError{API: t.opts.API, Until: turn.until, Quota: b.bucket.Name}
-			}
-			if b.announce(turn.until) {
-				t.opts.Log.Info("the quota is used up but for the reserve: waiting", "api", t.opts.API,
-					"quota", b.bucket.Name, "until", turn.until.Format(time.RFC3339))
-			}
-		}
-		wait := sleep // its turn comes soon
-		if turn.dry {
-			wait = t.sleep
-		}
-		if err := wait(ctx, turn.until.Sub(now)); err != nil {
+		if err != nil {
 			return 0, err
 		}
 	}
 }
 
-// announce reports whether waiting until then is news.
-func (b *budget) announce(until time.Time) bool {
+// waitForPeriod waits for the end of a period of which only the reserve is left.
+func (t *Transport) waitForPeriod(ctx context.Context, b *budget, turn turn) error {
+	if turn.until.Sub(turn.since) > t.opts.MaxWait {
+		return &WaitError{API: t.opts.API, Until: turn.until, Quota: b.bucket.Name}
+	}
+	limit, isNews := b.announce(turn.until)
+	if isNews {
+		t.opts.Log.Info("the quota is used up but for the reserve: waiting", "api", t.opts.API,
+			"quota", b.bucket.Name, "until", turn.until.Format(time.RFC3339))
+	}
+	what := &Wait{Reason: WaitQuota, Quota: b.bucket.Name, Limit: limit, Since: turn.since, Until: turn.until}
+	return t.waits.sleep(ctx, time.Until(turn.until), what)
+}
+
+// announce returns the quota's size, and whether the wait until then was not logged before.
+func (b *budget) announce(until time.Time) (limit int, isNews bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	news := !until.Equal(b.announced)
+	isNews = !until.Equal(b.announced)
 	b.announced = until
-	return news
+	return b.limit, isNews
 }

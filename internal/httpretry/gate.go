@@ -8,24 +8,28 @@ import (
 
 // gate lets the requests of one API through: none during a pause, and at its pace.
 type gate struct {
-	pace *pace
+	pace  *pace
+	waits *waits
 
 	mu    sync.Mutex
+	since time.Time // start of the pause
 	until time.Time // end of the pause
 }
 
-// wait returns when the next request may be sent. Whoever waited while a pause
-// began takes a new place in the line after it, so that a pause ends with an even
+// wait returns when the next request may be sent. A request that was in line when a
+// pause began gets a new place in the line after it, so that a pause ends with an even
 // flow and not with a burst.
-func (g *gate) wait(ctx context.Context, sleep func(context.Context, time.Duration) error) error {
+func (g *gate) wait(ctx context.Context) error {
 	for {
-		if err := sleep(ctx, time.Until(g.pausedUntil())); err != nil {
+		since, until := g.paused()
+		what := &Wait{Reason: WaitPause, Since: since, Until: until}
+		if err := g.waits.sleep(ctx, time.Until(until), what); err != nil {
 			return err
 		}
-		if err := g.pace.wait(ctx); err != nil {
+		if err := g.pace.wait(ctx, g.waits); err != nil {
 			return err
 		}
-		if !time.Now().Before(g.pausedUntil()) {
+		if _, until := g.paused(); !time.Now().Before(until) {
 			return nil
 		}
 	}
@@ -33,39 +37,21 @@ func (g *gate) wait(ctx context.Context, sleep func(context.Context, time.Durati
 
 // pause holds every request back until t. It reports whether that makes the pause
 // longer.
-func (g *gate) pause(t time.Time) bool {
+func (g *gate) pause(now, t time.Time) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if !t.After(g.until) {
 		return false
 	}
+	if !now.Before(g.until) {
+		g.since = now
+	}
 	g.until = t
 	return true
 }
 
-func (g *gate) pausedUntil() time.Time {
+func (g *gate) paused() (since, until time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.until
-}
-
-// sleep waits for d, or less if ctx ends.
-func sleep(ctx context.Context, d time.Duration) error { return sleepUnless(ctx, d, nil) }
-
-// sleepUnless waits for d, or less if ctx ends, or with errHurried if hurry is closed; a
-// nil hurry never is.
-func sleepUnless(ctx context.Context, d time.Duration, hurry <-chan struct{}) error {
-	if d <= 0 {
-		return ctx.Err()
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-hurry:
-		return errHurried
-	case <-timer.C:
-		return nil
-	}
+	return g.since, g.until
 }

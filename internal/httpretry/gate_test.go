@@ -168,7 +168,7 @@ func TestPauseOfTheLastAttemptHoldsTheOthers(t *testing.T) {
 			slices.Repeat([]server{answer(503, "")}, 9),
 			[]server{answer(429, `{}`, "Retry-After", "10"), answer(200, `{}`)},
 		)}
-		tr := httpretry.New(httpretry.Options{Base: s})
+		tr := httpretry.New(httpretry.Options{Base: s, RetryFor: -1})
 		resp, err := get(t, tr)
 		if err != nil || resp.StatusCode != 429 {
 			t.Fatalf("%v, %v, want 429", resp, err)
@@ -326,7 +326,7 @@ func TestNoLimitWithoutARate(t *testing.T) {
 func TestRetriesStayWithinTheQuota(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &script{answers: []server{answer(503, "")}}
-		tr := httpretry.New(httpretry.Options{Rate: 5, Base: s})
+		tr := httpretry.New(httpretry.Options{Rate: 5, Base: s, RetryFor: -1})
 		var all sync.WaitGroup
 		for range 20 {
 			all.Go(func() { get(t, tr) })

@@ -6,45 +6,45 @@ import (
 	"time"
 )
 
-// headroom is the share of the quota that is left unused, and margin how much more than a
-// second as many requests as the quota are given: the network brings some closer together
-// than they were sent, and they must stay within a quota that is counted by the second.
+// headroom is the share of the quota that is left unused. margin is added to the second in
+// which at most as many requests as the quota are sent. Both allow for the network, which
+// delivers some requests closer together than they were sent.
 const (
 	headroom = 0.005
 	margin   = 8 * time.Millisecond
 )
 
-// largestCounted is the largest quota whose requests of the last second are remembered; a
-// larger one is that of nobody, and only spaced.
+// largestCounted is the largest quota for which the requests of the last second are
+// counted. Larger ones are only spaced.
 const largestCounted = 10_000
 
-// maxLate is how late a request may be for those after it to follow on its heels: a busy
-// machine wakes who waits too late, and would never use all of the quota.
+// maxLate bounds catching up after a late wake-up: on a busy machine timers fire late, and
+// without catching up the quota would never be used in full.
 const maxLate = 50 * time.Millisecond
 
 // pace spaces requests evenly, and follows what the server accepts: where it refuses
-// requests below the quota, because others use it too, the rate falls to what it did
-// accept, and creeps back. Only who is next waits for a time, the others for their turn,
-// so that a new rate is at once that of all.
+// requests below the quota, because others use it too, the rate falls to the accepted
+// one, and creeps back. Only the request at the head of the line waits for a time; the
+// others wait for their turn, so that a new rate applies to all of them at once.
 type pace struct {
 	full float64       // the quota less its headroom; 0: no limit
-	next chan struct{} // holds one, from when it is next until it is sent
+	head chan struct{} // holds a token; the request at the head of the line has it
 
 	mu      sync.Mutex
 	limit   float64     // requests per second
-	due     time.Time   // when the request before was to be sent
+	due     time.Time   // when the previous request was due
 	sent    []time.Time // when the last ones were: a ring, as many as the quota has in a second, or none
 	oldest  int
 	answers [tenths]struct{ accepted, refused int } // of the last second
 	last    int64                                   // the tenth of a second, since began, of the last answer
 	began   time.Time
 	cut     time.Time // when the rate fell last
-	told    bool
+	told    bool      // observe returned a new rate before
 }
 
 const (
 	tenths = 10
-	// What counts as being refused: single refusals come from the network's jitter.
+	// Fewer refusals than these are the network's jitter.
 	leastRefused = 3
 	refusedShare = 0.03
 	// creep is the share of the quota by which the rate rises in a second.
@@ -52,7 +52,8 @@ const (
 )
 
 func newPace(quota float64) *pace {
-	p := &pace{full: quota * (1 - headroom), next: make(chan struct{}, 1)}
+	p := &pace{full: quota * (1 - headroom), head: make(chan struct{}, 1)}
+	p.head <- struct{}{}
 	p.limit = p.full
 	if quota <= largestCounted {
 		p.sent = make([]time.Time, max(int(quota), 1))
@@ -61,30 +62,29 @@ func newPace(quota float64) *pace {
 }
 
 // wait returns when the next request may be sent.
-func (p *pace) wait(ctx context.Context) error {
+func (p *pace) wait(ctx context.Context, waits *waits) error {
 	if p.full == 0 {
 		return ctx.Err()
 	}
 	joined := time.Now()
-	select {
-	case p.next <- struct{}{}:
-	case <-ctx.Done():
-		return ctx.Err()
+	if err := waits.queue(ctx, p.head); err != nil {
+		return err
 	}
-	defer func() { <-p.next }()
+	defer func() { p.head <- struct{}{} }()
 	for {
-		wait := p.send(time.Now(), joined)
+		now := time.Now()
+		wait := p.send(now, joined)
 		if wait <= 0 {
 			return nil
 		}
-		if err := sleep(ctx, wait); err != nil {
+		if err := waits.newsOr(ctx, nil, now.Add(wait)); err != nil {
 			return err
 		}
 	}
 }
 
-// send takes note of a request that is sent now, unless it returns how long that has to
-// wait. The request is waiting since it joined the line.
+// send records a request as sent now, or returns how long it still has to wait. joined
+// is when the request joined the line.
 func (p *pace) send(now, joined time.Time) (wait time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -99,7 +99,7 @@ func (p *pace) send(now, joined time.Time) (wait time.Duration) {
 		p.sent[p.oldest] = now
 		p.oldest = (p.oldest + 1) % len(p.sent)
 	}
-	for _, least := range []time.Time{joined, now.Add(-maxLate)} { // nobody waited before that
+	for _, least := range []time.Time{joined, now.Add(-maxLate)} {
 		if due.Before(least) {
 			due = least
 		}
@@ -108,8 +108,8 @@ func (p *pace) send(now, joined time.Time) (wait time.Duration) {
 	return 0
 }
 
-// observe takes note of an answer. It returns the new rate if that falls for the first
-// time, else 0.
+// observe records an answer. It returns the new rate when that falls for the first time,
+// else 0.
 func (p *pace) observe(now time.Time, refused bool) (told float64) {
 	if p.full == 0 {
 		return 0

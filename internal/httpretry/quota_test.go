@@ -338,29 +338,45 @@ func TestTwoBuckets(t *testing.T) {
 	})
 }
 
-// A quota that does not tell when its period ends may be of a minute, or of the hour that is
-// expected. It takes one request of the reserve to find out.
+// Where the server does not tell when a period ends, the documented length counts. Where
+// that is unknown, too, one request a minute finds out, and nobody waits longer than MaxWait.
 func TestPeriodThatIsNotTold(t *testing.T) {
 	for _, c := range []struct {
-		period time.Duration
-		least  int // left
-		ends   bool
-	}{{time.Minute, 20, false}, {time.Hour, 19, true}} {
-		synctest.Test(t, func(t *testing.T) {
-			s := &bucketServer{limit: 100, period: c.period, silent: true}
-			tr := httpretry.New(httpretry.Options{Base: s, MaxWait: 5 * time.Minute,
-				Bucket: always(&httpretry.Bucket{Name: "bulk_api_calls", Period: time.Hour, Reserve: 0.2})})
-			var err error
-			for n := 0; err == nil && n < 200; n++ {
-				_, err = get(t, tr)
-			}
-			var wait *httpretry.WaitError
-			if errors.As(err, &wait) != c.ends || s.least != c.least || s.refused != 0 {
-				t.Errorf("%s: error %v, at least %d left, %d refused", c.period, err, s.least, s.refused)
-			}
-			if c.ends && time.Until(wait.Until) < 58*time.Minute {
-				t.Errorf("until %s", wait.Until)
-			}
+		name               string
+		period, documented time.Duration // the server's
+		requests, least    int           // least left
+		want               time.Duration // zero: a WaitError
+		until              time.Duration // of the WaitError
+	}{
+		{"a minute", time.Minute, time.Minute, 9, 2, time.Minute, 0},
+		{"an hour, too long", time.Hour, time.Hour, 9, 2, 0, time.Hour},
+		{"unknown, a minute in fact", time.Minute, 0, 9, 2, time.Minute, 0},
+		{"unknown, three minutes in fact", 3 * time.Minute, 0, 11, 0, 3 * time.Minute, 0},
+		{"unknown, an hour in fact", time.Hour, 0, 20, 0, 0, 6 * time.Minute},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &bucketServer{limit: 10, period: c.period, silent: true}
+				tr := httpretry.New(httpretry.Options{Base: s, MaxWait: 5 * time.Minute, RetryFor: -1,
+					Bucket: always(&httpretry.Bucket{Name: "bulk_api_calls", Period: c.documented, Reserve: 0.2})})
+				began := time.Now()
+				var err error
+				for n := 0; err == nil && n < c.requests; n++ {
+					_, err = get(t, tr)
+				}
+				var wait *httpretry.WaitError
+				switch {
+				case c.want > 0 && (err != nil || time.Since(began) != c.want):
+					t.Errorf("%d requests took %s, error %v, want %s", c.requests, time.Since(began), err, c.want)
+				case c.want == 0 && !errors.As(err, &wait):
+					t.Errorf("error %v, want a WaitError", err)
+				case wait != nil && wait.Until.Sub(began).Round(time.Minute) != c.until:
+					t.Errorf("until %s after the start, want %s", wait.Until.Sub(began), c.until)
+				}
+				if s.least != c.least {
+					t.Errorf("as few as %d left, want %d", s.least, c.least)
+				}
+			})
 		})
 	}
 }

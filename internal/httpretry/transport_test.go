@@ -174,7 +174,7 @@ func TestTriesAgainWhatMayPass(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := &script{answers: []server{bad, bad, answer(200, `{"ok":true}`)}}
-				tr := httpretry.New(httpretry.Options{Base: s})
+				tr := httpretry.New(httpretry.Options{Base: s, RetryFor: -1})
 				resp, err := get(t, tr)
 				if err != nil {
 					t.Fatal(err)
@@ -228,7 +228,7 @@ func TestErrorAnswerNeedNotBeJSON(t *testing.T) {
 func TestTenAttemptsThenTheLastAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &script{answers: []server{answer(500, `{"n":1}`), answer(503, `{"n":2}`)}}
-		tr := httpretry.New(httpretry.Options{Base: s})
+		tr := httpretry.New(httpretry.Options{Base: s, RetryFor: -1})
 		resp, err := get(t, tr)
 		if err != nil {
 			t.Fatal(err)
@@ -257,7 +257,7 @@ func TestTenAttemptsThenTheLastError(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				tr := httpretry.New(httpretry.Options{Base: c.bad})
+				tr := httpretry.New(httpretry.Options{Base: c.bad, RetryFor: -1})
 				resp, err := get(t, tr)
 				if err == nil || resp != nil {
 					t.Fatalf("got %v, %v, want an error alone", resp, err)
@@ -279,7 +279,7 @@ func TestTenAttemptsThenTheLastError(t *testing.T) {
 func TestEachAttemptHasThirtySeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var took []time.Duration
-		tr := httpretry.New(httpretry.Options{Base: server(func(r *http.Request) (*http.Response, error) {
+		tr := httpretry.New(httpretry.Options{RetryFor: -1, Base: server(func(r *http.Request) (*http.Response, error) {
 			start := time.Now()
 			<-r.Context().Done()
 			took = append(took, time.Since(start))
@@ -325,7 +325,7 @@ func TestBackoffHasFullJitter(t *testing.T) {
 		var all sync.WaitGroup
 		for i := range scripts {
 			scripts[i] = &script{answers: []server{answer(503, "")}}
-			tr := httpretry.New(httpretry.Options{Base: scripts[i]})
+			tr := httpretry.New(httpretry.Options{Base: scripts[i], RetryFor: -1})
 			all.Go(func() { get(t, tr) })
 		}
 		all.Wait()
@@ -378,8 +378,8 @@ func TestBodyIsSentAgain(t *testing.T) {
 }
 
 func TestAnswerOfSixteenMegabytes(t *testing.T) {
-	whole := strings.Repeat("a", 16<<20)
-	resp, err := get(t, httpretry.New(httpretry.Options{Base: answer(404, whole)}))
+	whole := `"` + strings.Repeat("a", 16<<20-2) + `"`
+	resp, err := get(t, httpretry.New(httpretry.Options{Base: answer(200, whole)}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -403,7 +403,7 @@ func TestLargerAnswerIsNotReadToItsEnd(t *testing.T) {
 			return resp, nil
 		})})
 		_, err := get(t, tr)
-		if want := "reading the answer (status 200): larger than 16 MB"; err == nil || err.Error() != want {
+		if want := "reading the answer (status 200): larger than 16 MiB"; err == nil || err.Error() != want {
 			t.Errorf("Content-Length %d: error %v, want %s", length, err, want)
 		}
 		if n := tr.Stats().Requests; n != 1 {
@@ -458,7 +458,7 @@ func TestCancelDuringTheLastAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		n := 0
-		tr := httpretry.New(httpretry.Options{Base: server(func(*http.Request) (*http.Response, error) {
+		tr := httpretry.New(httpretry.Options{RetryFor: -1, Base: server(func(*http.Request) (*http.Response, error) {
 			if n++; n == 10 {
 				cancel()
 			}
@@ -532,7 +532,8 @@ func TestPlainHTTPIsRefusedExceptToLoopback(t *testing.T) {
 		"http://127.9.8.7/v1":                  "",
 		"http://[::1]:8080/v1":                 "",
 		"http://localhost:8080/v1":             "",
-		"http://LOCALHOST/v1":                  "",
+		"http://LOCALHOST/v1":                  "refusing to send secrets to http://LOCALHOST",
+		"http://[::1%25eth0]/v1":               "refusing to send secrets to http://[::1%eth0]",
 		"http://api.example.com/v1?token=abc":  "refusing to send secrets to http://api.example.com",
 		"http://10.0.0.1/v1":                   "refusing to send secrets to http://10.0.0.1",
 		"http://0.0.0.0/v1":                    "refusing to send secrets to http://0.0.0.0",
@@ -589,9 +590,10 @@ func TestSecretsAreTakenOut(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var log bytes.Buffer
 				tr := httpretry.New(httpretry.Options{
-					Secrets: []string{token, "", key},
-					Base:    c.answer,
-					Log:     slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+					Secrets:  []string{token, "", key},
+					RetryFor: -1,
+					Base:     c.answer,
+					Log:      slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 				})
 				resp, err := get(t, tr)
 				var gotBody, gotErr string
@@ -625,6 +627,7 @@ func TestSecretsAreTakenOutInEveryForm(t *testing.T) {
 		"JSON, no HTML":  `ca+na\"ry&/key é`,
 		"query":          "ca%2Bna%22ry%26%2Fkey+%C3%A9",
 		"path":           "ca+na%22ry&%2Fkey%20%C3%A9",
+		"unicode":        `\u0063a+na\u0022ry\u0026\u002Fkey é`,
 		"base64":         base64.StdEncoding.EncodeToString([]byte(secret)),
 		"Basic username": base64.StdEncoding.EncodeToString([]byte(secret + ":")),
 	} {
@@ -689,9 +692,9 @@ func TestLogHasALineForEachRetryAndPause(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := `level=DEBUG msg="trying again" api=Segment attempt=1 cause="503 Service Unavailable"
-level=DEBUG msg="trying again" api=Segment attempt=2 wait=7s cause="429 Too Many Requests"
+level=WARN msg="trying again" api=Segment attempt=2 wait=7s cause="429 Too Many Requests"
 level=INFO msg="the server asks for a pause" api=Segment status=429 wait=7s
-level=WARN msg="trying again" api=Segment attempt=3 cause="connection reset by peer"
+level=DEBUG msg="trying again" api=Segment attempt=3 cause="connection reset by peer"
 `
 		lines := func(s string) []string { // in which order a pause and its retry are told does not matter
 			l := strings.Split(s, "\n")

@@ -10,7 +10,7 @@ import (
 
 // ParseBaseURL parses the base URL of an API: https, or http to a loopback
 // address, because every request carries a secret. It has no user, query or
-// fragment; a slash at its end is dropped.
+// fragment; a slash at its end is dropped, and the host is lower-cased.
 func ParseBaseURL(raw string) (*url.URL, error) {
 	// Its user and query may be secrets: what has them is not quoted.
 	if strings.ContainsAny(raw, "@?#") {
@@ -20,6 +20,7 @@ func ParseBaseURL(raw string) (*url.URL, error) {
 	if err != nil || u.Hostname() == "" {
 		return nil, fmt.Errorf("%q is not a URL such as https://api.example.com", raw)
 	}
+	u.Host = strings.ToLower(u.Host) // Go's proxy settings know only "localhost"
 	if !safe(u) {
 		return nil, fmt.Errorf("%q must begin with https:// (plain http would show the secrets; it is for loopback only)", raw)
 	}
@@ -33,10 +34,12 @@ func safe(u *url.URL) bool {
 	return u.Scheme == "https" || u.Scheme == "http" && isLoopback(u.Hostname())
 }
 
+// isLoopback goes no further than Go's proxy settings, which make an exception of loopback
+// only for "localhost" and for addresses without a zone.
 func isLoopback(host string) bool {
-	if strings.EqualFold(host, "localhost") {
+	if host == "localhost" {
 		return true
 	}
 	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.IsLoopback()
+	return err == nil && addr.Zone() == "" && addr.IsLoopback()
 }

@@ -17,6 +17,8 @@ func TestParseBaseURL(t *testing.T) {
 		"http://127.0.0.1:41234":            "http://127.0.0.1:41234",
 		"http://[::1]:41234/":               "http://[::1]:41234",
 		"http://localhost":                  "http://localhost",
+		"http://LOCALHOST:8080":             "http://localhost:8080",
+		"https://API.Example.COM/V1":        "https://api.example.com/V1",
 	} {
 		u, err := httpretry.ParseBaseURL(raw)
 		if err != nil {
@@ -47,6 +49,7 @@ func TestParseBaseURLRefuses(t *testing.T) {
 		"http://10.0.0.1":                 "must begin with https://",
 		"http://127.0.0.1.example.com":    "must begin with https://",
 		"http://localhost.example.com":    "must begin with https://",
+		"http://[::1%25eth0]":             "must begin with https://",
 		"ftp://127.0.0.1":                 "must begin with https://",
 		"file://localhost/etc/passwd":     "must begin with https://",
 		"https://u:canary@exa mple.com":   "no user, query or fragment",

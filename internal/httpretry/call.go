@@ -1,0 +1,307 @@
+package httpretry
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+)
+
+// call is one request with all its attempts.
+type call struct {
+	req  *http.Request
+	once func(*call) (*http.Response, error) // makes an attempt
+
+	probe bool // it is a probe, and has less time
+
+	began    time.Time // when the first attempt was sent
+	attempts int
+	allowed  int // attempts while the API answers other requests
+	timeouts int // attempts that ran out of time
+	delays   *backoff.ExponentialBackOff
+
+	outage  bool // all attempts were used, but the API answered nobody
+	renewed bool // there were more attempts after an outage
+
+	resp *http.Response // of the last attempt
+	err  error
+}
+
+// persist makes attempts until the answer is final, and returns the last answer or error.
+func (t *Transport) persist(c *call) (*http.Response, error) {
+	ctx := c.req.Context()
+	c.allowed, c.delays = t.opts.Attempts, newBackoff()
+	for {
+		if !c.doubtful() {
+			resp, err := t.pass(c)
+			switch {
+			case ctx.Err() != nil:
+				return nil, ctx.Err()
+			case errors.Is(err, errHurried) && c.attempts > 0:
+				return c.result()
+			}
+			c.record(resp, err)
+			if !passing(resp, err) {
+				return c.result()
+			}
+		}
+		delay, asked, err := t.delay(c)
+		if err != nil {
+			return nil, err
+		}
+		if ended, err := t.ended(c, delay, asked); ended {
+			if err != nil {
+				return nil, err
+			}
+			return c.result()
+		}
+		t.opts.Log.Log(ctx, t.level(c), "trying again", "api", t.opts.API, "attempt", c.attempts,
+			"wait", delay.Round(time.Millisecond).String(), "cause", c.describe())
+		if t.waits.sleep(ctx, delay, t.shown(c, delay, asked)) != nil {
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
+			return c.result()
+		}
+	}
+}
+
+// delay returns how long to wait before the next attempt, and whether the server asked
+// for that; then it holds every request back.
+func (t *Transport) delay(c *call) (delay time.Duration, asked bool, err error) {
+	delay = c.delays.NextBackOff()
+	if c.resp == nil || c.doubtful() {
+		return delay, false, nil
+	}
+	now := time.Now()
+	pause := askedPause(c.resp, now)
+	switch {
+	case pause == 0:
+		return delay, false, nil
+	case pause > t.opts.MaxWait:
+		return 0, false, &WaitError{API: t.opts.API, Until: now.Add(pause), Status: c.resp.StatusCode}
+	}
+	t.health.recordPause()
+	if t.gate.pause(now, now.Add(pause)) {
+		t.opts.Log.Info("the server asks for a pause", "api", t.opts.API, "status", c.resp.StatusCode,
+			"wait", pause.Round(time.Millisecond).String())
+	}
+	return pause, true, nil
+}
+
+// ended reports whether a failed attempt was the last one. If so, a nil error means that
+// the call ends with the result of that attempt.
+//
+// Options.Attempts bounds the call while the API answers other requests or the probe. If
+// it answers nobody, Options.RetryFor bounds the outage instead.
+func (t *Transport) ended(c *call, delay time.Duration, asked bool) (bool, error) {
+	used := c.attempts >= c.allowed || c.doubtful()
+	alone := t.opts.RetryFor < 0
+	answers := !alone && t.health.goodSince(c.began)
+	over := !alone && time.Since(c.began)+delay > t.patience(c)
+	if (used || over) && !alone && !answers {
+		answers = t.probeGood(c.req.Context(), c.began)
+	}
+	switch {
+	case c.doubtful() && (alone || answers || t.opts.Probe == nil):
+		late, _ := errors.AsType[*lateError](c.err)
+		return true, &TimeoutError{API: t.opts.API, After: late.after, Bytes: int(c.req.ContentLength), Attempts: c.attempts}
+	case alone:
+		return used, nil
+	case used && answers && c.outage && !c.renewed:
+		c.renew(time.Now(), t.opts.Attempts)
+		return false, nil
+	case used && answers:
+		return true, nil
+	}
+	c.outage = c.outage || used
+	if asked && !used {
+		return false, nil // as long as MaxWait allows
+	}
+	if over && !answers {
+		return true, t.outageError(c)
+	}
+	return false, nil
+}
+
+// patience returns how long an outage may last, from the first attempt of the call.
+func (t *Transport) patience(c *call) time.Duration {
+	switch {
+	case !t.health.never():
+		return t.opts.RetryFor
+	case t.opts.Probe != nil:
+		return min(t.opts.RetryFor, neverFor-probeTimeout+upload(c.req))
+	}
+	return min(t.opts.RetryFor, neverFor+upload(c.req))
+}
+
+func (t *Transport) outageError(c *call) error {
+	err := c.err
+	if c.resp != nil {
+		body, _ := io.ReadAll(io.LimitReader(c.resp.Body, 200))
+		c.resp.Body.Close()
+		err = errors.New(summary(c.resp.StatusCode, string(body)))
+	}
+	since := t.health.failing()
+	if since.IsZero() {
+		since = c.began
+	}
+	return &OutageError{API: t.opts.API, Since: since, Attempts: c.attempts, Never: t.health.never(), Err: err}
+}
+
+// shown returns what Waiting tells of the pause before the next attempt; nil: nothing.
+func (t *Transport) shown(c *call, delay time.Duration, asked bool) *Wait {
+	now := time.Now()
+	switch {
+	case asked:
+		since, until := t.gate.paused()
+		return &Wait{Reason: WaitPause, Since: since, Until: until}
+	case t.health.goodSince(c.began):
+		return nil
+	}
+	return &Wait{Reason: WaitOutage, Attempt: c.attempts, Since: t.health.failing(), Until: now.Add(delay)}
+}
+
+// level makes a warning of the second failure in an outage, and of the third one of a
+// request where others have answers, but not of many requests that fail together.
+func (t *Transport) level(c *call) slog.Level {
+	const quietSeconds = 10
+	now, last := time.Now().Unix(), t.warned.Load()
+	many := c.attempts >= 3 || c.attempts == 2 && !t.health.goodSince(c.began)
+	if many && now-last >= quietSeconds && t.warned.CompareAndSwap(last, now) {
+		return slog.LevelWarn
+	}
+	return slog.LevelDebug
+}
+
+// doubtful reports whether the request may have been applied although it was never
+// answered. It is not sent again.
+func (c *call) doubtful() bool { return c.req.Method == http.MethodPost && c.timeouts >= 2 }
+
+func (c *call) record(resp *http.Response, err error) {
+	c.attempts++
+	c.resp, c.err = resp, err
+	if _, late := errors.AsType[*lateError](err); late {
+		c.timeouts++
+	}
+}
+
+// renew gives the call as many attempts as a new one has: those during an outage say
+// nothing about the request.
+func (c *call) renew(now time.Time, attempts int) {
+	c.outage, c.renewed = false, true
+	c.allowed = c.attempts + attempts
+	c.began = now
+}
+
+// result returns the last answer or error, which says how many attempts there were.
+func (c *call) result() (*http.Response, error) {
+	if c.attempts == 1 {
+		return c.resp, c.err
+	}
+	if c.err != nil {
+		return nil, fmt.Errorf("after %d attempts: %w", c.attempts, c.err)
+	}
+	c.resp.Header.Set(AttemptsHeader, strconv.Itoa(c.attempts))
+	return c.resp, nil
+}
+
+func (c *call) describe() string {
+	if c.err != nil {
+		return c.err.Error()
+	}
+	return c.resp.Status
+}
+
+// pass makes one attempt, when its turn has come.
+func (t *Transport) pass(c *call) (*http.Response, error) {
+	ctx := c.req.Context()
+	budget, number := t.budget(c.req), 0
+	if budget != nil {
+		var err error
+		if number, err = t.spend(ctx, budget); err != nil {
+			return nil, err
+		}
+	}
+	if err := t.gate.wait(ctx); err != nil {
+		if budget != nil {
+			budget.give(time.Now(), number, nil)
+		}
+		return nil, err
+	}
+	sent := time.Now()
+	if c.began.IsZero() {
+		c.began = sent
+	}
+	if c.attempts > 0 {
+		t.retries.Add(1)
+	}
+	resp, err := c.once(c)
+	now := time.Now()
+	if budget != nil {
+		budget.give(now, number, resp)
+	}
+	if good := isGood(resp, err); good || ctx.Err() == nil {
+		t.health.record(sent, now, good)
+	}
+	if resp != nil {
+		t.observe(now, resp)
+	}
+	return resp, err
+}
+
+// observe takes note of an answer's header and of the pace that the server accepts.
+func (t *Transport) observe(now time.Time, resp *http.Response) {
+	t.mu.Lock()
+	t.last = resp.Header.Clone()
+	t.mu.Unlock()
+	if limit := t.gate.pace.observe(now, resp.StatusCode == http.StatusTooManyRequests); limit > 0 {
+		t.opts.Log.Warn("requests are refused below the limit, because others use the quota too: slowing down",
+			"api", t.opts.API, "limit", t.opts.Rate, "requests_per_second", math.Round(limit*10)/10)
+	}
+}
+
+// budget returns the budget that the request counts in, or nil.
+func (t *Transport) budget(req *http.Request) *budget {
+	if t.opts.Bucket == nil {
+		return nil
+	}
+	bucket := t.opts.Bucket(req)
+	if bucket == nil {
+		return nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	b := t.budgets[bucket]
+	if b == nil {
+		b = newBudget(*bucket)
+		t.budgets[bucket] = b
+	}
+	return b
+}
+
+// cycleQuota is Voucherify's name for the calls of a billing cycle. Nobody waits for its
+// end.
+const cycleQuota = "api_calls_cycle"
+
+// passing reports whether another attempt may go better.
+func passing(resp *http.Response, err error) bool {
+	if err != nil {
+		return !permanent(err)
+	}
+	if resp.Header.Get("X-Rate-Limit-Type") == cycleQuota {
+		return false
+	}
+	switch resp.StatusCode {
+	case http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusBadGateway,
+		http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	}
+	return false
+}

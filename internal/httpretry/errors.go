@@ -1,0 +1,135 @@
+package httpretry
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// WaitError says that the server asks for a longer pause than Options.MaxWait.
+type WaitError struct {
+	API    string
+	Until  time.Time // when the server may be asked again
+	Status int       // of the answer that asked for the pause; 0: only the reserve is left of Quota
+	Quota  string
+}
+
+func (e *WaitError) Error() string {
+	if e.Status == 0 {
+		return fmt.Sprintf("only the reserve is left of %s's quota %s until %s, longer than this run waits",
+			e.API, e.Quota, e.Until.Format(time.RFC3339))
+	}
+	return fmt.Sprintf("%s answered %d and asks to wait until %s, longer than this run waits",
+		e.API, e.Status, e.Until.Format(time.RFC3339))
+}
+
+// Hint says what to do about the error.
+func (e *WaitError) Hint() string {
+	return "continue after that time with the command below, or wait longer with --max-wait"
+}
+
+// OutageError says that an API gave no good answer to any request for Options.RetryFor,
+// or for a minute if it never gave one.
+type OutageError struct {
+	API      string
+	Since    time.Time // first failure after the last good answer
+	Attempts int       // of this request
+	Never    bool      // the API gave no good answer in the life of the Transport
+	Err      error     // describes the last answer, or is the last network error
+}
+
+func (e *OutageError) Error() string {
+	if e.Never {
+		return fmt.Sprintf("%s did not answer once: after %d attempts: %v", e.API, e.Attempts, e.Err)
+	}
+	return fmt.Sprintf("%s has not answered since %s: after %d attempts: %v",
+		e.API, e.Since.Format(time.RFC3339), e.Attempts, e.Err)
+}
+
+func (e *OutageError) Unwrap() error { return e.Err }
+
+// TimeoutError says that a POST had no answer in time, twice. The server may have applied
+// it. The API answers other requests, unless there is no Options.Probe to tell.
+type TimeoutError struct {
+	API      string
+	After    time.Duration // time limit of the last attempt
+	Bytes    int           // size of the request's body
+	Attempts int
+}
+
+func (e *TimeoutError) Error() string {
+	return fmt.Sprintf("%s gave no answer to a request of %d bytes within %s, %d times",
+		e.API, e.Bytes, e.After.Round(time.Second), e.Attempts)
+}
+
+// StatusError is an answer to Download that is no file.
+type StatusError struct {
+	API    string
+	Status int
+	Body   string // its first 200 bytes, without secrets
+}
+
+func (e *StatusError) Error() string {
+	return fmt.Sprintf("%s answered the download with %s", e.API, summary(e.Status, e.Body))
+}
+
+// TooLargeError says that an answer is larger than Options.MaxBody allows.
+type TooLargeError struct {
+	Limit int64 // bytes
+}
+
+func (e *TooLargeError) Error() string {
+	if e.Limit >= 1<<20 {
+		return fmt.Sprintf("larger than %d MiB", e.Limit>>20)
+	}
+	return fmt.Sprintf("larger than %d bytes", e.Limit)
+}
+
+// lateError is the error of an attempt that ran out of time.
+type lateError struct{ after time.Duration }
+
+func (e *lateError) Error() string {
+	return fmt.Sprintf("no answer within %s", e.after.Round(time.Second))
+}
+
+// switchError is a final answer with an informational status, such as 101 Switching
+// Protocols: what follows is not HTTP.
+type switchError struct{ status int }
+
+func (e *switchError) Error() string {
+	return fmt.Sprintf("unexpected answer %s", statusLine(e.status))
+}
+
+// permanent reports whether another attempt would end the same way.
+func permanent(err error) bool {
+	if errors.Is(err, errHurried) {
+		return true
+	}
+	if _, ok := errors.AsType[*WaitError](err); ok {
+		return true
+	}
+	if _, ok := errors.AsType[*TooLargeError](err); ok {
+		return true
+	}
+	if _, ok := errors.AsType[*switchError](err); ok {
+		return true
+	}
+	if _, ok := errors.AsType[*writeError](err); ok {
+		return true
+	}
+	_, ok := errors.AsType[*tls.CertificateVerificationError](err)
+	return ok
+}
+
+// statusLine is made from the code alone: the server's reason phrase is never used.
+func statusLine(code int) string { return fmt.Sprintf("%d %s", code, http.StatusText(code)) }
+
+// summary describes an answer in a line.
+func summary(status int, body string) string {
+	if body == "" {
+		return statusLine(status)
+	}
+	return fmt.Sprintf("%s: %q", statusLine(status), body)
+}

@@ -1,0 +1,133 @@
+package httpretry
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+)
+
+// WaitReason says what a Wait is for.
+type WaitReason string
+
+const (
+	WaitQuota  WaitReason = "quota"  // the end of a quota's period
+	WaitPause  WaitReason = "pause"  // the end of a pause that the server asked for
+	WaitOutage WaitReason = "outage" // the next attempt at an API that answers nothing
+)
+
+// Wait is what an API is waiting for at the moment.
+type Wait struct {
+	API     string
+	Reason  WaitReason
+	Quota   string    // name of the quota, if that is the reason
+	Limit   int       // calls in a period of the quota; 0: unknown
+	Attempt int       // attempts so far, in an outage
+	Since   time.Time // start of the wait, or of the outage
+	Until   time.Time // of the next request
+}
+
+// shortestWait is the shortest wait that is worth showing.
+const shortestWait = time.Second
+
+// queueGrace is how long a request may stay in a queue after Hurry.
+const queueGrace = time.Second
+
+// errHurried is the error of a request that would have had to wait after Hurry.
+var errHurried = errors.New("interrupted while waiting")
+
+// waits holds everything that the requests of a Transport are waiting for.
+type waits struct {
+	hurry <-chan struct{} // closed by Transport.Hurry
+
+	mu  sync.Mutex
+	now map[*Wait]struct{}
+}
+
+// sleep waits for d. It ends early, with an error, when ctx ends or after Hurry.
+// Meanwhile what is shown by Transport.Waiting, unless it is nil or d is short.
+func (w *waits) sleep(ctx context.Context, d time.Duration, what *Wait) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	if what != nil && d >= shortestWait {
+		w.mu.Lock()
+		w.now[what] = struct{}{}
+		w.mu.Unlock()
+		defer func() {
+			w.mu.Lock()
+			delete(w.now, what)
+			w.mu.Unlock()
+		}()
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	return await(ctx, timer.C, w.hurry, 0)
+}
+
+// queue waits until ready can be received from. It ends early, with an error, when ctx
+// ends or queueGrace after Hurry.
+func (w *waits) queue(ctx context.Context, ready <-chan struct{}) error {
+	return await(ctx, ready, w.hurry, queueGrace)
+}
+
+// newsOr waits like queue until there is news, or until the time t. A nil news never comes,
+// a zero t is no time.
+func (w *waits) newsOr(ctx context.Context, news <-chan struct{}, t time.Time) error {
+	if t.IsZero() {
+		return w.queue(ctx, news)
+	}
+	timeout, cancel := context.WithDeadline(ctx, t)
+	defer cancel()
+	err := w.queue(timeout, news)
+	if ctx.Err() == nil && timeout.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+func await[T any](ctx context.Context, ready <-chan T, hurry <-chan struct{}, grace time.Duration) error {
+	select {
+	case <-ready:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-hurry:
+	}
+	patience := time.NewTimer(grace)
+	defer patience.Stop()
+	select {
+	case <-ready:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-patience.C:
+		return errHurried
+	}
+}
+
+// Waiting returns what the API is waiting for at the moment, for at least a second in
+// all, and whether there is such a wait. Of several it returns the one that ends first,
+// a quota before a pause before an outage.
+func (t *Transport) Waiting() (Wait, bool) {
+	order := map[WaitReason]int{WaitQuota: 0, WaitPause: 1, WaitOutage: 2}
+	t.waits.mu.Lock()
+	defer t.waits.mu.Unlock()
+	var found *Wait
+	for w := range t.waits.now {
+		if w.Reason == WaitOutage && t.health.goodSince(w.Since) {
+			continue // that request waits for its next attempt, but the API answers others
+		}
+		sooner := found == nil || order[w.Reason] < order[found.Reason] ||
+			order[w.Reason] == order[found.Reason] && w.Until.Before(found.Until)
+		if sooner {
+			found = w
+		}
+	}
+	if found == nil {
+		return Wait{}, false
+	}
+	wait := *found
+	wait.API = t.opts.API
+	return wait, true
+}
