@@ -59,6 +59,7 @@ type fetcher struct {
 	traitsLimit int
 	given       bool // the profiles were asked for by name: one that is not there is unknown, not vanished
 	convert     *converter
+	stopped     context.Context // ends when the run is to end gently: what waits gives up then
 
 	read            atomic.Int64 // profiles
 	unreadable      atomic.Int64
@@ -75,7 +76,8 @@ func (f *fetcher) profile(ctx context.Context, p *profile) error {
 		return nil
 	}
 	sourceID, identifier, traits, err := f.identify(ctx, p)
-	if reason, concerns := ofProfile(ctx, err); concerns {
+	p.SourceID, p.Identifier = sourceID, identifier.String()
+	if reason, concerns := ofProfile(ctx, err); concerns && f.stopped.Err() == nil {
 		return f.setAside(p, reason, err)
 	}
 	var answer *segmentprofiles.Error
@@ -94,12 +96,12 @@ func (f *fetcher) profile(ctx context.Context, p *profile) error {
 		return f.watchGone(ctx, answer)
 	}
 	f.goneInRow.Store(0)
-	p.SourceID, p.Identifier = sourceID, identifier.String()
 	return f.convert.customer(p, mapping.Profile{SegmentID: p.SegmentID, SourceID: sourceID, Traits: traits})
 }
 
 // identify returns the source_id of the profile, the identifier that it comes from, which
-// is the first that the profile has one of, and its traits; "" if it has none.
+// is the first that the profile has one of, and its traits; "" if it has none. With an
+// error the source_id is as far as it is known.
 func (f *fetcher) identify(ctx context.Context, p *profile) (sourceID string, from mapping.Identifier, traits map[string]any, err error) {
 	var ids []segmentprofiles.ExternalID
 	haveIDs := false

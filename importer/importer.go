@@ -96,10 +96,11 @@ type Importer struct {
 // journal.
 func New(segment *segmentprofiles.Client, vch *voucherify.Client, s Settings, j *journal.Journal, log *slog.Logger) *Importer {
 	im := &Importer{segment: segment, voucherify: vch, settings: s, journal: j, log: log}
+	im.stopped, im.stop = context.WithCancel(context.Background())
 	im.converter = &converter{mapping: s.Mapping, log: log}
 	im.fetcher = &fetcher{
 		segment: segment, identifiers: s.Identifiers, include: s.Mapping.Traits(), traitsLimit: s.TraitsLimit,
-		given: s.Profiles != nil, convert: im.converter,
+		given: s.Profiles != nil, convert: im.converter, stopped: im.stopped,
 	}
 	for _, id := range s.Identifiers {
 		switch {
@@ -111,7 +112,6 @@ func New(segment *segmentprofiles.Client, vch *voucherify.Client, s Settings, j 
 	}
 	slices.Sort(im.fetcher.include)
 	im.fetcher.include = slices.Compact(im.fetcher.include)
-	im.stopped, im.stop = context.WithCancel(context.Background())
 	return im
 }
 

@@ -59,40 +59,32 @@ func TestPositionIsSavedWhereNothingIsSent(t *testing.T) {
 	})
 }
 
-// An import that continues the reports of another one takes back what it wrote, if its
+// An import that continues the reports of another one writes each line once, though its
 // first state could not be saved.
 func TestReportLinesAreThereOnceThoughTheFirstSaveFailed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, sandbox.Options{Profiles: 100, Plain: true, Identified: -1})
 		w.settings.BatchSize = 1
+		w.On(`next=10$`, sandboxtest.Status(http.StatusBadRequest))
+		if offset, err := run(t.Context(), w.importer()); err == nil || offset != "10" {
+			t.Fatalf("offset %s, error %v", offset, err)
+		}
+		w.Mend()
 		im := w.importerOf(from("10"))
-		full := filepath.Join(w.statePath(), "full")
-		w.On(`next=10$`, func(answerWriter, request) bool {
-			if err := os.MkdirAll(full, 0o700); err != nil {
-				t.Error(err)
-			}
-			return false
-		})
+		if err := os.MkdirAll(filepath.Join(w.statePath()+".bak", "full"), 0o700); err != nil {
+			t.Fatal(err)
+		}
 		if err := im.Run(t.Context()); err == nil {
 			t.Fatal("the state could be saved")
 		}
-		w.Mend()
-		if err := os.RemoveAll(w.statePath()); err != nil {
+		if err := os.RemoveAll(w.statePath() + ".bak"); err != nil {
 			t.Fatal(err)
 		}
 		if err := im.Run(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		seen := map[string]bool{}
-		for line := range strings.Lines(w.report("profiles-without-identifier.txt")) {
-			if seen[line] {
-				t.Errorf("twice: %s", line)
-			}
-			seen[line] = true
-		}
-		if len(seen) != 90 {
-			t.Errorf("%d profiles without identifier, want 90", len(seen))
-		}
+		w.wantReports(100)
+		w.wantConfirmed(im, 90)
 	})
 }
 

@@ -101,7 +101,7 @@ func TestCustomersRejectedWithoutBeingNamed(t *testing.T) {
 		}
 		e := w.Profiles()
 		unnamed := []string{"", "", "not_named", "one of 3 customers that were rejected without their names, of the 50 in this async action"}
-		want := [][]string{{e[7].SegmentID, e[7].SourceID, "bad", "Bad"}, {e[17].SegmentID, e[17].SourceID, "bad", "Bad"}, unnamed, unnamed, unnamed}
+		want := [][]string{unnamed, unnamed, unnamed, {e[7].SegmentID, e[7].SourceID, "bad", "Bad"}, {e[17].SegmentID, e[17].SourceID, "bad", "Bad"}}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("not imported (-want +got):\n%s", diff)
 		}

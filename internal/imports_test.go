@@ -19,9 +19,9 @@ const module = "segsync"
 // only. The sandbox in particular must not import the clients: a fake that shares
 // their structs agrees with every wrong JSON tag.
 var allowedImports = map[string][]string{
-	"cmd/segsync":        {"importer", "importer/journal", "importer/mapping", "segmentprofiles", "voucherify", "internal/httpretry", "internal/safetext", "internal/sandbox", "internal/screen"},
+	"cmd/segsync":        {"importer", "importer/journal", "importer/mapping", "segmentprofiles", "voucherify", "internal/httpretry", "internal/safetext", "internal/redact", "internal/sandbox", "internal/screen"},
 	"importer":           {"importer/journal", "importer/mapping", "segmentprofiles", "voucherify", "internal/safetext"},
-	"importer/journal":   {"importer/mapping"},
+	"importer/journal":   {"importer/mapping", "internal/safetext"},
 	"importer/mapping":   {"segmentprofiles", "voucherify", "internal/safetext"},
 	"segmentprofiles":    {"internal/safetext"},
 	"voucherify":         {"internal/safetext"},

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"time"
 
@@ -40,6 +41,6 @@ func (o *reportFlags) logged(err error) error {
 	if o.logFormat != "json" || !errors.As(err, &exit) || exit.err == nil {
 		return err
 	}
-	o.newLogger(os.Stderr).Error(exit.err.Error(), "hints", hints(exit.err))
+	slog.New(slog.NewJSONHandler(&cleanWriter{os.Stderr, new(secrets), safeJSON}, nil)).Error(exit.err.Error(), "hints", hints(exit.err))
 	return &exitError{code: exit.code}
 }

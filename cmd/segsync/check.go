@@ -20,6 +20,7 @@ import (
 	"segsync/importer"
 	"segsync/importer/journal"
 	"segsync/importer/mapping"
+	"segsync/internal/safetext"
 	"segsync/voucherify"
 )
 
@@ -104,9 +105,9 @@ func runCheck(cmd *cobra.Command, o *checkOptions) error {
 	}
 	for _, f := range report.Checks {
 		mark := map[string]string{checkOK: "✓", checkWarning: "!", checkFailed: "✗"}[f.Status]
-		fmt.Fprintf(out, "%s %-12s %s\n", mark, f.Check, strings.ReplaceAll(printable(f.Text), "\n", "\n               "))
+		fmt.Fprintf(out, "%s %-12s %s\n", mark, f.Check, strings.ReplaceAll(safetext.Text(f.Text), "\n", "\n               "))
 		if f.Hint != "" {
-			fmt.Fprintf(out, "  %-12s hint: %s\n", "", printable(f.Hint))
+			fmt.Fprintf(out, "  %-12s hint: %s\n", "", safetext.Text(f.Hint))
 		}
 	}
 	if c.sample != nil {
@@ -361,7 +362,7 @@ func (c *checker) identifierAdvice() string {
 	}
 	advice := fmt.Sprintf("IDENTIFIER_SAVED_AS_SOURCE_ID=%s gives %d of %d profiles a source_id", c.settings.identifier(), covered, c.sample.Profiles)
 	if c.sample.Types[best].Have > covered {
-		return fmt.Sprintf("%s; %s would give %d one.", advice, printable(best), c.sample.Types[best].Have)
+		return fmt.Sprintf("%s; %s would give %d one.", advice, safetext.Text(best), c.sample.Types[best].Have)
 	}
 	return advice + "; no other type of external ID gives more."
 }
@@ -372,7 +373,7 @@ func (c *checker) printSample(w io.Writer) {
 		s.Profiles, s.WithoutIdentifier, s.Vanished, s.InvalidBirthdates)
 	fmt.Fprintf(w, "\n  %-24s %6s %8s\n", "external ID type", "have", "several")
 	for _, idType := range slices.Sorted(maps.Keys(s.Types)) {
-		fmt.Fprintf(w, "  %-24s %6d %8d\n", printable(idType), s.Types[idType].Have, s.Types[idType].Several)
+		fmt.Fprintf(w, "  %-24s %6d %8d\n", safetext.Text(idType), s.Types[idType].Have, s.Types[idType].Several)
 	}
 	printCounts(w, "trait that the mapping reads", s.Mapped, 30)
 	printCounts(w, "trait that it leaves out", s.LeftOut, 15)
@@ -391,7 +392,7 @@ func (c *checker) printSample(w io.Writer) {
 			fmt.Fprintf(w, "  … and %d more (--json shows all)\n", len(s.Warnings)-i)
 			break
 		}
-		fmt.Fprintf(w, "  %s: %s\n", printable(warning.SourceID), printable(warning.Warning))
+		fmt.Fprintf(w, "  %s: %s\n", safetext.Text(warning.SourceID), safetext.Text(warning.Warning))
 	}
 }
 
@@ -409,6 +410,6 @@ func printCounts(w io.Writer, title string, counts map[string]int, most int) {
 			fmt.Fprintf(w, "  … and %d more (--json shows all)\n", len(keys)-i)
 			break
 		}
-		fmt.Fprintf(w, "  %-31s %6d\n", printable(key), counts[key])
+		fmt.Fprintf(w, "  %-31s %6d\n", safetext.Text(key), counts[key])
 	}
 }

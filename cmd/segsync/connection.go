@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -36,14 +37,14 @@ type bounds struct {
 // the embedded one.
 func (o *settingsFlags) connect(flags *pflag.FlagSet, p bounds, log *slog.Logger) (*connection, error) {
 	c := &connection{sandboxProfiles: -1, closeSandbox: func() {}}
-	fromEnv := lookupIn(nil)
+	var file *envFile
 	if !o.sandbox || flags.Changed("env-file") {
-		file, err := readEnvFile(o.envFile, flags.Changed("env-file"))
-		if err != nil {
+		var err error
+		if file, err = readEnvFile(o.envFile, flags.Changed("env-file")); err != nil {
 			return nil, &exitError{exitUsage, err}
 		}
-		fromEnv = lookupIn(file)
 	}
+	fromEnv := lookupIn(file)
 	if o.sandbox {
 		const profiles = 500
 		box := sandbox.New(sandbox.Options{
@@ -58,6 +59,7 @@ func (o *settingsFlags) connect(flags *pflag.FlagSet, p bounds, log *slog.Logger
 	}
 	var err error
 	if c.settings, err = loadSettings(fromEnv); err == nil {
+		c.settings.origin = originIn(file)
 		err = c.settings.readMapping(o.mapping)
 	}
 	if err == nil {
@@ -85,10 +87,13 @@ func lookupFirst(own []sandbox.Setting, rest func(string) string) func(string) s
 func (c *connection) makeClients(p bounds, log *slog.Logger) (err error) {
 	set := c.settings
 	c.toSegment = httpretry.New(httpretry.Options{
-		API: "Segment", Rate: set.segmentRate, Attempts: p.attempts, MaxWait: p.maxWait, Secrets: set.secrets(), Log: log,
+		API: "Segment", Rate: set.segmentRate, Attempts: p.attempts, MaxWait: p.maxWait, RetryFor: p.retryFor,
+		Probe:   func(ctx context.Context) (*http.Request, error) { return c.segment.Probe(ctx) },
+		Secrets: set.secrets(), Log: log,
 	})
 	c.toVoucherify = httpretry.New(httpretry.Options{
-		API: "Voucherify", Bucket: voucherifyBuckets(set.reserve), Attempts: p.attempts, MaxWait: p.maxWait,
+		API: "Voucherify", Bucket: voucherifyBuckets(set.reserve), Attempts: p.attempts, MaxWait: p.maxWait, RetryFor: p.retryFor,
+		Probe:   func(ctx context.Context) (*http.Request, error) { return c.voucherify.Probe(ctx) },
 		Secrets: set.secrets(), RedactAll: true, Log: log,
 	})
 	if c.segment, err = segmentprofiles.NewClient(c.toSegment.Client(), set.segmentURL, set.spaceID, set.segmentToken); err != nil {
@@ -98,13 +103,16 @@ func (c *connection) makeClients(p bounds, log *slog.Logger) (err error) {
 	return err
 }
 
+// bulkQuota is Voucherify's name for the quota of bulk requests.
+const bulkQuota = "bulk_api_calls"
+
 // voucherifyBuckets returns the quota that a request to Voucherify counts in. Bulk requests
 // have one of their own, which is counted by the hour.
 //
 // https://docs.voucherify.io/guides/limits
 func voucherifyBuckets(reserve float64) func(*http.Request) *httpretry.Bucket {
 	calls := &httpretry.Bucket{Name: "api_calls", Period: time.Minute, Reserve: reserve}
-	bulk := &httpretry.Bucket{Name: "bulk_api_calls", Period: time.Hour, Reserve: reserve}
+	bulk := &httpretry.Bucket{Name: bulkQuota, Period: time.Hour, Reserve: reserve}
 	return func(req *http.Request) *httpretry.Bucket {
 		if req.Method == http.MethodPost && strings.HasSuffix(req.URL.Path, "/customers/bulk/async") {
 			return bulk

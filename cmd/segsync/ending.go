@@ -69,11 +69,11 @@ func (s *session) stopped(code int, cause error) error {
 
 // say prints the last lines of an import with which something is left to do.
 func (s *session) say(what, command string, code int) {
-	if s.run.report.logFormat == "json" {
+	if s.json {
 		s.log.Error(what, "offset", s.offset(), "continue", command, "exit_code", code)
 		return
 	}
-	fmt.Fprintf(s.console, "%s\nContinue with: %s\n", what, command)
+	fmt.Fprintf(s.stderr, "%s\nContinue with: %s\n", what, command)
 }
 
 // report says what became of everything, to people, to the file of --summary and to that
@@ -95,7 +95,7 @@ func (s *session) report(code int, cause error) int {
 		code, sum.ExitCode = failed, failed
 		metricsErr = s.writeMetrics(&code)
 	}
-	if c := sum.Counts; s.console.bar == nil {
+	if c := sum.Counts; !s.live {
 		s.log.Info(s.what()+" ended", c.attrs(code)...)
 	}
 	s.printSummary(sum)
@@ -111,14 +111,6 @@ func (s *session) printUnlessStopped(err error) {
 	if err != nil && !errors.Is(err, importer.ErrStopped) && !errors.Is(err, context.Canceled) {
 		s.printError(err)
 	}
-}
-
-func (s *session) printError(err error) {
-	if s.run.report.logFormat == "json" {
-		s.log.Error(err.Error(), "hints", hints(err))
-		return
-	}
-	printError(s.console, err)
 }
 
 // exitCodeOf tells errors that the operator must mend first from those after which the

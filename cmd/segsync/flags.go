@@ -3,8 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -62,6 +60,7 @@ type reportFlags struct {
 	summary        string
 	metricsFile    string
 	logFormat      string
+	color          string
 	verbose, quiet bool
 }
 
@@ -74,8 +73,9 @@ func (o *runFlags) addTo(f *pflag.FlagSet) {
 	f.StringVar(&o.report.summary, "summary", "", "write the summary as JSON to this `file`, too")
 	f.StringVar(&o.report.metricsFile, "metrics-file", "", "write metrics to this `file` every minute, in Prometheus' text format")
 	f.StringVar(&o.report.logFormat, "log-format", "text", "`format` of the log on stderr: text or json")
+	f.StringVar(&o.report.color, "color", "auto", "`when` to use colours on the terminal: auto, always or never")
 	f.BoolVarP(&o.report.verbose, "verbose", "v", false, "log every retry, bulk request and warning")
-	f.BoolVarP(&o.report.quiet, "quiet", "q", false, "log nothing but errors; the summary is printed all the same")
+	f.BoolVarP(&o.report.quiet, "quiet", "q", false, "log nothing but errors; progress and the summary are shown all the same")
 }
 
 // startFlags say where an import starts.
@@ -226,19 +226,4 @@ func sameFile(a, b string) bool {
 	a, errA := filepath.Abs(a)
 	b, errB := filepath.Abs(b)
 	return errA == nil && errB == nil && a == b
-}
-
-func (o *reportFlags) newLogger(w io.Writer) *slog.Logger {
-	level := slog.LevelInfo
-	switch {
-	case o.verbose:
-		level = slog.LevelDebug
-	case o.quiet:
-		level = slog.LevelError
-	}
-	options := &slog.HandlerOptions{Level: level}
-	if o.logFormat == "json" {
-		return slog.New(slog.NewJSONHandler(w, options))
-	}
-	return slog.New(slog.NewTextHandler(w, options))
 }

@@ -6,6 +6,7 @@ import (
 
 	"segsync/importer"
 	"segsync/importer/journal"
+	"segsync/internal/httpretry"
 	"segsync/segmentprofiles"
 	"segsync/voucherify"
 )
@@ -18,6 +19,13 @@ func hintOf(err error) string {
 	switch e := err.(type) {
 	case interface{ Hint() string }:
 		return e.Hint()
+	case *httpretry.WaitError:
+		return "continue after that time with the command below, or wait longer with --max-wait"
+	case *httpretry.OutageError:
+		if e.Never {
+			return "is the network up, and is the address of the API right?"
+		}
+		return "continue later with the command below, or retry longer with --retry-for"
 	case *importer.GoneError:
 		return "is SEGMENT_API_URL right, and does Segment answer for a profile in its app?"
 	case *importer.UnreadableError:

@@ -78,7 +78,10 @@ needed.
 }
 
 func runImport(cmd *cobra.Command, o *importOptions) error {
-	s := newSession(cmd, &o.run)
+	s, err := newSession(cmd, &o.run)
+	if err != nil {
+		return err
+	}
 	s.dry, s.noCount, s.catchUp = o.dry, o.choose.noCount, !o.choose.noCatchUp
 	if err := s.connect(); err != nil {
 		return err
@@ -187,7 +190,7 @@ func (o *runFlags) profiles(stdin io.Reader, log *slog.Logger) ([]segmentprofile
 // goes to stderr. A device or a pipe is written to as it is.
 func (s *session) openOutput() error {
 	if s.dry.output == "" {
-		s.customers, s.stdout = s.stdout, s.console
+		s.customers, s.stdout = s.plain, s.stderr
 		return nil
 	}
 	info, err := os.Stat(s.dry.output)

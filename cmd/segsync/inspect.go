@@ -17,7 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"segsync/importer"
-	"segsync/importer/mapping"
+	"segsync/internal/safetext"
 	"segsync/segmentprofiles"
 )
 
@@ -148,9 +148,9 @@ func (o *inspectOptions) print(w io.Writer, in *importer.Inspection) error {
 	if o.json {
 		return printJSON(w, in)
 	}
-	fmt.Fprintf(w, "Profile %s\n\nExternal IDs\n", printable(in.Profile))
+	fmt.Fprintf(w, "Profile %s\n\nExternal IDs\n", safetext.Text(in.Profile))
 	for _, id := range in.ExternalIDs {
-		fmt.Fprintf(w, "  %-20s %s", printable(id.Type), printable(id.ID))
+		fmt.Fprintf(w, "  %-20s %s", safetext.Text(id.Type), safetext.Text(id.ID))
 		if !id.CreatedAt.IsZero() {
 			fmt.Fprintf(w, "  (since %s)", id.CreatedAt.Format(time.RFC3339))
 		}
@@ -158,7 +158,7 @@ func (o *inspectOptions) print(w io.Writer, in *importer.Inspection) error {
 	}
 	fmt.Fprintf(w, "\nTraits\n")
 	for _, key := range slices.Sorted(maps.Keys(in.Traits)) {
-		fmt.Fprintf(w, "  %-20s %s\n", printable(key), inOneLine(in.Traits[key]))
+		fmt.Fprintf(w, "  %-20s %s\n", safetext.Text(key), inOneLine(in.Traits[key]))
 	}
 	fmt.Fprintf(w, "\nCustomer\n")
 	if in.Customer == nil {
@@ -179,7 +179,7 @@ func printJSON(w io.Writer, v any) error {
 	if err := encoder.Encode(v); err != nil {
 		return &exitError{exitFailed, err}
 	}
-	if _, err := w.Write(mapping.EscapeJSON(b.Bytes())); err != nil {
+	if _, err := w.Write(safetext.JSON(b.Bytes())); err != nil {
 		return &exitError{exitFailed, err}
 	}
 	return nil
@@ -195,15 +195,15 @@ func (o *inspectOptions) printCustomer(w io.Writer, in *importer.Inspection) {
 	for _, f := range customerFields(in.Customer) {
 		origin := ""
 		if traits := from[f.name]; len(traits) > 0 {
-			origin = "  ← " + printable(strings.Join(traits, ", "))
+			origin = "  ← " + safetext.Text(strings.Join(traits, ", "))
 		}
-		fmt.Fprintf(w, "  %-20s %s%s\n", printable(f.name), inOneLine(f.value), origin)
+		fmt.Fprintf(w, "  %-20s %s%s\n", safetext.Text(f.name), inOneLine(f.value), origin)
 	}
 	if len(in.Warnings) > 0 {
 		fmt.Fprintf(w, "\nWarnings\n")
 	}
 	for _, warning := range in.Warnings {
-		fmt.Fprintf(w, "  %s\n", printable(warning))
+		fmt.Fprintf(w, "  %s\n", safetext.Text(warning))
 	}
 }
 
@@ -248,7 +248,7 @@ func inOneLine(v any) string {
 	if err != nil {
 		return "?"
 	}
-	text := []rune(printable(string(data)))
+	text := []rune(safetext.Text(string(data)))
 	if len(text) > 120 {
 		return string(text[:120]) + "…"
 	}

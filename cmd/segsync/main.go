@@ -5,10 +5,7 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"strings"
-	"unicode"
 
 	"github.com/spf13/cobra"
 )
@@ -80,24 +77,6 @@ func run(args []string) int {
 		printError(os.Stderr, exit.err)
 	}
 	return exit.code
-}
-
-// printError prints the error, and after it the hints of all errors in it.
-func printError(w io.Writer, err error) {
-	fmt.Fprintf(w, "segsync: error: %s\n", strings.ReplaceAll(printable(err.Error()), "\n", "\n  "))
-	for _, hint := range hints(err) {
-		fmt.Fprintf(w, "segsync: hint: %s\n", hint)
-	}
-}
-
-// printable replaces what could change a terminal.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r == '\n' || unicode.IsPrint(r) {
-			return r
-		}
-		return '\ufffd'
-	}, s)
 }
 
 // hints returns the advice that the error and those it wraps have to give.

@@ -4,50 +4,55 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"segsync/importer/journal"
+	"segsync/internal/httpretry"
+	"segsync/internal/screen"
 )
 
 const (
-	barInterval       = 100 * time.Millisecond
-	heartbeatInterval = time.Minute // of the lines where there is no bar, and of the metrics
+	heartbeatInterval = time.Minute // of the lines where there is no block, and of the metrics
+	feedInterval      = time.Second // of the meter where there is no block
 )
 
-// progress shows how far an import is: a bar on a terminal, else a line a minute.
+// progress measures how far an import is: for the screen, the log line and the metrics.
 type progress struct {
 	*session
-	began  time.Time
+	meter  *screen.Meter
 	before int // profiles read before this run of the import
 	start  int // profiles read in this process before
 	skip   int // profiles of the list before the --offset of the import
-
-	mu    sync.Mutex
-	total int       // 0: not known
-	read  int       // profiles read since, when that was looked at last
-	at    time.Time // when read rose last
+	total  atomic.Int64
 }
 
-// showProgress shows how far the importer is until the returned function is called.
-func (s *session) showProgress(ctx context.Context) (stop func()) {
-	p := &progress{session: s, began: time.Now(), before: s.importer.State().Counts.Read, start: s.importer.ProfilesRead()}
-	if at, err := strconv.Atoi(s.importer.State().Position.Offset); err == nil {
+// showProgress shows how far the import is until the returned function is called.
+func (s *session) showProgress(ctx context.Context) (stop func(finished bool)) {
+	state := s.importer.State()
+	p := &progress{session: s, before: state.Counts.Read, start: s.importer.ProfilesRead()}
+	p.total.Store(max(s.total, 0))
+	if at, err := strconv.Atoi(state.Position.Offset); err == nil {
 		p.skip = max(at-p.before, 0)
 	}
+	p.meter = screen.NewMeter(time.Now(), p.numbers(false))
 	ctx, cancel := context.WithCancel(ctx)
 	var workers sync.WaitGroup
-	if s.console.bar != nil {
-		workers.Go(func() { every(ctx, barInterval, p.draw) })
+	if s.live {
+		s.screen.Start(s.head(), func() screen.Progress { return p.observe(false) })
 	}
+	workers.Go(func() { every(ctx, feedInterval, func() { p.observe(false) }) })
 	workers.Go(func() { every(ctx, heartbeatInterval, p.beat) })
 	if !s.noCount && s.total < 0 {
-		workers.Go(func() { p.count(ctx) })
+		workers.Go(func() { p.total.Store(int64(max(s.importer.Count(ctx)-p.skip, 0))) })
 	}
-	return func() {
+	return func(finished bool) {
 		cancel()
 		workers.Wait()
-		if s.console.bar != nil {
-			p.draw()
-			s.console.endBar()
+		if last := p.observe(finished); s.live {
+			s.screen.Stop(last, true)
 		}
 	}
 }
@@ -66,56 +71,115 @@ func every(ctx context.Context, interval time.Duration, do func()) {
 	}
 }
 
-func (p *progress) profiles() int { return p.before + p.importer.ProfilesRead() - p.start }
+// head names what the import is from and to.
+func (s *session) head() screen.Head {
+	return screen.Head{From: s.source(), To: s.target(), Began: s.importer.State().Started.Local()}
+}
 
-// perSecond returns the rate up to the last profile that was read: afterwards the import
-// waits for Voucherify.
-func (p *progress) perSecond() float64 {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if n := p.importer.ProfilesRead() - p.start; n > p.read {
-		p.read, p.at = n, time.Now()
+// source names where the profiles come from.
+func (s *session) source() string {
+	if s.run.settings.sandbox {
+		return "sandbox"
 	}
-	return float64(p.read) / max(p.at.Sub(p.began).Seconds(), 0.1)
+	return "Segment space " + shorten(s.settings.spaceID, 12)
 }
 
-func (p *progress) draw() {
-	p.console.drawBar(p.profiles(), fmt.Sprintf("Importing profiles: %d, %.0f/s", p.profiles(), p.perSecond()))
+// target names the project that the customers go to.
+func (s *session) target() string {
+	switch host := s.settings.voucherifyURL.Host; {
+	case s.dry.run:
+		return "a dry run"
+	case s.run.settings.sandbox:
+		return "sandbox"
+	case host == "api.voucherify.io":
+		return "Voucherify eu, app " + shorten(s.settings.appID, 8)
+	default:
+		return "Voucherify " + strings.TrimSuffix(host, ".api.voucherify.io") + ", app " + shorten(s.settings.appID, 8)
+	}
 }
 
-// beat logs a line of progress where there is no bar, and writes the metrics.
+// shorten returns the beginning of an id, enough for a person to know it by.
+func shorten(id string, n int) string {
+	if len(id) <= n {
+		return id
+	}
+	return id[:n] + "…"
+}
+
+// numbers are the counts at this moment.
+func (p *progress) numbers(finished bool) screen.Numbers {
+	state := p.importer.State()
+	warnings := 0
+	for _, reasons := range state.Details.Warnings {
+		for _, n := range reasons {
+			warnings += n
+		}
+	}
+	return screen.Numbers{
+		Read:        int64(p.before + p.importer.ProfilesRead() - p.start),
+		Total:       p.total.Load(),
+		Confirmed:   int64(state.Count(journal.Confirmed)),
+		Sent:        int64(state.Count(journal.Unconfirmed)),
+		Rejected:    int64(state.Count(journal.Rejected)),
+		Vanished:    int64(state.Count(journal.Vanished)),
+		Warnings:    int64(warnings),
+		Outstanding: int64(state.Outstanding.Count),
+		Done:        finished,
+	}
+}
+
+func (p *progress) observe(finished bool) screen.Progress {
+	now := time.Now()
+	p.meter.Observe(now, p.numbers(finished), p.waits()...)
+	return p.meter.Progress(now)
+}
+
+// waits are what the import waits for at this moment.
+func (s *session) waits() []screen.Wait {
+	var all []screen.Wait
+	for _, t := range []*httpretry.Transport{s.toSegment, s.toVoucherify} {
+		if w, waiting := t.Waiting(); waiting {
+			all = append(all, waitOf(w))
+		}
+	}
+	return all
+}
+
+// waitOf words a wait of an API.
+func waitOf(w httpretry.Wait) screen.Wait {
+	shown := screen.Wait{Since: w.Since, Until: w.Until}
+	switch w.Reason {
+	case httpretry.WaitQuota:
+		shown.What = w.API + "'s quota of calls"
+		per := "a minute"
+		if w.Quota == bulkQuota {
+			shown.What, per = w.API+"'s bulk quota", "an hour"
+		}
+		if w.Limit > 0 {
+			shown.Detail = fmt.Sprintf("%d calls %s", w.Limit, per)
+		}
+	case httpretry.WaitPause:
+		shown.What = "the pause that " + w.API + " asks for"
+	default:
+		shown.What, shown.Detail = w.API+", which does not answer", fmt.Sprintf("attempt %d", w.Attempt)
+	}
+	return shown
+}
+
+// beat logs a line of progress where there is no block, and writes the metrics.
 func (p *progress) beat() {
 	if err := p.writeMetrics(nil); err != nil {
 		p.log.Warn("the metrics could not be written", "error", err)
 	}
-	if p.console.bar != nil {
+	if p.live {
 		return
 	}
-	perSecond := p.perSecond()
-	attrs := []any{"profiles", p.profiles(), "per_second", round1(perSecond), "offset", p.offset(),
-		"unconfirmed", p.importer.State().Unconfirmed(), "elapsed", time.Since(p.began).Round(time.Second).String()}
-	p.mu.Lock()
-	total := p.total
-	p.mu.Unlock()
-	if left := total - p.profiles(); left > 0 && perSecond > 0 {
-		attrs = append(attrs, "total", total,
-			"left", time.Duration(float64(left)/perSecond*float64(time.Second)).Round(time.Second).String())
+	now := p.observe(false)
+	attrs := append(now.Attrs(), "offset", p.offset())
+	for _, w := range now.Waits {
+		attrs = append(attrs, "waiting", w.Text(time.Now()))
 	}
 	p.log.Info("importing", attrs...)
-}
-
-// count finds out how many profiles there are, so that the time left can be shown.
-func (p *progress) count(ctx context.Context) {
-	total := p.importer.Count(ctx) - p.skip
-	if total <= 0 {
-		return
-	}
-	p.mu.Lock()
-	p.total = total
-	p.mu.Unlock()
-	if p.console.bar != nil {
-		p.console.setTotal(total)
-	}
 }
 
 func round1(f float64) float64 { return float64(int(f*10+0.5)) / 10 }

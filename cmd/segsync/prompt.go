@@ -27,12 +27,14 @@ func (t *telling) ask(question string, interrupted <-chan struct{}) bool {
 	if t.lines == nil {
 		t.lines = readLines(os.Stdin)
 	}
+	t.screen.Suspend()
+	defer t.screen.Resume()
 	for {
-		fmt.Fprint(t.console, question)
+		fmt.Fprint(t.stderr, question)
 		select {
 		case line, more := <-t.lines:
 			if !strings.HasSuffix(line, "\n") {
-				fmt.Fprintln(t.console)
+				fmt.Fprintln(t.stderr)
 			}
 			switch strings.ToLower(strings.TrimSpace(line)) {
 			case "yes", "y":
@@ -44,7 +46,7 @@ func (t *telling) ask(question string, interrupted <-chan struct{}) bool {
 				return false
 			}
 		case <-interrupted:
-			fmt.Fprintln(t.console)
+			fmt.Fprintln(t.stderr)
 			return false
 		}
 	}

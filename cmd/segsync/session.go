@@ -6,14 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	"golang.org/x/term"
 
 	"segsync/importer"
 	"segsync/importer/journal"
@@ -45,26 +42,14 @@ type session struct {
 	began          time.Time
 }
 
-// telling is how a session speaks.
-type telling struct {
-	stdout      io.Writer // for the summary
-	console     *console  // stderr
-	log         *slog.Logger
-	interactive bool
-	lines       <-chan string // of stdin, once something was asked
-}
-
 // newSession returns a session that can speak.
-func newSession(cmd *cobra.Command, o *runFlags) *session {
-	terminal := term.IsTerminal(int(os.Stderr.Fd()))
-	s := &session{
-		flags: cmd.Flags(), command: cmd.CommandPath(), run: o, total: -1, began: time.Now(),
-		telling: &telling{stdout: cmd.OutOrStdout()},
+func newSession(cmd *cobra.Command, o *runFlags) (*session, error) {
+	s := &session{flags: cmd.Flags(), command: cmd.CommandPath(), run: o, total: -1, began: time.Now()}
+	var err error
+	if s.telling, err = newTelling(cmd.OutOrStdout(), &o.report, o.wait.nonInteractive); err != nil {
+		return nil, &exitError{exitUsage, err}
 	}
-	s.interactive = terminal && term.IsTerminal(int(os.Stdin.Fd())) && !o.wait.nonInteractive
-	s.console = newConsole(os.Stderr, terminal && !o.report.quiet && o.report.logFormat == "text")
-	s.log = o.report.newLogger(s.console)
-	return s
+	return s, nil
 }
 
 // connect makes the connection of the session.
@@ -72,12 +57,16 @@ func (s *session) connect() (err error) {
 	limits := bounds{maxWait: s.run.wait.maxWait, retryFor: s.run.wait.retryFor}
 	if limits.retryFor == 0 {
 		limits.retryFor = 30 * time.Minute
-		if s.console.bar != nil {
+		if s.live {
 			limits.retryFor = 3 * time.Minute // somebody is looking
 		}
 	}
 	if s.connection, err = s.run.settings.connect(s.flags, limits, s.log); err != nil {
 		return err
+	}
+	s.keepSecret(s.settings.secrets()...)
+	for _, warning := range s.settings.warnings {
+		s.log.Warn(warning)
 	}
 	s.total = int64(s.sandboxProfiles)
 	return nil
@@ -154,7 +143,7 @@ func (s *session) carryOut(ctx context.Context, do func(context.Context) error) 
 	for attempt := 1; ; attempt++ {
 		stopProgress := s.showProgress(interrupts.ctx)
 		err := do(interrupts.ctx)
-		stopProgress()
+		stopProgress(err == nil && s.importer.State().Position.Done)
 		if err == nil && (interrupts.exitCode() == exitDone || !s.importer.State().Unfinished()) {
 			return s.ended()
 		}
@@ -179,7 +168,7 @@ func (s *session) announce() {
 	if s.run.settings.sandbox {
 		s.log.Info("importing from the embedded sandbox", "dir", s.run.dir)
 	}
-	if s.console.bar == nil {
+	if !s.live {
 		s.log.Info(s.what()+" begins", "space", state.Identity.Space, "identifier", state.Identity.Identifier, "dir", s.run.dir)
 	}
 	if state.Counts.Read > 0 {

@@ -181,6 +181,7 @@ func (s *session) writeSummary(sum summary) error {
 	}
 	data, err := json.MarshalIndent(sum, "", "  ")
 	if err == nil {
+		data = []byte(safeJSON(s.secrets.clean(string(data))))
 		err = journal.WriteFile(s.run.report.summary, append(data, '\n'), 0o600)
 	}
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"segsync/importer/journal"
+	"segsync/internal/safetext"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -25,7 +26,7 @@ func leftOutText(leftOut map[string]map[string]int) string {
 	var lines []line
 	for key, reasons := range leftOut {
 		for reason, n := range reasons {
-			lines = append(lines, line{fmt.Sprintf("%s (%s) %d", oneLine(key), oneLine(reason), n), n})
+			lines = append(lines, line{fmt.Sprintf("%s (%s) %d", safetext.Cut(key, 40), safetext.Cut(reason, 40), n), n})
 		}
 	}
 	slices.SortFunc(lines, func(a, b line) int {
@@ -41,18 +42,9 @@ func leftOutText(leftOut map[string]map[string]int) string {
 	return strings.Join(shown, ", ")
 }
 
-// oneLine shortens a text from outside, and replaces what could change a terminal.
-func oneLine(s string) string {
-	s = strings.ReplaceAll(printable(s), "\n", "\ufffd")
-	if runes := []rune(s); len(runes) > 40 {
-		return string(runes[:40]) + "…"
-	}
-	return s
-}
-
 // printSummary prints what became of the profiles.
 func (s *session) printSummary(sum summary) {
-	if s.stdout == s.console && s.run.report.logFormat == "json" {
+	if s.stdout == s.stderr && s.json {
 		slog.New(slog.NewJSONHandler(s.stdout, nil)).Info("summary", "summary", sum)
 		return
 	}

@@ -40,7 +40,10 @@ Voucherify has carried them out. It imports nothing.
 }
 
 func runVerify(cmd *cobra.Command, o *verifyOptions) error {
-	s := newSession(cmd, &o.run)
+	s, err := newSession(cmd, &o.run)
+	if err != nil {
+		return err
+	}
 	if err := s.connect(); err != nil {
 		return err
 	}

@@ -38,6 +38,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"segsync/importer/mapping"
+	"segsync/internal/safetext"
 )
 
 // Journal is what an import has on disk. Its methods have one user at a time, but State,
@@ -108,6 +109,10 @@ func (j *Journal) Start() error {
 	}
 	var err error
 	j.next, j.clean = j.State().clone(), true
+	for i := range j.next.Actions {
+		j.next.Actions[i].Open = false // what a run before this one left open is sent again
+	}
+	j.saved.Store(j.next.clone())
 	if j.onDisk && j.next.v1 != nil {
 		if err := j.convertV1(); err != nil {
 			return err
@@ -391,7 +396,7 @@ func (j *Journal) note(e *Entry) error {
 	case Unconfirmed:
 		return j.noteSent(e) // what is outstanding of it stays so until it is confirmed
 	case WithoutIdentifier:
-		j.files.withoutIdentifier.noted.WriteString(mapping.Escape(e.SegmentID) + "\n")
+		j.files.withoutIdentifier.noted.WriteString(safetext.Line(e.SegmentID) + "\n")
 	case Merged:
 		writeRow(&j.files.merged.noted, e.SegmentID, e.SourceID)
 	}

@@ -80,9 +80,6 @@ func Open(names Names, s Start) (*Journal, *Opened, error) {
 			return nil, nil, &OtherError{names.Dir, d}
 		}
 		j.onDisk, opened.Continued = true, true
-		for i := range old.Actions {
-			old.Actions[i].Open = false // what a run before this one left open is sent again
-		}
 		j.saved.Store(old)
 		return j, opened, nil
 	case old != nil && old.Unfinished():

@@ -2,9 +2,8 @@ package journal
 
 import (
 	"bytes"
+	"segsync/internal/safetext"
 	"strings"
-
-	"segsync/importer/mapping"
 )
 
 // report is a file for people that grows with the import. They may edit it: what is not as
@@ -83,7 +82,7 @@ func writeRow(b *bytes.Buffer, cells ...string) {
 		if i > 0 {
 			b.WriteByte(',')
 		}
-		cell = mapping.Escape(cell)
+		cell = safetext.Line(cell)
 		if cell != "" && strings.ContainsRune("=+-@＝＋－＠", []rune(cell)[0]) {
 			cell = "'" + cell
 		}

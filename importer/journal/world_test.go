@@ -1,10 +1,12 @@
 package journal_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -94,11 +96,11 @@ func finish(names journal.Names) (*journal.State, error) {
 	if err != nil {
 		return nil, err
 	}
-	profiles, err := j.Profiles(context())
+	profiles, err := j.Profiles(context.Background())
 	if err != nil {
 		return nil, errors.Join(err, j.Close())
 	}
-	sources, err := j.Sources(context())
+	sources, err := j.Sources(context.Background())
 	if err != nil {
 		return nil, errors.Join(err, profiles.Close(), j.Close())
 	}
@@ -117,7 +119,7 @@ func finish(names journal.Names) (*journal.State, error) {
 		}
 	}
 	err = errors.Join(err, j.AddPage(p))
-	for _, a := range j.Next().Actions {
+	for _, a := range slices.Clone(j.Next().Actions) {
 		err = errors.Join(err, j.Settle(a.ID, nil))
 	}
 	return j.State(), errors.Join(err, j.Finish(true), profiles.Close(), sources.Close(), j.Close())

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"segsync/internal/safetext"
 	"segsync/voucherify"
 )
 
@@ -52,21 +53,21 @@ func ParsePath(s string) (Path, error) {
 	for _, c := range s + "." {
 		switch {
 		case escaped && c != '.' && c != '\\':
-			return nil, fmt.Errorf(`"%s": a backslash stands before a dot or another backslash only`, Escape(s))
+			return nil, fmt.Errorf(`"%s": a backslash stands before a dot or another backslash only`, safetext.Line(s))
 		case escaped || c != '.' && c != '\\':
 			key, escaped = key+string(c), false
 		case c == '\\':
 			escaped = true
 		case key == "":
-			return nil, fmt.Errorf(`"%s": there is no key before or after a dot`, Escape(s))
+			return nil, fmt.Errorf(`"%s": there is no key before or after a dot`, safetext.Line(s))
 		case strings.ContainsAny(key, "{}"):
-			return nil, fmt.Errorf(`"%s": a trait has no braces: write its name, or use join to combine several traits`, Escape(s))
+			return nil, fmt.Errorf(`"%s": a trait has no braces: write its name, or use join to combine several traits`, safetext.Line(s))
 		default:
 			path, key = append(path, key), ""
 		}
 	}
 	if escaped || key != "" {
-		return nil, fmt.Errorf(`"%s" ends with a backslash`, Escape(s))
+		return nil, fmt.Errorf(`"%s" ends with a backslash`, safetext.Line(s))
 	}
 	return path, nil
 }
@@ -387,7 +388,7 @@ func (r *traitReader) customer(p Profile, m Mapping) voucherify.Customer {
 }
 
 func (r *traitReader) warn(kind Kind, field string, path Path, value any, reason string) {
-	w := Warning{Field: field, Trait: Escape(path.String()), Value: quote(value), Kind: kind, Reason: reason}
+	w := Warning{Field: field, Trait: safetext.Line(path.String()), Value: quote(value), Kind: kind, Reason: reason}
 	r.warnings = append(r.warnings, w)
 }
 
@@ -548,7 +549,7 @@ func quote(v any) string {
 		return fmt.Sprintf("(a %T)", v)
 	}
 	// JSON leaves DEL, the C1 controls and the bidirectional controls as they are.
-	return Escape(cut(string(text)))
+	return safetext.Line(cut(string(text)))
 }
 
 // cut returns the first 100 characters of s, and an ellipsis if there are more.

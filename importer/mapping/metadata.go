@@ -3,6 +3,7 @@ package mapping
 import (
 	"encoding/json"
 	"maps"
+	"segsync/internal/safetext"
 	"slices"
 )
 
@@ -77,7 +78,7 @@ func (r *metadataReader) takeOthers(read []string) {
 // take puts the trait into metadata, if that can take it.
 func (r *metadataReader) take(key string, path Path, v any) {
 	if reason := notMetadata(v, r.mapping.Objects[key]); reason != "" {
-		r.warn(NotMetadata, "metadata."+Escape(key), path, v, "is "+reason+", which metadata does not take")
+		r.warn(NotMetadata, "metadata."+safetext.Line(key), path, v, "is "+reason+", which metadata does not take")
 		r.warnings[len(r.warnings)-1].LeftOut = LeftOut{Key: key, Reason: reason}
 		return
 	}

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"segsync/internal/safetext"
 	"segsync/segmentprofiles"
 )
 
@@ -62,7 +63,7 @@ func (c Condition) String() string {
 	if c.Operator == In || c.Operator == NotIn {
 		value = "[" + value + "]"
 	}
-	return Escape(fmt.Sprintf("{%s, %s: %s}", subject, c.Operator, value))
+	return safetext.Line(fmt.Sprintf("{%s, %s: %s}", subject, c.Operator, value))
 }
 
 // Matches reports whether all conditions of m.Where hold for the profile. ids are its

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"segsync/internal/safetext"
 	"slices"
 	"strings"
 
@@ -211,7 +212,7 @@ func (p *yamlReader) number(n ast.Node) (json.Number, bool) {
 	}
 	text := n.GetToken().Value
 	if !numberForm.MatchString(text) {
-		p.bad(n, "the number %s is not in the form 12, -12 or 12.5", Escape(text))
+		p.bad(n, "the number %s is not in the form 12, -12 or 12.5", safetext.Line(text))
 		return "", false
 	}
 	return json.Number(text), true

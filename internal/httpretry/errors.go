@@ -25,10 +25,8 @@ func (e *WaitError) Error() string {
 		e.API, e.Status, e.Until.Format(time.RFC3339))
 }
 
-// Hint says what to do about the error.
-func (e *WaitError) Hint() string {
-	return "continue after that time with the command below, or wait longer with --max-wait"
-}
+// EndsRun says that no other request to the API will fare better for now.
+func (e *WaitError) EndsRun() bool { return true }
 
 // OutageError says that an API gave no good answer to any request for Options.RetryFor,
 // or for a minute if it never gave one.
@@ -50,6 +48,9 @@ func (e *OutageError) Error() string {
 
 func (e *OutageError) Unwrap() error { return e.Err }
 
+// EndsRun says that no other request to the API will fare better for now.
+func (e *OutageError) EndsRun() bool { return true }
+
 // TimeoutError says that a POST had no answer in time, twice. The server may have applied
 // it. The API answers other requests, unless there is no Options.Probe to tell.
 type TimeoutError struct {
@@ -63,6 +64,9 @@ func (e *TimeoutError) Error() string {
 	return fmt.Sprintf("%s gave no answer to a request of %d bytes within %s, %d times",
 		e.API, e.Bytes, e.After.Round(time.Second), e.Attempts)
 }
+
+// TimedOut tells the error from others to callers that do not import this package.
+func (e *TimeoutError) TimedOut() bool { return true }
 
 // StatusError is an answer to Download that is no file.
 type StatusError struct {
