@@ -79,8 +79,14 @@ type Options struct {
 	Schema json.RawMessage
 	// EnforceSchema rejects records whose metadata breaks Schema.
 	EnforceSchema bool
+	// RejectShare is the share of the customers, from 0 to 1, whose records fail
+	// with metadata_validation_failed. It is decided by Seed and source_id.
+	RejectShare float64
 	// Discard counts customers without keeping them.
 	Discard bool
+
+	// Misbehave says what goes wrong beyond Faults.
+	Misbehave Misbehaviour
 
 	// AccessToken, SpaceID, AppID and SecretKey are what the sandbox accepts.
 	// Defaults: "sandbox-access-token", "spa_sandbox", "sandbox-app-id",
@@ -149,6 +155,7 @@ type Stats struct {
 	Voucherify429      int
 	BulkRequests       int // POSTs to customers/bulk/async, whatever the answer
 	BulkAccepted       int // those answered, or meant to be answered, 202
+	Upserts            int // POSTs to customers, whatever the answer
 	Customers          int // records applied
 	Rejected           int // records that failed inside an action
 	DuplicateInBatch   int // records whose source_id came before in the same request

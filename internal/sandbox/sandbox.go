@@ -76,6 +76,8 @@ type call struct {
 	*Request
 	r        *http.Request
 	segment  bool
+	route    string // "" for a path that is none of the routes
+	last     string // what stands behind the last slash of the path
 	tooLarge bool
 	fault    fault // the one it is answered with
 }
@@ -133,7 +135,8 @@ func (s *Sandbox) receive(r *http.Request) (*call, error) {
 		},
 		r: r,
 	}
-	if strings.HasPrefix(c.Path, "/v1/spaces/") {
+	c.route, c.last = routeOf(c.Method, c.Path)
+	if strings.HasPrefix(c.Path, segmentPrefix) {
 		c.API, c.segment = "segment", true
 	}
 	if err := s.readBody(c); err != nil {

@@ -10,6 +10,9 @@ import (
 	"time"
 )
 
+// segmentPrefix begins the path of every request to Segment.
+const segmentPrefix = "/v1/spaces/"
+
 // millis is the time format of the list.
 const millis = "2006-01-02T15:04:05.000Z07:00"
 
@@ -34,7 +37,7 @@ func (s *Sandbox) answerSegment(c *call) answer {
 	if c.Method != http.MethodGet {
 		return segmentError(http.StatusMethodNotAllowed, "invalid_request_error", "Only GET is supported.")
 	}
-	rest, ok := strings.CutPrefix(c.Path, "/v1/spaces/"+s.o.SpaceID+"/collections/users/profiles")
+	rest, ok := strings.CutPrefix(c.Path, segmentPrefix+s.o.SpaceID+"/collections/users/profiles")
 	if !ok {
 		return segmentError(http.StatusNotFound, "not_found", "The resource was not found.")
 	}
