@@ -26,7 +26,7 @@ func (s *Sandbox) Want() []Expect {
 	list := make([]Expect, s.o.Profiles)
 	for i := range list {
 		e := Expect{SegmentID: s.space.segmentID(i), Shape: string(s.space.shape(i))}
-		if s.space.shape(i) == vanished {
+		if s.space.vanished(i) {
 			e.Vanished = true
 		} else {
 			e.SourceID = s.space.sourceID(i)

@@ -20,6 +20,9 @@ type Options struct {
 	// Plain makes every profile a simple, valid one, for benchmarks. Answers
 	// are then never compressed.
 	Plain bool
+	// Clean leaves out what an import would complain about: the profiles that
+	// vanish, and most of those without identifier or with an invalid birthdate.
+	Clean bool
 	// Order is the order of the profile list.
 	Order Order
 	// Activity is the average number of profiles that become active after
@@ -29,6 +32,9 @@ type Options struct {
 	// RateLimit is Segment's quota: requests accepted in any window of one
 	// second, over the whole space. 0: no limit.
 	RateLimit int
+	// ClockOffset is how far Segment's clock is ahead of this machine's, in the
+	// Date header and in updated_at.
+	ClockOffset time.Duration
 	// Taken is the part of RateLimit that somebody else uses.
 	Taken int
 	// Latency is the mean time of a Segment answer; one in a hundred takes

@@ -35,6 +35,7 @@ type Sandbox struct {
 	rules *schema // nil: nothing is enforced
 	count counters
 	log   requestLog
+	out   outages
 	draws atomic.Uint64
 	zips  sync.Pool
 }
@@ -95,6 +96,9 @@ func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return // the client went away while it sent the request
 	}
+	if c.segment {
+		w.Header().Set("Date", time.Now().Add(s.o.ClockOffset).UTC().Format(http.TimeFormat))
+	}
 	if s.o.Intercept != nil {
 		seen := &statusWriter{ResponseWriter: w}
 		if s.o.Intercept(seen, r) {
@@ -105,9 +109,15 @@ func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.o.OnRequest != nil {
 		s.o.OnRequest(*c.Request)
 	}
+	if s.misbehave(w, c) {
+		return
+	}
 	refusal, header := s.admit(c)
 	if refusal != nil {
 		s.reply(w, c, *refusal)
+		return
+	}
+	if s.swallow(c) {
 		return
 	}
 	if f := s.drawFault(); f != noFault {

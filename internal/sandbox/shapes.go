@@ -71,6 +71,24 @@ func mixedShapes() []shape {
 	return shapes
 }
 
+// cleanShapes returns mixedShapes with plain ones instead of those that
+// Options.Clean leaves out.
+func cleanShapes() []shape {
+	shapes := mixedShapes()
+	left := 2 // anonymous ones
+	for i, sh := range shapes {
+		switch sh {
+		case anonymous:
+			if left--; left < 0 {
+				shapes[i] = plain
+			}
+		case vanished, controlChars, dateNumber, dateObject, dateEmpty:
+			shapes[i] = plain
+		}
+	}
+	return shapes
+}
+
 // trait is one trait of a profile; value is JSON.
 type trait struct{ key, value string }
 

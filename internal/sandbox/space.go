@@ -15,13 +15,17 @@ type space struct {
 	seed       uint64
 	profiles   int
 	plain      bool
-	identified float64 // as in Options, 0 replaced
-	cycle      []shape // the shape of profile i is cycle[i%len(cycle)]
-	plainSlot  int     // a place in cycle that has the plain shape
+	identified float64                     // as in Options, 0 replaced
+	cycle      []shape                     // the shape of profile i is cycle[i%len(cycle)]
+	gone       func(segmentID string) bool // nil: none
+	plainSlot  int                         // a place in cycle that has the plain shape
 }
 
 func newSpace(o Options) *space {
-	s := &space{seed: o.Seed, profiles: o.Profiles, plain: o.Plain, identified: o.Identified, cycle: mixedShapes()}
+	s := &space{seed: o.Seed, profiles: o.Profiles, plain: o.Plain, identified: o.Identified, cycle: mixedShapes(), gone: o.Misbehave.Gone}
+	if o.Clean {
+		s.cycle = cleanShapes()
+	}
 	if o.Plain {
 		s.cycle = []shape{plain}
 		if s.identified == 0 {
@@ -77,7 +81,12 @@ func (s *space) lookUp(identifier string) (int, bool) {
 	} else {
 		i, ok = s.byExternalID(typ, value)
 	}
-	return i, ok && s.shape(i) != vanished
+	return i, ok && !s.vanished(i)
+}
+
+// vanished reports whether the reads of profile i answer 404.
+func (s *space) vanished(i int) bool {
+	return s.shape(i) == vanished || s.gone != nil && s.gone(s.segmentID(i))
 }
 
 // byExternalID finds the profile by the index that the first digits of every
