@@ -12,6 +12,7 @@ import (
 type customer struct {
 	id               string
 	created, updated time.Time
+	sourceID         string          // only in an export
 	fields           json.RawMessage // an object, as sent and merged
 }
 

@@ -91,6 +91,8 @@ type Options struct {
 	// Discard counts customers without keeping them.
 	Discard bool
 
+	// Exports says how exports of customers behave.
+	Exports ExportOptions
 	// Misbehave says what goes wrong beyond Faults.
 	Misbehave Misbehaviour
 
@@ -132,7 +134,7 @@ type Bucket struct {
 
 // A Request is one request that reached the sandbox.
 type Request struct {
-	API    string // "segment" or "voucherify"
+	API    string // "segment", "voucherify" or "download"
 	Method string
 	Path   string // as sent, with its escapes
 	Query  url.Values
@@ -162,6 +164,7 @@ type Stats struct {
 	BulkRequests       int // POSTs to customers/bulk/async, whatever the answer
 	BulkAccepted       int // those answered, or meant to be answered, 202
 	Upserts            int // POSTs to customers, whatever the answer
+	Downloads          int // requests to the download host, in no other count
 	Customers          int // records applied
 	Rejected           int // records that failed inside an action
 	DuplicateInBatch   int // records whose source_id came before in the same request

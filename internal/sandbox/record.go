@@ -43,11 +43,15 @@ func (s *Sandbox) Requests() []Request {
 type counters struct {
 	requests atomic.Int64
 	segment, segment429, list, traits, externalIDs,
-	voucherify, voucherify429, bulk, bulkAccepted, upserts, faults atomic.Int64
+	voucherify, voucherify429, bulk, bulkAccepted, upserts, downloads, faults atomic.Int64
 	first, last atomic.Int64 // unix nanoseconds
 }
 
 func (n *counters) received(c *call) {
+	if c.route == routeDownload {
+		n.downloads.Add(1)
+		return
+	}
 	if !c.segment {
 		n.voucherify.Add(1)
 		switch c.route {
@@ -108,6 +112,7 @@ func (s *Sandbox) Stats() Stats {
 		BulkRequests:        int(n.bulk.Load()),
 		BulkAccepted:        int(n.bulkAccepted.Load()),
 		Upserts:             int(n.upserts.Load()),
+		Downloads:           int(n.downloads.Load()),
 		Customers:           customers,
 		Rejected:            rejected,
 		DuplicateInBatch:    duplicates,

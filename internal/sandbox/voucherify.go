@@ -53,6 +53,10 @@ func (s *Sandbox) answerVoucherify(c *call) answer {
 		return s.listCustomers(c)
 	case routeCustomer:
 		return s.getCustomer(c, id)
+	case routeExports:
+		return s.createExport(c)
+	case routeExport:
+		return s.getExport(c, id)
 	case routeSchemas:
 		return s.listSchemas()
 	case routeSchema:
