@@ -104,9 +104,21 @@ func (l *traitList) remove(keys ...string) {
 	*l = slices.DeleteFunc(*l, func(t trait) bool { return slices.Contains(keys, t.key) })
 }
 
+// sort sorts the traits bytewise by key.
+func (l traitList) sort() {
+	slices.SortFunc(l, func(a, b trait) int { return strings.Compare(a.key, b.key) })
+}
+
 // traits returns the traits of profile i, sorted bytewise by key. null tells
 // that the API answers null instead of an object.
 func (s *space) traits(i int) (list traitList, null bool) {
+	list, null = s.madeTraits(i)
+	list = s.edits.apply(i, list)
+	return list, null && list == nil
+}
+
+// madeTraits returns the traits of profile i before anybody changed them.
+func (s *space) madeTraits(i int) (list traitList, null bool) {
 	switch sh := s.shape(i); sh {
 	case plain, anonymous:
 		return s.plainTraits(i), false
@@ -117,7 +129,7 @@ func (s *space) traits(i int) (list traitList, null bool) {
 	default:
 		list = s.plainTraits(i)
 		list.bend(sh)
-		slices.SortFunc(list, func(a, b trait) int { return strings.Compare(a.key, b.key) })
+		list.sort()
 		return list, false
 	}
 }

@@ -15,8 +15,9 @@ type space struct {
 	seed       uint64
 	profiles   int
 	plain      bool
-	identified float64                     // as in Options, 0 replaced
-	cycle      []shape                     // the shape of profile i is cycle[i%len(cycle)]
+	identified float64 // as in Options, 0 replaced
+	cycle      []shape // the shape of profile i is cycle[i%len(cycle)]
+	edits      edits
 	gone       func(segmentID string) bool // nil: none
 	plainSlot  int                         // a place in cycle that has the plain shape
 }
@@ -86,7 +87,7 @@ func (s *space) lookUp(identifier string) (int, bool) {
 
 // vanished reports whether the reads of profile i answer 404.
 func (s *space) vanished(i int) bool {
-	return s.shape(i) == vanished || s.gone != nil && s.gone(s.segmentID(i))
+	return s.shape(i) == vanished || s.edits.isDeleted(i) || s.gone != nil && s.gone(s.segmentID(i))
 }
 
 // byExternalID finds the profile by the index that the first digits of every
