@@ -82,6 +82,7 @@ func (s *space) lookUp(identifier string) (int, bool) {
 	} else {
 		i, ok = s.byExternalID(typ, value)
 	}
+	i = s.edits.survivor(i)
 	return i, ok && !s.vanished(i)
 }
 
@@ -130,6 +131,15 @@ func (s *space) userID(i int) string {
 // externalIDs returns the ids of profile i in the order in which the API gives
 // them, which is not by time.
 func (s *space) externalIDs(i int) []externalID {
+	ids := s.madeIDs(i)
+	for _, from := range s.edits.mergedInto(i) {
+		ids = append(ids, s.externalIDs(from)...)
+	}
+	return ids
+}
+
+// madeIDs returns the ids of profile i before anybody merged others into it.
+func (s *space) madeIDs(i int) []externalID {
 	n := padded(i)
 	// Below a day, so that nine days more are always newer.
 	at := func(k int) time.Time {
