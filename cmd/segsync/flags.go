@@ -20,6 +20,7 @@ type settingsFlags struct {
 	envFile string
 	mapping string
 	sandbox bool
+	messy   bool // the sandbox has profiles that an import complains about
 }
 
 func (o *settingsFlags) addEnvFile(f *pflag.FlagSet) {
@@ -115,6 +116,7 @@ func (m *mistakes) add(format string, args ...any) { *m = append(*m, fmt.Errorf(
 
 func (o *importOptions) check(flags *pflag.FlagSet) error {
 	var m mistakes
+	o.run.settings.sandbox = o.run.settings.sandbox || o.run.settings.messy
 	if !plausibleOffset(o.start.offset) {
 		m.add("invalid offset %q: use the number that an earlier run printed", o.start.offset)
 	}

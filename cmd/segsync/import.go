@@ -63,6 +63,7 @@ needed.
 	f.IntVar(&o.run.confirm.maxRejects, "max-rejects", -1, "stop once more than this `number` of customers were rejected; without it there is no limit")
 	o.run.addTo(f)
 	f.BoolVar(&o.run.settings.sandbox, "sandbox", false, "import 500 made-up profiles from an embedded sandbox of both APIs")
+	f.BoolVar(&o.run.settings.messy, "messy-sandbox", false, "import from the sandbox with profiles that vanish and values that cannot be used")
 	f.BoolVar(&o.dry.run, "dry-run", false, "send nothing to Voucherify: write the customers as JSON, one per line, to stdout")
 	f.StringVar(&o.dry.output, "output", "", "write the customers of a dry run to this `file`")
 	f.BoolVar(&o.choose.noCount, "no-count", false, "do not spend requests on finding out how many profiles there are")
