@@ -23,7 +23,7 @@ func (s *session) ended() error {
 	switch {
 	case !state.AddsUp():
 		code = exitFailed
-	case !state.Position.Done:
+	case !state.Position.Done && s.limit == 0:
 		code = exitFailed // segsync verify, of an import that was not finished
 	case unconfirmed > 0:
 		code = exitUnconfirmed
@@ -39,7 +39,9 @@ func (s *session) ended() error {
 	case state.From != importer.Beginning:
 		s.log.Warn("nothing was read: the offset is past the end of the list", "offset", state.From)
 	}
-	if !state.Position.Done {
+	if !state.Position.Done && s.limit > 0 {
+		s.say(fmt.Sprintf("Stopped after %d profiles, as --limit says.", s.importer.ProfilesRead()), s.continueCommand(nil), code)
+	} else if !state.Position.Done {
 		s.say("The import itself is not finished.", s.continueCommand(nil), code)
 	} else if state.HasFailed() {
 		s.say("Customers of failed async actions are to be sent again.", s.continueCommand(nil), code)
@@ -185,7 +187,7 @@ func (s *session) continueCommand(cause error) string {
 	case !s.journal.OnDisk() && state.From != importer.Beginning:
 		return "segsync import --offset " + shellQuote(state.From) + s.flagsFor(newImportCommand(), but...)
 	case s.journal.OnDisk(): // --since would begin another import after this one
-		but = append(but, "since")
+		but = append(but, "since", "limit")
 	}
 	return "segsync import --resume" + s.flagsFor(newImportCommand(), but...)
 }

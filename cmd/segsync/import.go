@@ -55,6 +55,7 @@ needed.
 	f.BoolVar(&o.start.noRetry, "no-retry-rejected", false, "do not first try again what earlier imports could not import")
 	f.StringVar(&o.run.profilesFrom, "profiles-from", "", "import only the profiles that this `file` names, one segment id or type:value a line; - for stdin")
 	f.StringVar(&o.choose.since, "since", "", "import only what changed since this `time`: last (the start of the last finished import), 24h, 7d, 2026-11-19T00:00:00Z")
+	f.IntVar(&o.choose.limit, "limit", 0, "import this `number` of profiles and stop there; --resume goes on (default: all)")
 	o.run.settings.addMapping(f)
 	f.BoolVar(&o.choose.noCatchUp, "no-catch-up", false, "do not look again for profiles that moved while the list was read")
 	f.BoolVar(&o.choose.recheck, "recheck", false, "read the whole list again at the end, for profiles that were passed over while others were deleted or merged")
@@ -130,7 +131,8 @@ func (s *session) importOnce(ctx context.Context, o *importOptions, profiles []s
 	}
 	settings := s.importSettings()
 	settings.Profiles = profiles
-	settings.CatchUp, settings.Recheck = !o.choose.noCatchUp, o.choose.recheck
+	settings.CatchUp, settings.Recheck, settings.Limit = !o.choose.noCatchUp, o.choose.recheck, o.choose.limit
+	s.limit = o.choose.limit
 	settings.RetryOutstanding = !o.start.noRetry && !o.dry.run
 	s.importer = importer.New(s.segment, s.voucherify, settings, s.journal, s.log)
 	s.schemaRead = false

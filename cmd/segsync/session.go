@@ -38,6 +38,7 @@ type session struct {
 	closeCustomers func() error
 	noCount        bool
 	catchUp        bool
+	limit          int   // of profiles; 0: none
 	total          int64 // number of profiles, or -1 if it is not known
 	began          time.Time
 }

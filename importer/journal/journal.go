@@ -203,6 +203,8 @@ func (j *Journal) resumeFiles() error {
 	if err := j.records.load(); err != nil {
 		return err
 	}
+	j.next.Outstanding = j.records.outstanding() // the state of an older program did not say
+	j.saved.Store(j.next.clone())
 	return j.writeNotImported()
 }
 
@@ -487,14 +489,8 @@ func (j *Journal) Settle(actionID string, rejected []Rejection) error {
 		return fmt.Errorf("a verdict on the unknown async action %s", actionID)
 	}
 	if len(j.records.byID) > 0 { // some of it may be dealt with now
-		customers, err := j.SentBy(a)
-		if err != nil {
+		if err := j.resolveConfirmed(a, rejected); err != nil {
 			return err
-		}
-		for _, c := range customers {
-			if err := j.records.resolve(c.SegmentID); err != nil {
-				return err
-			}
 		}
 	}
 	n := 0
@@ -508,6 +504,28 @@ func (j *Journal) Settle(actionID string, rejected []Rejection) error {
 	j.next.Counts.add(Rejected, n)
 	j.next.Counts.add(Confirmed, a.Customers-n)
 	j.next.removeAction(actionID)
+	return nil
+}
+
+// resolveConfirmed takes away the records of the customers of the action that were not
+// rejected again.
+func (j *Journal) resolveConfirmed(a Action, rejected []Rejection) error {
+	customers, err := j.SentBy(a)
+	if err != nil {
+		return err
+	}
+	again := make(map[Customer]bool)
+	for _, r := range rejected {
+		again[r.Customer] = true
+	}
+	for _, c := range customers {
+		if again[c] {
+			continue
+		}
+		if err := j.records.resolve(c.SegmentID); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
