@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -62,8 +63,8 @@ func TestHostileAnswers(t *testing.T) {
 		{"101", "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n", 0, "unexpected answer 101 Switching Protocols"},
 		{"reason phrase", "HTTP/1.1 404 " + canary + "\r\nContent-Length: 0\r\n\r\n", 404, ""},
 		{"unknown status", "HTTP/1.1 799 " + canary + "\r\nContent-Length: 0\r\n\r\n", 799, ""},
-		{"long status line", "HTTP/1.1 200 " + strings.Repeat("x", 1<<20) + "\r\n\r\n", 0, "exceeded"},
-		{"long header", "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 1<<20) + "\r\n\r\n", 0, "exceeded"},
+		{"long status line", "HTTP/1.1 200 " + strings.Repeat("x", 1<<20) + "\r\n\r\n", 0, "headers exceeded"},
+		{"long header", "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 1<<20) + "\r\n\r\n", 0, "headers exceeded"},
 		{"no HTTP", canary + strings.Repeat("y", 10_000) + "\r\n\r\n", 0, "malformed HTTP"},
 		{"header with secret", "HTTP/1.1 400 Bad\r\nRequest-Id: " + canary + "\r\nContent-Length: 0\r\n\r\n", 400, ""},
 		{"good header with secret", "HTTP/1.1 200 OK\r\nRequest-Id: " + canary + "\r\nContent-Length: 2\r\n\r\n{}", 200, ""},
@@ -212,6 +213,8 @@ func TestBytesHeldAtOnce(t *testing.T) {
 // back for longer than MaxWait.
 func TestQuotaHeadersThatMakeNoSense(t *testing.T) {
 	numbers := []string{"", "-1", "0", "1", "99999999999999999999", "1000000000000", "abc", "1.5", "NaN", "-9223372036854775808", "9223372036854775807", "\x00"}
+	// All others are taken for no quota at all.
+	possible := []string{"0", "1", "1000000000000", "9223372036854775807"}
 	for _, limit := range numbers {
 		for _, remaining := range numbers {
 			synctest.Test(t, func(t *testing.T) {
@@ -226,7 +229,11 @@ func TestQuotaHeadersThatMakeNoSense(t *testing.T) {
 							t.Errorf("limit %q, remaining %q, retry %q: %v", limit, remaining, retry, err)
 						}
 					}
-					if d := time.Since(began); d > 6*time.Minute {
+					d := time.Since(began)
+					if (limit != "1" || !slices.Contains(possible, remaining)) && d != 0 {
+						t.Errorf("limit %q, remaining %q, retry %q: it is taken for a quota", limit, remaining, retry)
+					}
+					if d > 6*time.Minute {
 						t.Errorf("limit %q, remaining %q, retry %q: five requests took %s", limit, remaining, retry, d)
 					}
 				}

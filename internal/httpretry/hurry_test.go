@@ -176,3 +176,14 @@ func TestHurryEndsWaits(t *testing.T) {
 		}
 	})
 }
+
+// A retry that is in line when Hurry comes has the answer to the attempt before.
+func TestHurryWhileARetryIsInLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tr := httpretry.New(httpretry.Options{Rate: 0.01, Base: answer(503, `{}`)})
+		time.AfterFunc(10*time.Second, tr.Hurry)
+		if resp, err := get(t, tr); err != nil || resp.StatusCode != 503 {
+			t.Errorf("%v, %v, want 503", resp, err)
+		}
+	})
+}
