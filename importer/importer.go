@@ -148,10 +148,11 @@ func (im *Importer) Run(ctx context.Context) error {
 		if err := im.again(ctx, aside(im.journal, im.settings.PageSize), false); err != nil {
 			return err
 		}
-		if !im.State().HasFailed() {
-			return nil
+		failed, err := failedActions(im.journal)
+		if err != nil {
+			return err
 		}
-		return im.again(ctx, failedActions(im.journal), true)
+		return im.again(ctx, failed, true)
 	})
 }
 

@@ -323,16 +323,17 @@ func outstanding(records []journal.Record, pageSize int, at journal.Position, kn
 	}
 }
 
-// aside yields the profiles that this import could not read, to be tried once more.
+// aside yields the profiles that this import could not read, to be tried once more. It
+// looks at the journal at once, while nobody writes it.
 func aside(j *journal.Journal, pageSize int) listing {
-	return func(yield func(*page, error) bool) {
-		state := j.State()
-		var records []journal.Record
-		for _, r := range j.Outstanding() {
-			if r.Outcome == journal.Unreadable.String() && r.Import.Equal(state.Started) {
-				records = append(records, r)
-			}
+	state := j.State()
+	var records []journal.Record
+	for _, r := range j.Outstanding() {
+		if r.Outcome == journal.Unreadable.String() && r.Import.Equal(state.Started) {
+			records = append(records, r)
 		}
+	}
+	return func(yield func(*page, error) bool) {
 		for some := range slices.Chunk(records, pageSize) {
 			p := &page{after: state.Position}
 			for _, r := range some {
@@ -346,22 +347,30 @@ func aside(j *journal.Journal, pageSize int) listing {
 }
 
 // failedActions yields the customers of each failed action as a page, to be read and
-// sent again.
-func failedActions(j *journal.Journal) listing {
+// sent again. It looks at the journal at once, while nobody writes it.
+func failedActions(j *journal.Journal) (listing, error) {
+	state := j.State()
+	var failed []journal.Action
+	var sent [][]journal.Customer // by each of them
+	for _, a := range state.Actions {
+		if !a.Failed {
+			continue
+		}
+		customers, err := j.SentBy(a)
+		if err != nil {
+			return nil, err
+		}
+		failed, sent = append(failed, a), append(sent, customers)
+	}
 	return func(yield func(*page, error) bool) {
-		state := j.State()
-		for _, a := range state.Actions {
-			if !a.Failed {
-				continue
-			}
-			customers, err := j.SentBy(a)
+		for i, a := range failed {
 			p := &page{replaces: a.ID, after: state.Position}
-			for _, c := range customers {
+			for _, c := range sent[i] {
 				p.add(identifierOf(c.SegmentID), c.SegmentID)
 			}
-			if !yield(p, err) {
+			if !yield(p, nil) {
 				return
 			}
 		}
-	}
+	}, nil
 }

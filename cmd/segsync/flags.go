@@ -93,6 +93,7 @@ type selectFlags struct {
 	noCatchUp bool
 	recheck   bool
 	limit     int // 0: none
+	values    bool
 	noCount   bool
 }
 

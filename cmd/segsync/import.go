@@ -68,6 +68,7 @@ needed.
 	f.BoolVar(&o.dry.run, "dry-run", false, "send nothing to Voucherify: write the customers as JSON, one per line, to stdout")
 	f.StringVar(&o.dry.output, "output", "", "write the customers of a dry run to this `file`")
 	f.BoolVar(&o.choose.noCount, "no-count", false, "do not spend requests on finding out how many profiles there are")
+	f.BoolVar(&o.choose.values, "warn-values", false, "write the values that could not be used to warnings.csv, too: personal data")
 	f.BoolVar(&o.run.wait.nonInteractive, "non-interactive", false, "never ask whether to resume")
 	f.Lookup("max-rejects").DefValue = "0" // or the help would show -1
 	for _, pair := range [][]string{
@@ -100,6 +101,9 @@ func runImport(cmd *cobra.Command, o *importOptions) error {
 		if o.run.dir, err = os.MkdirTemp("", "segsync-"); err != nil {
 			return &exitError{exitFailed, err}
 		}
+	}
+	if err := s.makeDir(o.run.dir, o.start.resume || o.choose.since == lastImport); err != nil {
+		return err
 	}
 	unlock, err := lockDir(o.run.dir)
 	if err != nil {
@@ -150,7 +154,7 @@ func (s *session) importOnce(ctx context.Context, o *importOptions, profiles []s
 
 // journalStart says what import the flags ask for.
 func (o *importOptions) journalStart(id journal.Identity, mode journal.Mode) (journal.Start, error) {
-	start := journal.Start{Identity: id, Mode: mode, Offset: o.start.offset, SinceLast: o.choose.since == lastImport}
+	start := journal.Start{Identity: id, Mode: mode, WarnValues: o.choose.values, Offset: o.start.offset, SinceLast: o.choose.since == lastImport}
 	if o.choose.since != "" && !start.SinceLast {
 		var err error
 		if start.Since, err = parseSince(o.choose.since, time.Now()); err != nil {

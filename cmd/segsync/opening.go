@@ -3,17 +3,33 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"time"
 
 	"segsync/importer/journal"
 )
 
-// lockDir makes sure that this is the only import in dir, which it makes if need be.
-func lockDir(dir string) (unlock func(), err error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, &exitError{exitUsage, fmt.Errorf("--dir: %w", err)}
+// makeDir makes the directory of an import if need be, unless the import is to go on from
+// what the directory has: then a slip of the fingers must not make an empty one.
+func (s *session) makeDir(dir string, goesOn bool) error {
+	_, err := os.Stat(dir)
+	if err == nil {
+		return nil
 	}
+	if errors.Is(err, fs.ErrNotExist) && goesOn && s.flags.Changed("dir") {
+		err = &hinted{err, "with --resume and --since last the directory of the import must exist; leave them out for a first import"}
+	} else if errors.Is(err, fs.ErrNotExist) {
+		if err = os.MkdirAll(dir, 0o700); err == nil {
+			s.log.Info("made the directory for the files of the import", "dir", dir)
+			return nil
+		}
+	}
+	return &exitError{exitUsage, fmt.Errorf("--dir: %w", err)}
+}
+
+// lockDir makes sure that this is the only import in dir.
+func lockDir(dir string) (unlock func(), err error) {
 	unlock, err = journal.Lock(dir)
 	var locked *journal.LockedError
 	if errors.As(err, &locked) {
