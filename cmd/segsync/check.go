@@ -351,7 +351,7 @@ func (c *checker) unfinished(names journal.Names) {
 	state, err := journal.Load(names)
 	switch {
 	case err != nil:
-		c.fail("state", &hinted{err, "move it away, or start anew with segsync import --restart"})
+		c.fail("state", err)
 	case state == nil:
 		c.ok("state", "no import was begun in %s yet", names.Dir)
 	case state.Unfinished():

@@ -60,7 +60,7 @@ func (s *session) openJournal(names journal.Names, start journal.Start) error {
 	if start.Mode == journal.Plain && s.interactive {
 		var err error
 		if old, err = journal.Load(names); err != nil {
-			return &exitError{exitUsage, s.advise(err, names)}
+			return &exitError{exitUsage, advise(err)}
 		}
 		if old != nil && old.Unfinished() && s.askContinue(old) {
 			start.Mode = journal.Resume
@@ -68,7 +68,7 @@ func (s *session) openJournal(names journal.Names, start journal.Start) error {
 	}
 	j, opened, err := journal.Open(names, start)
 	if err != nil {
-		return &exitError{exitUsage, s.advise(err, names)}
+		return &exitError{exitUsage, advise(err)}
 	}
 	s.journal, s.continued = j, opened.Continued
 	s.tellOpened(names, start, opened)
@@ -94,15 +94,11 @@ func (s *session) tellOpened(names journal.Names, start journal.Start, opened *j
 }
 
 // advise gives an error of the journal the advice that only this command can give.
-func (s *session) advise(err error, names journal.Names) error {
-	state := names.Path(names.State)
-	var damaged *journal.DamagedError
+func advise(err error) error {
 	var other *journal.OtherError
 	var none *journal.NoImportError
 	var notFile *journal.NotRegularError
 	switch {
-	case errors.As(err, &damaged):
-		return &hinted{err, "move it away, or start anew with --restart, which keeps the state as " + state + ".bak"}
 	case errors.As(err, &other):
 		return &hinted{err, "restore the settings, use another --dir, or start anew with --restart"}
 	case errors.As(err, &none):
