@@ -136,7 +136,8 @@ project. Try it without any settings:
 			return cmd.Help()
 		},
 	}
-	root.AddCommand(newImportCommand(), newVerifyCommand(), newCheckCommand(), newInspectCommand(), newMappingCommand(), newSandboxCommand(), newVersionCommand())
+	root.AddCommand(newImportCommand(), newVerifyCommand(), newCheckCommand(), newInspectCommand(), newMappingCommand(), newOutstandingCommand(),
+		newSandboxCommand(), newVersionCommand())
 	root.AddCommand(developerCommands()...)
 	addVersionFlag(root)
 	addCompletionCommand(root)
