@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"strings"
 	"unicode"
@@ -14,6 +15,9 @@ import (
 )
 
 func main() {
+	// net/http logs what a server sends between answers, bodies with personal data
+	// included. Nothing else uses this logger.
+	log.SetOutput(io.Discard)
 	os.Exit(run(os.Args[1:]))
 }
 
@@ -74,7 +78,7 @@ func run(args []string) int {
 	}
 	var exit *exitError
 	if !errors.As(err, &exit) { // cobra's own: a flag or argument it does not know
-		exit = &exitError{exitUsage, &hinted{err, fmt.Sprintf("see %s --help", command.CommandPath())}}
+		exit = &exitError{exitUsage, &hinted{usageError(err), fmt.Sprintf("see %s --help", command.CommandPath())}}
 	}
 	if exit.err != nil {
 		printError(os.Stderr, exit.err)
@@ -126,10 +130,7 @@ func newRootCommand() *cobra.Command {
 		Long: `Segsync copies the profiles of a Segment space into the customers of a Voucherify
 project. Try it without any settings:
 
-  segsync import --sandbox
-
-` + exitCodes,
-		Args:          cobra.NoArgs,
+  segsync import --sandbox`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -139,6 +140,8 @@ project. Try it without any settings:
 	root.AddCommand(newImportCommand(), newVerifyCommand(), newCheckCommand(), newInspectCommand(), newMappingCommand(), newOutstandingCommand(),
 		newSandboxCommand(), newVersionCommand())
 	root.AddCommand(developerCommands()...)
+	useUsageErrors(root)
+	useHelp(root)
 	addVersionFlag(root)
 	addCompletionCommand(root)
 	registerCompletions(root)
