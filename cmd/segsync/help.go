@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"slices"
@@ -100,35 +101,46 @@ func commandList(cmd *cobra.Command) string {
 	return text
 }
 
-// flagsOf returns the flags of cmd in their groups.
-func flagsOf(cmd *cobra.Command, width int) string {
-	var names []string
-	grouped := map[string][]*pflag.Flag{}
+// flagGroup is a group of the flags of a command.
+type flagGroup struct {
+	name  string // "" if the command has no groups
+	flags []*pflag.Flag
+}
+
+// flagGroups returns the flags of cmd in their groups.
+func flagGroups(cmd *cobra.Command) []flagGroup {
+	var groups []flagGroup
+	var others flagGroup
 	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
-		name := groupOf(f)
 		if f.Hidden {
 			return
 		}
-		if name != "" && !slices.Contains(names, name) {
-			names = append(names, name)
-		}
-		grouped[name] = append(grouped[name], f)
-	})
-	title := "Flags"
-	if len(names) > 0 {
-		title = "Other"
-	}
-	text := ""
-	for _, name := range append(names, "") {
-		flags := grouped[name]
-		if len(flags) == 0 {
-			continue
-		}
+		name := groupOf(f)
 		if name == "" {
-			name = title
+			others.flags = append(others.flags, f)
+			return
 		}
-		text += "\n" + name + ":\n"
-		for _, f := range flags {
+		i := slices.IndexFunc(groups, func(g flagGroup) bool { return g.name == name })
+		if i < 0 {
+			i, groups = len(groups), append(groups, flagGroup{name: name})
+		}
+		groups[i].flags = append(groups[i].flags, f)
+	})
+	if len(others.flags) == 0 {
+		return groups
+	}
+	if len(groups) > 0 {
+		others.name = "Other"
+	}
+	return append(groups, others)
+}
+
+// flagsOf returns the flags of cmd in their groups.
+func flagsOf(cmd *cobra.Command, width int) string {
+	text := ""
+	for _, g := range flagGroups(cmd) {
+		text += "\n" + cmp.Or(g.name, "Flags") + ":\n"
+		for _, f := range g.flags {
 			text += flagHelp(f, width)
 		}
 	}
