@@ -132,8 +132,9 @@ func manSeeAlso(cmd *cobra.Command) string {
 			pages = append(pages, "**"+pageName(sub)+"**(1)")
 		}
 	}
-	if cmd.HasParent() && cmd.Parent().HasParent() {
-		pages = append(pages, "**segsync**(1)")
+	text := "# SEE ALSO\n" + strings.Join(pages, ", ") + "\n"
+	if cmd.HasParent() {
+		text += "\nThe settings and the exit codes are in **segsync**(1).\n"
 	}
-	return "# SEE ALSO\n" + strings.Join(pages, ", ") + "\n"
+	return text
 }
