@@ -5,12 +5,17 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"os"
 
 	"github.com/spf13/cobra"
 )
 
 func main() {
+	// net/http logs what a server sends between answers, bodies with personal data
+	// included. Nothing else uses this logger.
+	log.SetOutput(io.Discard)
 	os.Exit(run(os.Args[1:]))
 }
 
@@ -71,7 +76,7 @@ func run(args []string) int {
 	}
 	var exit *exitError
 	if !errors.As(err, &exit) { // cobra's own: a flag or argument it does not know
-		exit = &exitError{exitUsage, &hinted{err, fmt.Sprintf("see %s --help", command.CommandPath())}}
+		exit = &exitError{exitUsage, &hinted{usageError(err), fmt.Sprintf("see %s --help", command.CommandPath())}}
 	}
 	if exit.err != nil {
 		printError(os.Stderr, exit.err)
@@ -105,18 +110,18 @@ func newRootCommand() *cobra.Command {
 		Long: `Segsync copies the profiles of a Segment space into the customers of a Voucherify
 project. Try it without any settings:
 
-  segsync import --sandbox
-
-` + exitCodes,
-		Args:          cobra.NoArgs,
+  segsync import --sandbox`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return cmd.Help()
 		},
 	}
-	root.AddCommand(newImportCommand(), newVerifyCommand(), newCheckCommand(), newInspectCommand(), newMappingCommand(), newSandboxCommand(), newVersionCommand())
+	root.AddCommand(newImportCommand(), newVerifyCommand(), newCheckCommand(), newInspectCommand(), newMappingCommand(), newOutstandingCommand(),
+		newSandboxCommand(), newVersionCommand())
 	root.AddCommand(developerCommands()...)
+	useUsageErrors(root)
+	useHelp(root)
 	addVersionFlag(root)
 	addCompletionCommand(root)
 	registerCompletions(root)
