@@ -118,7 +118,7 @@ func TestSandboxServesUntilItIsInterrupted(t *testing.T) {
 
 		sourced := exec.Command("sh", "-c", ". ./box.env && segsync import")
 		sourced.Dir, sourced.Env = dir, env
-		if out, err := sourced.CombinedOutput(); sourced.ProcessState.ExitCode() != 3 {
+		if out, err := sourced.CombinedOutput(); err != nil {
 			t.Errorf("%v\n%s", err, out)
 		}
 
