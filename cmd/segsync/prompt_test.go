@@ -17,6 +17,9 @@ import (
 
 const question = `Do you wish to resume the process from the offset: 400? Type "yes" or "no":`
 
+// blockHead is in the block of progress, and nowhere else.
+const blockHead = "  →  "
+
 // onTerminal starts segsync with a terminal as its stdin and stderr, and a pipe as its
 // stdout. What it writes to the terminal is the stderr of the process.
 func (w *world) onTerminal(t *testing.T, args ...string) (p *process, keyboard io.Writer) {
@@ -63,8 +66,7 @@ func TestPromptYesContinues(t *testing.T) {
 	each(t, []string{"yes\r", "  YES  \r", "y\r", "resume\ry\r"}, func(t *testing.T, answer string) {
 		w := failing(t, 1)
 		p, keyboard := w.onTerminal(t, "import")
-		p.stderr.await(t, question+" ", 1)
-		io.WriteString(keyboard, answer)
+		answerEach(t, p, keyboard, question, answer)
 		p.wantExit(t, 0)
 		check(t, w.complete(), w.reportsExact(w.dir), w.addsUp(p.stdout.String()))
 		numbers, err := numbersOf(p.stdout.String())
@@ -76,6 +78,18 @@ func TestPromptYesContinues(t *testing.T) {
 			t.Errorf("the first page was listed %d times, want 2", n)
 		}
 	})
+}
+
+// answerEach types the lines, each after the question was asked once more.
+func answerEach(t *testing.T, p *process, keyboard io.Writer, question, lines string) {
+	t.Helper()
+	for i, line := range strings.SplitAfter(strings.TrimSuffix(lines, "\r"), "\r") {
+		p.stderr.await(t, question, i+1)
+		if !strings.HasSuffix(line, "\x04") && !strings.HasSuffix(line, "\r") {
+			line += "\r"
+		}
+		io.WriteString(keyboard, line)
+	}
 }
 
 // each runs a test for each of the answers, all at once.
@@ -94,8 +108,7 @@ func TestPromptNoStops(t *testing.T) {
 	each(t, []string{"no\r", "N\r", "\rno\r", "yes please\rn\r", "\x04", "ye\x04\x04\x04"}, func(t *testing.T, answer string) {
 		w := failing(t, 1)
 		p, keyboard := w.onTerminal(t, "import")
-		p.stderr.await(t, question+" ", 1)
-		io.WriteString(keyboard, answer)
+		answerEach(t, p, keyboard, question, answer)
 		p.wantExit(t, 1)
 		_, offset, err := printedCommand(shown(p.stderr.String()))
 		check(t, err)
@@ -129,7 +142,7 @@ func TestPromptNotWithNonInteractive(t *testing.T) {
 	if strings.Contains(p.stderr.String(), "Do you wish") {
 		t.Errorf("asked:\n%s", p.stderr)
 	}
-	if !strings.Contains(p.stderr.String(), "profiles/s") {
+	if !strings.Contains(p.stderr.String(), blockHead) {
 		t.Errorf("a terminal has a block all the same:\n%s", p.stderr)
 	}
 	w.resume(t, p, 0)
@@ -176,14 +189,14 @@ func TestBlockIsDrawnOnTheTerminalOnly(t *testing.T) {
 			p, _ := w.onTerminal(t, "import", c.flag)
 			await(t, "the request", reached)
 			if c.block {
-				p.stderr.await(t, "profiles/s", 2)
+				p.stderr.await(t, blockHead, 2)
 			}
 			w.mend()
 			p.wantExit(t, 0)
 			if strings.ContainsAny(p.stdout.String(), "\x1b\r█") {
 				t.Errorf("stdout:\n%q", p.stdout)
 			}
-			if got := strings.Contains(p.stderr.String(), "profiles/s"); got != c.block {
+			if got := strings.Contains(p.stderr.String(), blockHead); got != c.block {
 				t.Errorf("a block is drawn: %v:\n%q", got, p.stderr)
 			}
 			if !strings.HasSuffix(p.stderr.String(), "\n") {
@@ -210,8 +223,7 @@ func TestPromptContinuesAnUnfinishedImport(t *testing.T) {
 			w.start(t, "import").wantExit(t, 1)
 			before := w.requests(`next=0$`)
 			p, keyboard := w.onTerminal(t, "import")
-			p.stderr.await(t, "The import in this directory is not finished: 400 profiles read, 320 customers not confirmed.", 1)
-			io.WriteString(keyboard, c.answer)
+			answerEach(t, p, keyboard, "The import in this directory is not finished: 400 profiles read, ", c.answer)
 			p.wantExit(t, 0)
 			if n := w.requests(`next=0$`) - before; n != c.first {
 				t.Errorf("%s: the first page was listed %d times, want %d", c.profile, n, c.first)
