@@ -33,7 +33,6 @@ var allowedImports = map[string][]string{
 	"internal/sandboxtest": {"importer/mapping", "segmentprofiles", "voucherify", "internal/sandbox"},
 	"internal/bench":       {},
 	"internal/dist":        {},
-	"deploy/check":         {}, // a module of its own
 }
 
 // It reads the files instead of asking the go command, whose answer the test cache
