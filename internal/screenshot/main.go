@@ -107,11 +107,7 @@ func glyphs(screen vt10x.View) [][]vt10x.Glyph {
 	lines := make([][]vt10x.Glyph, rows)
 	for y := range rows {
 		for x := range columns {
-			g := screen.Cell(x, y)
-			if g.Char == 0 {
-				g.Char = ' '
-			}
-			lines[y] = append(lines[y], g)
+			lines[y] = append(lines[y], screen.Cell(x, y))
 		}
 		for n := len(lines[y]); n > 0 && lines[y][n-1].Char == ' ' && lines[y][n-1].BG == vt10x.DefaultBG; n-- {
 			lines[y] = lines[y][:n-1]
