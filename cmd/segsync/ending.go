@@ -108,6 +108,7 @@ func (s *session) report(code int, cause error) int {
 		s.log.Info(s.what()+" ended", c.attrs(code)...)
 	}
 	s.printSummary(sum)
+	s.notifier.ended(context.Background(), notificationOf(sum))
 	if err := errors.Join(summaryErr, metricsErr); err != nil {
 		s.printError(err)
 	}

@@ -24,9 +24,9 @@ const (
 	exitDone        = 0
 	exitFailed      = 1 // can be continued
 	exitUsage       = 2 // wrong usage, settings or credentials
-	exitNotImported = 3 // done, but some profiles were not imported
+	exitNotImported = 3 // done, but profiles are outstanding
 	exitUnconfirmed = 4 // done, but some customers are sent and not confirmed
-	exitLater       = 5 // stopped for a quota or an outage; continue later
+	exitLater       = 5 // stopped for a quota; continue later
 	exitLocked      = 11
 	exitInterrupted = 130
 	exitTerminated  = 143
@@ -34,11 +34,11 @@ const (
 
 const exitCodes = `Exit codes:
   0    done
-  1    failed; the last lines say how to continue
+  1    failed, or an API did not answer; the last lines say how to continue
   2    wrong usage, settings or credentials
-  3    done, but some profiles were not imported, or rejected by Voucherify
+  3    done, but profiles are outstanding; segsync outstanding lists them
   4    everything is sent, but not confirmed; run segsync verify
-  5    stopped for a quota or an outage; run segsync import --resume later
+  5    stopped for a quota; run segsync import --resume later
   11   another import is running in the same directory
   130  interrupted by Ctrl-C (143: by SIGTERM); the last lines say how to continue`
 

@@ -45,7 +45,7 @@ func newNotifier(to endingSettings, log *slog.Logger, base http.RoundTripper) *n
 		}
 	}
 	transport := httpretry.New(httpretry.Options{
-		API: "the receiver", Attempts: tellAttempts, MaxWait: tellTimeout, Secrets: secrets, Base: statusOnly{base},
+		API: "the receiver", Attempts: tellAttempts, MaxWait: tellTimeout, RetryFor: -1, Secrets: secrets, Base: statusOnly{base},
 	})
 	return &notifier{to, log, transport.Client()}
 }
