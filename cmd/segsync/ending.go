@@ -123,7 +123,7 @@ func (s *session) printUnlessStopped(err error) {
 	}
 }
 
-// exitCodeOf tells errors that the operator must mend first from those after which the
+// exitCodeOf tells errors that the operator must fix first from those after which the
 // same command can be continued, now or later.
 func exitCodeOf(err error) int {
 	var unverified *importer.VerifyError
