@@ -158,7 +158,7 @@ func (s *session) carryOut(ctx context.Context, do func(context.Context) error) 
 		}
 		s.printError(err)
 		code := exitCodeOf(err)
-		if attempt == 2 || !s.interactive || s.dry.run || code == exitLater || !s.askResume(s.offset(), interrupts) {
+		if attempt == 2 || !s.interactive || s.dry.run || waits(err) || !s.askResume(s.offset(), interrupts) {
 			return s.stopped(cmp.Or(interrupts.exitCode(), code), err)
 		}
 	}
