@@ -132,7 +132,7 @@ func exitCodeOf(err error) int {
 		return exitUnconfirmed
 	case anyOf(err, func(err error) bool { w, ok := err.(interface{ Refused() bool }); return ok && w.Refused() }):
 		return exitUsage
-	case waits(err), isOutage(err):
+	case waits(err):
 		return exitLater
 	}
 	return exitFailed
@@ -147,12 +147,6 @@ func waits(err error) bool {
 		w, ok := err.(interface{ QuotaUsedUp() bool })
 		return ok && w.QuotaUsedUp()
 	})
-}
-
-// isOutage reports whether an API stopped answering for longer than this run waits.
-func isOutage(err error) bool {
-	var outage *httpretry.OutageError
-	return errors.As(err, &outage) && !outage.Never // else its address is more likely wrong
 }
 
 // anyOf reports whether is says so of the error or of one that it wraps.

@@ -79,7 +79,7 @@ func run(args []string) int {
 		exit = &exitError{exitUsage, &hinted{usageError(err), fmt.Sprintf("see %s --help", command.CommandPath())}}
 	}
 	if exit.err != nil {
-		printError(os.Stderr, exit.err)
+		printError(os.Stderr, exit.err, func(text string) string { return text })
 	}
 	return exit.code
 }
