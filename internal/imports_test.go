@@ -22,11 +22,13 @@ var allowedImports = map[string][]string{
 	"cmd/segsync":        {"importer", "segmentprofiles", "voucherify", "internal/httpretry", "internal/sandbox"},
 	"importer":           {"segmentprofiles", "voucherify"},
 	"segmentprofiles":    {},
+	"profilessync":       {},
 	"voucherify":         {},
 	"internal/httpretry": {},
 	"internal/sandbox":   {},
 	"internal/bench":     {},
 	"internal/dist":      {},
+	"internal/pgtest":    {},
 	"deploy/check":       {}, // a module of its own
 }
 

@@ -1,0 +1,468 @@
+package profilessync
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// Errors of a file as a whole, which errors.Is finds.
+var (
+	ErrOtherFile = errors.New("the file is not the one that the position is of: what is before it has changed")
+	ErrReadOnce  = errors.New("it is not a regular file, so it can be read once only, from its beginning")
+)
+
+// FileError is an error in a file, or of one.
+type FileError struct {
+	Name   string // of the file; "standard input" for -
+	Line   int64  // from 1; 0: the file as a whole
+	Column int    // in characters, from 1; 0: the line as a whole
+	Err    error
+}
+
+func (e *FileError) Error() string {
+	place := fmt.Sprintf("%q", e.Name)
+	if e.Line > 0 {
+		place += fmt.Sprintf(", line %d", e.Line)
+	}
+	if e.Column > 0 {
+		place += fmt.Sprintf(", column %d", e.Column)
+	}
+	return place + ": " + e.Err.Error()
+}
+
+// Unwrap returns what is wrong.
+func (e *FileError) Unwrap() error { return e.Err }
+
+// File is a file of profiles, or of the rows of the query that SQL returns. It may be
+// compressed with gzip.
+type File struct {
+	name   string
+	format format
+	once   *bufio.Reader // what is read, unless it is a regular file
+	input  *os.File      // to be closed behind it; nil for standard input
+	taken  bool          // and somebody has
+}
+
+type format int
+
+const (
+	formatProfiles format = iota + 1 // NDJSON: {"segment_id":…,"external_ids":[…],"traits":{…}}
+	formatRows                       // NDJSON: {"canonical_segment_id":…,"kind":…,"name":…,"value":…,"seq":…}
+	formatCSV                        // the same rows, with a header
+)
+
+// OpenFile looks at the beginning of a file to find out its format. The path - is standard
+// input, which stdin is. Errors in the file are *FileError.
+func OpenFile(path string, stdin io.Reader) (*File, error) {
+	f := &File{name: path}
+	var input io.Reader = stdin
+	regular := false
+	if path == "-" {
+		f.name = "standard input"
+	} else {
+		file, err := os.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		info, err := file.Stat()
+		if err != nil {
+			return nil, errors.Join(err, file.Close())
+		}
+		input, f.input, regular = file, file, info.Mode().IsRegular()
+	}
+	err := f.detect(input)
+	if regular || err != nil {
+		if f.input != nil {
+			f.input.Close() // it was only read
+		}
+		f.once, f.input = nil, nil
+	}
+	return f, err
+}
+
+// detect finds out the format from the first line. It leaves once at the beginning of the
+// decompressed content.
+func (f *File) detect(input io.Reader) error {
+	content, err := decompress(input)
+	if err != nil {
+		return &FileError{Name: f.name, Err: err}
+	}
+	var seen bytes.Buffer
+	lines := newLineReader(io.TeeReader(content, &seen))
+	first, err := lines.next()
+	if err == io.EOF {
+		return &FileError{Name: f.name, Err: errors.New("the file is empty")}
+	}
+	if err != nil {
+		return f.lineError(lines, nil, err)
+	}
+	if f.format, err = formatOf(first); err != nil {
+		return f.lineError(lines, first, err)
+	}
+	f.once = bufio.NewReader(io.MultiReader(&seen, content))
+	return nil
+}
+
+// decompress returns what r holds, decompressed if it begins as gzip does.
+func decompress(r io.Reader) (io.Reader, error) {
+	in := bufio.NewReaderSize(r, 64<<10)
+	if magic, _ := in.Peek(2); !bytes.Equal(magic, []byte{0x1f, 0x8b}) {
+		return in, nil
+	}
+	return gzip.NewReader(in)
+}
+
+func formatOf(line []byte) (format, error) {
+	if bytes.TrimSpace(line)[0] != '{' {
+		return formatCSV, nil
+	}
+	var keys struct {
+		Profile *json.RawMessage `json:"segment_id"`
+		Row     *json.RawMessage `json:"canonical_segment_id"`
+	}
+	if err := json.Unmarshal(line, &keys); err != nil {
+		return 0, err
+	}
+	switch {
+	case keys.Profile != nil:
+		return formatProfiles, nil
+	case keys.Row != nil:
+		return formatRows, nil
+	}
+	return 0, errors.New("this is neither a profile, which has a segment_id, nor a row, which has a canonical_segment_id")
+}
+
+// Profiles ranges over the profiles of the file from a position, in the order of the file.
+// A file of rows must have the rows of a profile one after the other, and the profiles in
+// the byte order of their ids; in a file of profiles any order will do, and the same id may
+// come again. It stops at the first error. A file that is not a regular one, such as
+// standard input, can be read once only, from its beginning. After, Since and Started of the
+// query are not used.
+func (f *File) Profiles(ctx context.Context, q Query, from Position) iter.Seq2[*Profile, error] {
+	return func(yield func(*Profile, error) bool) {
+		lines, closeFile, err := f.open(from)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		defer closeFile()
+		stopped := false
+		take := func(p *Profile) error {
+			if stopped = !yield(p, nil); stopped {
+				return errors.New("stopped")
+			}
+			return ctx.Err()
+		}
+		if f.format == formatProfiles {
+			err = f.readProfiles(lines, newPlan(q), from, take)
+		} else {
+			err = f.readRows(lines, newPlan(q), from, take)
+		}
+		if err != nil && !stopped {
+			yield(nil, err)
+		}
+	}
+}
+
+// open returns the lines of the file.
+func (f *File) open(from Position) (lines *lineReader, closeFile func(), err error) {
+	if f.once != nil || f.taken {
+		if f.taken || from != (Position{}) {
+			return nil, nil, &FileError{Name: f.name, Err: ErrReadOnce}
+		}
+		lines, f.once, f.taken = newLineReader(f.once), nil, true
+		lines.csv = f.format == formatCSV
+		return lines, func() {
+			if f.input != nil {
+				f.input.Close()
+			}
+		}, nil
+	}
+	file, err := os.Open(f.name)
+	if err != nil {
+		return nil, nil, err
+	}
+	content, err := decompress(file)
+	if err != nil {
+		file.Close()
+		return nil, nil, &FileError{Name: f.name, Err: err}
+	}
+	lines = newLineReader(content)
+	lines.csv = f.format == formatCSV
+	return lines, func() { file.Close() }, nil
+}
+
+// resume goes to the position, past what may have been read of the file, such as a header.
+func (f *File) resume(lines *lineReader, from Position) error {
+	lines.take()
+	if from == (Position{}) {
+		return nil
+	}
+	if from.Offset < lines.offset {
+		return &FileError{Name: f.name, Err: ErrOtherFile}
+	}
+	switch err := lines.skip(from.Offset); {
+	case err == io.EOF:
+		return &FileError{Name: f.name, Err: ErrOtherFile}
+	case err != nil:
+		return &FileError{Name: f.name, Err: err}
+	}
+	if lines.position("").Hash != from.Hash {
+		return &FileError{Name: f.name, Err: ErrOtherFile}
+	}
+	lines.line = from.Line
+	return nil
+}
+
+// lineError returns the error with its place. line is the record that was read, if any.
+func (f *File) lineError(lines *lineReader, line []byte, err error) error {
+	e := &FileError{Name: f.name, Line: lines.line + 1, Err: err}
+	at := -1
+	var syntax *json.SyntaxError
+	var kind *json.UnmarshalTypeError
+	var split *csvError
+	switch {
+	case errors.As(err, &syntax):
+		at = int(syntax.Offset) - 1
+		e.Err = fmt.Errorf("this is not JSON: %w", err)
+	case errors.As(err, &kind):
+		at = int(kind.Offset) - 1
+		e.Err = fmt.Errorf("%s must not be of type %s", kind.Field, kind.Value)
+	case errors.As(err, &split):
+		at = split.at
+	case errors.Is(err, io.ErrUnexpectedEOF) && line != nil:
+		at = len(line)
+		e.Err = errors.New("the JSON ends too early")
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		e.Err = errors.New("the compressed data ends too early")
+	}
+	if at < 0 || at > len(line) {
+		return e
+	}
+	before := line[:at]
+	if i := bytes.LastIndexByte(before, '\n'); i >= 0 { // in a record of CSV
+		e.Line += int64(bytes.Count(before, []byte("\n")))
+		before = before[i+1:]
+	}
+	e.Column = utf8.RuneCount(before) + 1
+	return e
+}
+
+// readProfiles reads a file of profiles.
+func (f *File) readProfiles(lines *lineReader, p *plan, from Position, take func(*Profile) error) error {
+	if err := f.resume(lines, from); err != nil {
+		return err
+	}
+	for {
+		line, err := lines.next()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return f.lineError(lines, nil, err)
+		}
+		profile, err := parseProfile(line, p)
+		if err != nil {
+			return f.lineError(lines, line, err)
+		}
+		lines.take()
+		profile.Position = lines.position(profile.SegmentID)
+		if err := take(profile); err != nil {
+			return err
+		}
+	}
+}
+
+func parseProfile(line []byte, p *plan) (*Profile, error) {
+	var parsed struct {
+		SegmentID   string         `json:"segment_id"`
+		ExternalIDs []ExternalID   `json:"external_ids"`
+		Traits      map[string]any `json:"traits"`
+	}
+	decoder := json.NewDecoder(bytes.NewReader(line))
+	decoder.UseNumber()
+	if err := decoder.Decode(&parsed); err != nil {
+		return nil, err
+	}
+	if rest := line[decoder.InputOffset():]; len(bytes.TrimSpace(rest)) > 0 {
+		return nil, &csvError{int(decoder.InputOffset()), "there is something behind the profile"}
+	}
+	if parsed.SegmentID == "" {
+		return nil, errors.New("the profile has no segment_id")
+	}
+	profile := &Profile{SegmentID: parsed.SegmentID, Traits: parsed.Traits}
+	profile.ExternalIDs = slices.DeleteFunc(parsed.ExternalIDs, func(id ExternalID) bool { return !p.types[id.Type] })
+	if profile.Traits == nil {
+		profile.Traits = map[string]any{}
+	}
+	for key := range profile.Traits {
+		if !p.all && !p.traits[key] {
+			delete(profile.Traits, key)
+		}
+	}
+	return profile, nil
+}
+
+// readRows reads a file of rows.
+func (f *File) readRows(lines *lineReader, p *plan, from Position, take func(*Profile) error) error {
+	parser := rowParser{parse: parseJSONRow}
+	if f.format == formatCSV {
+		header, err := lines.next()
+		if err != nil {
+			return f.lineError(lines, nil, err)
+		}
+		columns, err := newCSVColumns(header)
+		if err != nil {
+			return f.lineError(lines, header, err)
+		}
+		parser.parse = columns.parse
+	}
+	if err := f.resume(lines, from); err != nil {
+		return err
+	}
+	g := newGrouper(p)
+	last := from.ID
+	finish := func() error {
+		if g.id == "" {
+			return nil
+		}
+		profile := g.profile()
+		profile.Position = lines.position(g.id)
+		last = g.id
+		return take(profile)
+	}
+	for {
+		line, err := lines.next()
+		if err == io.EOF {
+			return finish()
+		}
+		if err != nil {
+			return f.lineError(lines, nil, err)
+		}
+		if err := parser.next(line); err != nil {
+			return f.lineError(lines, line, err)
+		}
+		if id := parser.row.id; string(id) != g.id {
+			if err := finish(); err != nil {
+				return err
+			}
+			if string(id) <= last {
+				return f.lineError(lines, nil, fmt.Errorf("the id %q comes after %q: the rows must be ordered by canonical_segment_id, byte by byte", clip(id), last))
+			}
+			g.start(id)
+		}
+		if err := g.add(&parser.row); err != nil {
+			return f.lineError(lines, nil, err)
+		}
+	}
+}
+
+// rowParser parses one row at a time.
+type rowParser struct {
+	row   row
+	parse func(line []byte, r *row) error
+}
+
+func (p *rowParser) next(line []byte) error {
+	p.row = row{}
+	if err := p.parse(line, &p.row); err != nil {
+		return err
+	}
+	if len(p.row.id) == 0 {
+		return errors.New("the row has no canonical_segment_id")
+	}
+	return nil
+}
+
+func parseJSONRow(line []byte, r *row) error {
+	var parsed struct {
+		ID         string   `json:"canonical_segment_id"`
+		Kind       string   `json:"kind"`
+		Name       string   `json:"name"`
+		Value      jsonText `json:"value"`
+		Seq        jsonText `json:"seq"`
+		ReceivedAt jsonText `json:"received_at"`
+	}
+	if err := json.Unmarshal(line, &parsed); err != nil {
+		return err
+	}
+	r.id, r.kind, r.name = []byte(parsed.ID), []byte(parsed.Kind), []byte(parsed.Name)
+	r.value, r.seq, r.receivedAt = parsed.Value, parsed.Seq, parsed.ReceivedAt
+	return nil
+}
+
+// jsonText is a JSON string, or the text of another JSON value; nil for null.
+type jsonText []byte
+
+func (t *jsonText) UnmarshalJSON(data []byte) error {
+	switch {
+	case string(data) == "null":
+		*t = nil
+		return nil
+	case data[0] != '"':
+		*t = slices.Clone(data)
+		return nil
+	}
+	var s string
+	err := json.Unmarshal(data, &s)
+	*t = append([]byte{}, s...) // not nil, for ""
+	return err
+}
+
+// csvColumns parses the records of a CSV file.
+type csvColumns struct {
+	splitter csvSplitter
+	count    int
+	at       [6]int // where the columns are; -1: nowhere
+}
+
+var columnNames = [6]string{"canonical_segment_id", "kind", "name", "value", "seq", "received_at"}
+
+func newCSVColumns(header []byte) (*csvColumns, error) {
+	c := &csvColumns{}
+	if err := c.splitter.split(header); err != nil {
+		return nil, err
+	}
+	c.count = len(c.splitter.fields)
+	var missing []string
+	for i, name := range columnNames {
+		c.at[i] = slices.IndexFunc(c.splitter.fields, func(field []byte) bool {
+			return strings.EqualFold(strings.TrimSpace(string(field)), name)
+		})
+		if c.at[i] < 0 && name != "received_at" {
+			missing = append(missing, name)
+		}
+	}
+	if len(missing) > 0 {
+		return nil, fmt.Errorf("the header lacks the column %s", strings.Join(missing, ", "))
+	}
+	return c, nil
+}
+
+// parse takes an empty value for NULL.
+func (c *csvColumns) parse(record []byte, r *row) error {
+	if err := c.splitter.split(record); err != nil {
+		return err
+	}
+	fields := c.splitter.fields
+	if len(fields) != c.count {
+		return fmt.Errorf("the row has %d columns, the header %d", len(fields), c.count)
+	}
+	for i, into := range []*[]byte{&r.id, &r.kind, &r.name, &r.value, &r.seq, &r.receivedAt} {
+		if at := c.at[i]; at >= 0 && len(fields[at]) > 0 {
+			*into = fields[at]
+		}
+	}
+	return nil
+}
