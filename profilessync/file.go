@@ -124,7 +124,11 @@ func decompress(r io.Reader) (io.Reader, error) {
 }
 
 func formatOf(line []byte) (format, error) {
-	if bytes.TrimSpace(line)[0] != '{' {
+	switch bytes.TrimSpace(line)[0] {
+	case '{':
+	case '[':
+		return 0, errors.New("this is a JSON array; each line must be a JSON object of its own")
+	default:
 		return formatCSV, nil
 	}
 	var keys struct {
@@ -358,7 +362,7 @@ func (f *File) readRows(lines *lineReader, p *plan, from Position, take func(*Pr
 				return err
 			}
 			if string(id) <= last {
-				return f.lineError(lines, nil, fmt.Errorf("the id %q comes after %q: the rows must be ordered by canonical_segment_id, byte by byte", clip(id), last))
+				return f.lineError(lines, nil, fmt.Errorf("the id %q comes after %q: the rows must be ordered by canonical_segment_id, byte by byte", clip(id), clip([]byte(last))))
 			}
 			g.start(id)
 		}

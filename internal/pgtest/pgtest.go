@@ -124,6 +124,22 @@ func Exec(t testing.TB, url, sql string) [][]string {
 	return rows
 }
 
+// Copy returns what COPY … TO STDOUT writes.
+func Copy(t testing.TB, url, sql string) string {
+	t.Helper()
+	ctx := context.Background()
+	conn, err := pgconn.Connect(ctx, url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	var b strings.Builder
+	if _, err := conn.CopyTo(ctx, &b, sql); err != nil {
+		t.Fatalf("%s\n%v", sql, err)
+	}
+	return b.String()
+}
+
 // Start makes a server and starts it. Remove stops it.
 func Start() (*Server, error) {
 	programs, err := findPrograms()
