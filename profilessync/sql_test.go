@@ -89,8 +89,9 @@ func TestQueryExportedAsCSVGivesTheSameProfiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	csv := pgtest.Copy(t, ts.url, "COPY ("+sql+") TO STDOUT (FORMAT csv, HEADER)")
-	got, want := readFile(t, csv, q), ts.read(q)
+	var csv strings.Builder
+	pgtest.Copy(t, ts.url, &csv, "COPY ("+sql+") TO STDOUT (FORMAT csv, HEADER)")
+	got, want := readFile(t, csv.String(), q), ts.read(q)
 	equal(t, got, want)
 	equal(t, len(want), 100)
 	equal(t, want[7].Traits[`it's "a" \ trait`], any("a,\"b\"\r\nc\\n"))

@@ -124,8 +124,8 @@ func Exec(t testing.TB, url, sql string) [][]string {
 	return rows
 }
 
-// Copy returns what COPY … TO STDOUT writes.
-func Copy(t testing.TB, url, sql string) string {
+// Copy writes what COPY … TO STDOUT gives.
+func Copy(t testing.TB, url string, w io.Writer, sql string) {
 	t.Helper()
 	ctx := context.Background()
 	conn, err := pgconn.Connect(ctx, url)
@@ -133,11 +133,9 @@ func Copy(t testing.TB, url, sql string) string {
 		t.Fatal(err)
 	}
 	defer conn.Close(ctx)
-	var b strings.Builder
-	if _, err := conn.CopyTo(ctx, &b, sql); err != nil {
+	if _, err := conn.CopyTo(ctx, w, sql); err != nil {
 		t.Fatalf("%s\n%v", sql, err)
 	}
-	return b.String()
 }
 
 // Start makes a server and starts it. Remove stops it.
