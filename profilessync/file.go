@@ -320,17 +320,9 @@ func parseProfile(line []byte, p *plan) (*Profile, error) {
 
 // readRows reads a file of rows.
 func (f *File) readRows(lines *lineReader, p *plan, from Position, take func(*Profile) error) error {
-	parser := rowParser{parse: parseJSONRow}
-	if f.format == formatCSV {
-		header, err := lines.next()
-		if err != nil {
-			return f.lineError(lines, nil, err)
-		}
-		columns, err := newCSVColumns(header)
-		if err != nil {
-			return f.lineError(lines, header, err)
-		}
-		parser.parse = columns.parse
+	parser, err := f.newRowParser(lines)
+	if err != nil {
+		return err
 	}
 	if err := f.resume(lines, from); err != nil {
 		return err
@@ -354,6 +346,9 @@ func (f *File) readRows(lines *lineReader, p *plan, from Position, take func(*Pr
 		if err != nil {
 			return f.lineError(lines, nil, err)
 		}
+		if parser.header != nil && bytes.Equal(line, parser.header) {
+			continue // the beginning of another file, of several that were joined
+		}
 		if err := parser.next(line); err != nil {
 			return f.lineError(lines, line, err)
 		}
@@ -374,8 +369,25 @@ func (f *File) readRows(lines *lineReader, p *plan, from Position, take func(*Pr
 
 // rowParser parses one row at a time.
 type rowParser struct {
-	row   row
-	parse func(line []byte, r *row) error
+	row    row
+	parse  func(line []byte, r *row) error
+	header []byte // of a CSV file
+}
+
+// newRowParser reads the header, if the file must have one.
+func (f *File) newRowParser(lines *lineReader) (*rowParser, error) {
+	if f.format != formatCSV {
+		return &rowParser{parse: parseJSONRow}, nil
+	}
+	header, err := lines.next()
+	if err != nil {
+		return nil, f.lineError(lines, nil, err)
+	}
+	columns, err := newCSVColumns(header)
+	if err != nil {
+		return nil, f.lineError(lines, header, err)
+	}
+	return &rowParser{parse: columns.parse, header: bytes.Clone(header)}, nil
 }
 
 func (p *rowParser) next(line []byte) error {

@@ -23,18 +23,18 @@ type dialect struct {
 	quote     string // around a name
 	dots      bool   // dots in the name of a schema separate its parts
 	bare      bool   // a simple name is not quoted, for its case would then count
-	// backslash says that it escapes in a literal, a quote too: \'.
-	backslash bool
+	backslash bool   // escapes in a literal
+	escaped   string // a quote in a literal
 }
 
 var dialects = []dialect{
-	{name: "postgres", text: "text", timestamp: "timestamptz", collate: ` COLLATE "C"`, clock: "now()", quote: `"`},
+	{name: "postgres", text: "text", timestamp: "timestamptz", collate: ` COLLATE "C"`, clock: "now()", quote: `"`, escaped: `''`},
 	// CAST AS text cuts at 256 bytes:
 	// https://docs.aws.amazon.com/redshift/latest/dg/r_Character_types.html
-	{name: "redshift", text: "varchar(65535)", timestamp: "timestamptz", clock: "getdate()", quote: `"`, backslash: true},
-	{name: "snowflake", text: "varchar", timestamp: "timestamp_tz", quote: `"`, dots: true, bare: true, backslash: true},
-	{name: "bigquery", text: "string", timestamp: "timestamp", quote: "`", dots: true, backslash: true},
-	{name: "databricks", text: "string", timestamp: "timestamp", quote: "`", dots: true, backslash: true},
+	{name: "redshift", text: "varchar(65535)", timestamp: "timestamptz", clock: "getdate()", quote: `"`, backslash: true, escaped: `''`},
+	{name: "snowflake", text: "varchar", timestamp: "timestamp_tz", quote: `"`, dots: true, bare: true, backslash: true, escaped: `''`},
+	{name: "bigquery", text: "string", timestamp: "timestamp", quote: "`", dots: true, backslash: true, escaped: `\'`},
+	{name: "databricks", text: "string", timestamp: "timestamp", quote: "`", dots: true, backslash: true, escaped: `\'`},
 }
 
 // Dialects are the warehouses that SQL has a query for.
@@ -161,15 +161,14 @@ func (s *statement) List(values []string) string {
 // Literal quotes a text. In Postgres a setting says whether a backslash escapes; with E
 // before the quote it does in any case.
 func (s *statement) Literal(text string) string {
-	hasBackslash := strings.Contains(text, `\`)
-	switch d := &s.dialect; {
-	case d.backslash:
-		return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(text) + "'"
-	case hasBackslash:
-		return "E'" + strings.NewReplacer(`\`, `\\`, `'`, `''`).Replace(text) + "'"
-	default:
-		return "'" + strings.ReplaceAll(text, "'", "''") + "'"
+	start := "'"
+	if strings.Contains(text, `\`) {
+		text = strings.ReplaceAll(text, `\`, `\\`)
+		if !s.dialect.backslash {
+			start = "E'"
+		}
 	}
+	return start + strings.ReplaceAll(text, "'", s.dialect.escaped) + "'"
 }
 
 // Table returns the name of a table of the schema, quoted.
