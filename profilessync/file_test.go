@@ -204,6 +204,21 @@ func TestAnotherFileIsRefused(t *testing.T) {
 	equal(t, len(collect(t, openFile(t, longer).Profiles(t.Context(), everything, first))), 1)
 }
 
+// A file that has grown goes on behind the position, but not with the same profile.
+func TestFileThatHasGrown(t *testing.T) {
+	var last profilessync.Position
+	for p := range openFile(t, rowsCSV).Profiles(t.Context(), everything, profilessync.Position{}) {
+		last = p.Position
+	}
+	grown := openFile(t, rowsCSV+"use_3,trait,x,1,1\n").Profiles(t.Context(), everything, last)
+	equal(t, ids(collect(t, grown)), []string{"use_3"})
+	for _, err := range openFile(t, rowsCSV+"use_2,trait,x,1,1\n").Profiles(t.Context(), everything, last) {
+		if err == nil || !strings.Contains(err.Error(), ", line 8: ") {
+			t.Errorf("the error is %v", err)
+		}
+	}
+}
+
 func TestStandardInputIsReadOnce(t *testing.T) {
 	f, err := profilessync.OpenFile("-", strings.NewReader(compress(t, rowsCSV)))
 	if err != nil {
