@@ -225,14 +225,14 @@ func TestConnectionCutInTheMiddleOfARow(t *testing.T) {
 	ts := newTables(t, people(500)...)
 	ts.exec(`UPDATE TRAITS SET value = value || repeat('x', 1000)`)
 	whole := ts.read(everything)
-	w := ts.open()
 	u, err := url.Parse(ts.url)
 	if err != nil {
 		t.Fatal(err)
 	}
 	p := newProxy(t, u.Host)
 	u.Host = p.listener.Addr().String()
-	if w, err = profilessync.Open(t.Context(), u.String(), ts.schema); err != nil {
+	w, err := profilessync.Open(t.Context(), u.String(), ts.schema)
+	if err != nil {
 		t.Fatal(err)
 	}
 	for _, limit := range []int64{100_001, 100_499, 234_567, 345_678} {
