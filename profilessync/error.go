@@ -22,10 +22,10 @@ const (
 	Unreachable                         // no connection to the host, or the server is starting or full
 	TLSFailed                           // the server has no TLS, or a certificate that is not trusted
 	WrongPassword                       // or wrong user, or a user who may not log in from here
-	UnknownDatabase                     //
-	UnknownSchema                       //
+	UnknownDatabase                     // the server has none of this name
+	UnknownSchema                       // the database has none of this name
 	MissingTable                        // the schema has no user_traits or no user_identifiers
-	MissingColumn                       //
+	MissingColumn                       // a table lacks a column that is needed
 	PermissionDenied                    // to read a table, or to use the schema or the database
 	ConnectionLost                      // in the middle; reading can continue behind the last profile
 	Refused                             // any other answer of the server
@@ -103,7 +103,7 @@ func reason(err error) string {
 	case errors.As(err, &dial):
 		return dial.Err.Error()
 	case pgconn.Timeout(err):
-		return "no answer within " + connectTimeout.String()
+		return "no answer in time"
 	case strings.Contains(err.Error(), "server refused TLS"):
 		return "the server has none"
 	}

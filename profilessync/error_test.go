@@ -64,6 +64,9 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 		"column":   {prepare: "ALTER TABLE IDS DROP type; ALTER TABLE TRAITS DROP seq", want: profilessync.MissingColumn, texts: []string{"user_traits.seq, user_identifiers.type"}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			if test.want == profilessync.WrongPassword && os.Getenv("SEGSYNC_TEST_POSTGRES") != "" {
+				t.Skip("that server may not ask for passwords")
+			}
 			ts := ts
 			if test.prepare != "" {
 				ts = newTables(t)

@@ -12,7 +12,6 @@ import (
 	"iter"
 	"os"
 	"slices"
-	"strings"
 	"unicode/utf8"
 )
 
@@ -147,6 +146,9 @@ func formatOf(line []byte) (format, error) {
 	return 0, errors.New("this is neither a profile, which has a segment_id, nor a row, which has a canonical_segment_id")
 }
 
+// errStopped says that no more profiles are wanted.
+var errStopped = errors.New("stopped")
+
 // Profiles ranges over the profiles of the file from a position, in the order of the file.
 // A file of rows must have the rows of a profile one after the other, and the profiles in
 // the byte order of their ids; in a file of profiles any order will do, and the same id may
@@ -161,10 +163,9 @@ func (f *File) Profiles(ctx context.Context, q Query, from Position) iter.Seq2[*
 			return
 		}
 		defer closeFile()
-		stopped := false
 		take := func(p *Profile) error {
-			if stopped = !yield(p, nil); stopped {
-				return errors.New("stopped")
+			if !yield(p, nil) {
+				return errStopped
 			}
 			return ctx.Err()
 		}
@@ -173,7 +174,7 @@ func (f *File) Profiles(ctx context.Context, q Query, from Position) iter.Seq2[*
 		} else {
 			err = f.readRows(lines, newPlan(q), from, take)
 		}
-		if err != nil && !stopped {
+		if err != nil && err != errStopped {
 			yield(nil, err)
 		}
 	}
@@ -316,169 +317,4 @@ func parseProfile(line []byte, p *plan) (*Profile, error) {
 		}
 	}
 	return profile, nil
-}
-
-// readRows reads a file of rows.
-func (f *File) readRows(lines *lineReader, p *plan, from Position, take func(*Profile) error) error {
-	parser, err := f.newRowParser(lines)
-	if err != nil {
-		return err
-	}
-	if err := f.resume(lines, from); err != nil {
-		return err
-	}
-	g := newGrouper(p)
-	last := from.ID
-	finish := func() error {
-		if g.id == "" {
-			return nil
-		}
-		profile := g.profile()
-		profile.Position = lines.position(g.id)
-		last = g.id
-		return take(profile)
-	}
-	for {
-		line, err := lines.next()
-		if err == io.EOF {
-			return finish()
-		}
-		if err != nil {
-			return f.lineError(lines, nil, err)
-		}
-		if parser.header != nil && bytes.Equal(line, parser.header) {
-			continue // the beginning of another file, of several that were joined
-		}
-		if err := parser.next(line); err != nil {
-			return f.lineError(lines, line, err)
-		}
-		if id := parser.row.id; string(id) != g.id {
-			if err := finish(); err != nil {
-				return err
-			}
-			if string(id) <= last {
-				return f.lineError(lines, nil, fmt.Errorf("the id %q comes after %q: the rows must be ordered by canonical_segment_id, byte by byte", clip(id), clip([]byte(last))))
-			}
-			g.start(id)
-		}
-		if err := g.add(&parser.row); err != nil {
-			return f.lineError(lines, nil, err)
-		}
-	}
-}
-
-// rowParser parses one row at a time.
-type rowParser struct {
-	row    row
-	parse  func(line []byte, r *row) error
-	header []byte // of a CSV file
-}
-
-// newRowParser reads the header, if the file must have one.
-func (f *File) newRowParser(lines *lineReader) (*rowParser, error) {
-	if f.format != formatCSV {
-		return &rowParser{parse: parseJSONRow}, nil
-	}
-	header, err := lines.next()
-	if err != nil {
-		return nil, f.lineError(lines, nil, err)
-	}
-	columns, err := newCSVColumns(header)
-	if err != nil {
-		return nil, f.lineError(lines, header, err)
-	}
-	return &rowParser{parse: columns.parse, header: bytes.Clone(header)}, nil
-}
-
-func (p *rowParser) next(line []byte) error {
-	p.row = row{}
-	if err := p.parse(line, &p.row); err != nil {
-		return err
-	}
-	if len(p.row.id) == 0 {
-		return errors.New("the row has no canonical_segment_id")
-	}
-	return nil
-}
-
-func parseJSONRow(line []byte, r *row) error {
-	var parsed struct {
-		ID         string   `json:"canonical_segment_id"`
-		Kind       string   `json:"kind"`
-		Name       string   `json:"name"`
-		Value      jsonText `json:"value"`
-		Seq        jsonText `json:"seq"`
-		ReceivedAt jsonText `json:"received_at"`
-	}
-	if err := json.Unmarshal(line, &parsed); err != nil {
-		return err
-	}
-	r.id, r.kind, r.name = []byte(parsed.ID), []byte(parsed.Kind), []byte(parsed.Name)
-	r.value, r.seq, r.receivedAt = parsed.Value, parsed.Seq, parsed.ReceivedAt
-	return nil
-}
-
-// jsonText is a JSON string, or the text of another JSON value; nil for null.
-type jsonText []byte
-
-func (t *jsonText) UnmarshalJSON(data []byte) error {
-	switch {
-	case string(data) == "null":
-		*t = nil
-		return nil
-	case data[0] != '"':
-		*t = slices.Clone(data)
-		return nil
-	}
-	var s string
-	err := json.Unmarshal(data, &s)
-	*t = append([]byte{}, s...) // not nil, for ""
-	return err
-}
-
-// csvColumns parses the records of a CSV file.
-type csvColumns struct {
-	splitter csvSplitter
-	count    int
-	at       [6]int // where the columns are; -1: nowhere
-}
-
-var columnNames = [6]string{"canonical_segment_id", "kind", "name", "value", "seq", "received_at"}
-
-func newCSVColumns(header []byte) (*csvColumns, error) {
-	c := &csvColumns{}
-	if err := c.splitter.split(header); err != nil {
-		return nil, err
-	}
-	c.count = len(c.splitter.fields)
-	var missing []string
-	for i, name := range columnNames {
-		c.at[i] = slices.IndexFunc(c.splitter.fields, func(field []byte) bool {
-			return strings.EqualFold(strings.TrimSpace(string(field)), name)
-		})
-		if c.at[i] < 0 && name != "received_at" {
-			missing = append(missing, name)
-		}
-	}
-	if len(missing) > 0 {
-		return nil, fmt.Errorf("the header lacks the column %s", strings.Join(missing, ", "))
-	}
-	return c, nil
-}
-
-// parse takes an empty value for NULL.
-func (c *csvColumns) parse(record []byte, r *row) error {
-	if err := c.splitter.split(record); err != nil {
-		return err
-	}
-	fields := c.splitter.fields
-	if len(fields) != c.count {
-		return fmt.Errorf("the row has %d columns, the header %d", len(fields), c.count)
-	}
-	for i, into := range []*[]byte{&r.id, &r.kind, &r.name, &r.value, &r.seq, &r.receivedAt} {
-		if at := c.at[i]; at >= 0 && len(fields[at]) > 0 {
-			*into = fields[at]
-		}
-	}
-	return nil
 }
