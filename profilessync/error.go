@@ -47,8 +47,8 @@ func (e *Error) Unwrap() error { return e.cause }
 // connectError describes an error of pgconn.Connect. That one has the whole configuration,
 // the password too, so it is not wrapped.
 func connectError(config *pgconn.Config, err error) error {
-	if ctxErr := contextError(err); ctxErr != nil {
-		return fmt.Errorf("connecting to the warehouse: %w", ctxErr)
+	if errors.Is(err, context.Canceled) {
+		return fmt.Errorf("connecting to the warehouse: %w", context.Canceled)
 	}
 	host := config.Host
 	if !strings.HasPrefix(host, "/") {
@@ -115,8 +115,10 @@ func reason(err error) string {
 
 // statementError describes what went wrong while doing something on an open connection.
 func statementError(doing string, err error) error {
-	if ctxErr := contextError(err); ctxErr != nil {
-		return fmt.Errorf("%s: %w", doing, ctxErr)
+	for _, ended := range []error{context.Canceled, context.DeadlineExceeded} {
+		if errors.Is(err, ended) {
+			return fmt.Errorf("%s: %w", doing, ended)
+		}
 	}
 	var pgErr *pgconn.PgError
 	if !errors.As(err, &pgErr) {
@@ -141,15 +143,6 @@ func statementError(doing string, err error) error {
 }
 
 func message(err *pgconn.PgError) string { return strconv.Quote(err.Message) + " (" + err.Code + ")" }
-
-// contextError returns the error of a context that ended, or nil. A timeout of the
-// connection is no such error.
-func contextError(err error) error {
-	if errors.Is(err, context.Canceled) {
-		return context.Canceled
-	}
-	return nil
-}
 
 // problemOf returns the problem of an *Error; 0 for another error.
 func problemOf(err error) Problem {

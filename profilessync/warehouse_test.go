@@ -485,6 +485,26 @@ func TestCancelledContextEndsTheStatement(t *testing.T) {
 	}
 }
 
+// Before the first row, the server may sort for a long time.
+func TestEndOfContextCancelsAStatementThatHasNoRowsYet(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	ts := newTables(t, people(1)...)
+	ts.exec(`ALTER TABLE TRAITS RENAME TO t; CREATE VIEW TRAITS AS SELECT canonical_segment_id, name, pg_sleep(60)::text AS value, seq FROM SCHEMA.t`)
+	w := ts.open()
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	start := time.Now()
+	for _, err := range w.Profiles(ctx, everything) {
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("the error is %v", err)
+		}
+	}
+	if took := time.Since(start); took > 10*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	equal(t, ts.exec(`SELECT query FROM pg_stat_activity WHERE application_name = 'segsync' AND state = 'active' AND query LIKE '%`+ts.schema+`%'`), [][]string(nil))
+}
+
 // It reads only, without the server's timeout for statements, also where the role has one.
 func TestTransactionReadsOnlyAndHasNoTimeout(t *testing.T) {
 	ts := newTables(t, people(1)...)
