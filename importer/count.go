@@ -17,7 +17,7 @@ const countMost = 1e10
 // long as the import has not read enough for it to be worth the requests, some twenty, or
 // if the list's cursors are no numbers. It is for people only: no error of it matters.
 func (im *Importer) Count(ctx context.Context) int {
-	if im.settings.Profiles != nil || !im.State().Since.IsZero() {
+	if im.settings.From != nil || im.settings.Profiles != nil || !im.State().Since.IsZero() {
 		return 0
 	}
 	ticker := time.NewTicker(time.Second)

@@ -146,6 +146,9 @@ func formatOf(line []byte) (format, error) {
 	return 0, errors.New("this is neither a profile, which has a segment_id, nor a row, which has a canonical_segment_id")
 }
 
+// Texts reports whether the traits of its profiles are texts: whether it is a file of rows.
+func (f *File) Texts() bool { return f.format != formatProfiles }
+
 // errStopped says that no more profiles are wanted.
 var errStopped = errors.New("stopped")
 

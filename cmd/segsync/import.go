@@ -88,6 +88,9 @@ func runImport(cmd *cobra.Command, o *importOptions) error {
 		return err
 	}
 	defer s.close()
+	if err := s.openFrom(cmd); err != nil {
+		return err
+	}
 	profiles, err := o.profiles(cmd, s.log)
 	if err != nil {
 		return &exitError{exitUsage, err}

@@ -38,7 +38,8 @@ type session struct {
 	closeCustomers func() error
 	noCount        bool
 	catchUp        bool
-	total          int64 // number of profiles, or -1 if it is not known
+	from           importer.Origin // nil: the Profile API
+	total          int64           // number of profiles, or -1 if it is not known
 	began          time.Time
 }
 
@@ -68,7 +69,9 @@ func (s *session) connect() (err error) {
 	for _, warning := range s.settings.warnings {
 		s.log.Warn(warning)
 	}
-	s.total = int64(s.sandboxProfiles)
+	if s.run.settings.fromAPI() {
+		s.total = int64(s.sandboxProfiles)
+	}
 	return nil
 }
 
@@ -76,6 +79,7 @@ func (s *session) connect() (err error) {
 // whatever port it listens.
 func (s *session) identity(profiles []segmentprofiles.Identifier) journal.Identity {
 	id := s.settings.identity(profiles)
+	id.Source = s.run.settings.sourceOf(s.settings)
 	if s.run.settings.sandbox {
 		id.SegmentURL, id.VoucherifyURL = "sandbox", "sandbox"
 	}
@@ -98,6 +102,7 @@ func (s *session) importSettings() importer.Settings {
 			Timeout:  s.run.confirm.timeout,
 		},
 		MaxRejects: s.run.confirm.maxRejects,
+		From:       s.from,
 		DryRun:     s.customers,
 	}
 }
@@ -153,7 +158,7 @@ func (s *session) carryOut(ctx context.Context, do func(context.Context) error) 
 		}
 		s.printError(err)
 		code := exitCodeOf(err)
-		if attempt == 2 || !s.interactive || s.dry.run || code == exitLater || !s.askResume(s.offset(), interrupts) {
+		if attempt == 2 || !s.interactive || s.run.settings.fromStdin() || s.dry.run || code == exitLater || !s.askResume(s.offset(), interrupts) {
 			return s.stopped(cmp.Or(interrupts.exitCode(), code), err)
 		}
 	}
@@ -165,7 +170,7 @@ func (s *session) announce() {
 	if s.dry.run {
 		s.log.Info("dry run: nothing is sent to Voucherify")
 	}
-	if s.run.settings.sandbox {
+	if s.run.settings.sandbox && s.run.settings.fromAPI() {
 		s.log.Info("importing from the embedded sandbox", "dir", s.run.dir)
 	}
 	if !s.live {
@@ -186,5 +191,5 @@ func (s *session) offset() string {
 	if at.Done || at.Pass > 0 {
 		return "end of the list"
 	}
-	return at.Offset
+	return s.run.settings.place(at)
 }
