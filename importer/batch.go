@@ -67,6 +67,9 @@ type batcher struct {
 	sink      sink
 	out       *feed
 	current   *batch
+	// late is the last pass over the list in which a profile with the source id was sent, of
+	// those that a later pass than the first found.
+	late map[string]int
 }
 
 // run takes the pages in order and fills batches. Each is started as soon as it is full,
@@ -74,6 +77,7 @@ type batcher struct {
 // It ends with wanted, and then says so in the feed. It closes the feed.
 func (b *batcher) run(ctx, wanted context.Context, pages iter.Seq2[*page, error]) error {
 	defer close(b.out.batches)
+	b.late = make(map[string]int)
 	b.current = newBatch()
 	for p, err := range pages {
 		if ctx.Err() != nil {
@@ -157,7 +161,7 @@ func (b *batcher) overdue() bool {
 
 // add puts the profile into the batch, unless another one with its source_id is sent. Of
 // those the most recently active one is: the first in the list, but one that a later pass
-// found was active after it. Customers of a failed action give way to whoever was sent
+// found was active after those of the passes before. Customers of a failed action give way to whoever was sent
 // after them, for sending them again would restore older data.
 func (b *batcher) add(p *profile) error {
 	c := b.current
@@ -167,7 +171,7 @@ func (b *batcher) add(p *profile) error {
 	}
 	if at, inBatch := c.at[p.SourceID]; inBatch {
 		older := c.records[at]
-		if !p.page.late && !older.page.retry {
+		if p.page.pass <= older.page.pass && !older.page.retry {
 			p.drop()
 			return nil
 		}
@@ -176,7 +180,8 @@ func (b *batcher) add(p *profile) error {
 		c.records[at] = p
 		return b.claim(p)
 	}
-	if sender == journal.Another && !p.page.late || sender == journal.Someone && !p.page.late && p.page.replaces == "" {
+	newer := p.page.pass > b.late[p.SourceID]
+	if sender == journal.Another && !newer || sender == journal.Someone && !newer && p.page.replaces == "" {
 		p.drop()
 		return nil
 	}
@@ -193,6 +198,9 @@ func (b *batcher) claim(p *profile) error {
 		return nil
 	}
 	p.Claimed = true
+	if p.page.pass > 0 {
+		b.late[p.SourceID] = p.page.pass
+	}
 	return b.sources.Claim(p.SourceID, p.SegmentID)
 }
 

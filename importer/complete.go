@@ -65,6 +65,7 @@ type intake struct {
 	identifiers []mapping.Identifier
 	texts       bool // the traits are texts
 	pageSize    int
+	limit       *limit
 	convert     *converter
 	state       *journal.State    // at the beginning
 	known       *journal.Profiles // those that were read; nil for fill
@@ -74,7 +75,8 @@ type intake struct {
 func (im *Importer) intake(known *journal.Profiles) *intake {
 	return &intake{
 		query: QueryFor(im.settings.Identifiers, im.settings.Mapping), identifiers: im.settings.Identifiers,
-		pageSize: im.settings.PageSize, convert: im.converter, state: im.State(), known: known, read: &im.fetcher.read,
+		pageSize: im.settings.PageSize, limit: im.limit(), convert: im.converter, state: im.State(), known: known,
+		read: &im.fetcher.read,
 	}
 }
 
@@ -131,6 +133,7 @@ func (in *intake) fillPage(p *page, found map[string]*profilessync.Profile) erro
 // pager yields pages of so many profiles.
 type pager struct {
 	size  int
+	limit *limit
 	yield func(*page, error) bool
 	page  *page
 	n     int // profiles that were taken into it, or passed over
@@ -138,13 +141,15 @@ type pager struct {
 
 // next ends the page if it is full. It reports whether further profiles are wanted.
 func (g *pager) next(after journal.Position) bool {
-	if g.n++; g.n < g.size {
+	g.n++
+	g.limit.take(1)
+	if g.n < g.size && !g.limit.reached() {
 		return true
 	}
-	return g.end(after)
+	return g.end(after) && !g.limit.reached()
 }
 
-// end ends the page.
+// end ends the page. It reports whether another one is wanted.
 func (g *pager) end(after journal.Position) bool {
 	p := g.page
 	p.after = after

@@ -2,8 +2,11 @@ package importer
 
 import (
 	"context"
+	"log/slog"
 	"strconv"
 	"time"
+
+	"segsync/segmentprofiles"
 )
 
 // countAfter is how many profiles are read before those that are left are counted: in a
@@ -13,9 +16,9 @@ const countAfter = 2000
 // countMost is more profiles than any space has.
 const countMost = 1e10
 
-// Count estimates the number of profiles in the space, to within one percent. It is 0 as
-// long as the import has not read enough for it to be worth the requests, some twenty, or
-// if the list's cursors are no numbers. It is for people only: no error of it matters.
+// Count estimates the number of profiles in the space while they are imported, to within
+// one percent. It is 0 as long as the import has not read enough for it to be worth the
+// requests, or if they cannot be counted.
 func (im *Importer) Count(ctx context.Context) int {
 	if im.settings.From != nil || im.settings.Profiles != nil || !im.State().Since.IsZero() {
 		return 0
@@ -33,38 +36,43 @@ func (im *Importer) Count(ctx context.Context) int {
 			return 0
 		}
 	}
-	low, high := at, 2*at // there are profiles at low
-	for there := true; there; {
-		if high > countMost {
-			return 0 // a list that answers whatever is asked for
+	return CountProfiles(ctx, im.segment, at, im.log)
+}
+
+// CountProfiles estimates the number of profiles in the space, of which there are at least
+// so many, to within one percent, by some twenty requests for single profiles. It is 0 if
+// they cannot be counted: the list's cursors are documented as opaque, and happen to be
+// offsets. It is for people only: no error of it matters.
+func CountProfiles(ctx context.Context, segment *segmentprofiles.Client, atLeast int, log *slog.Logger) int {
+	anyAt := func(offset int) (bool, error) {
+		page, err := segment.Profiles(ctx, strconv.Itoa(offset), 1)
+		if err != nil {
+			log.Debug("counting the profiles", "offset", offset, "error", err)
+			return false, err
 		}
-		if there, err = im.anyAt(ctx, high); err != nil {
+		return len(page.Data) > 0, nil
+	}
+	low, high := atLeast, max(2*atLeast, 100) // there are profiles at low
+	for {
+		there, err := anyAt(high)
+		if err != nil || high > countMost { // a list that answers whatever is asked for
 			return 0
-		} else if there {
-			low, high = high, 2*high
+		} else if !there {
+			break
 		}
+		low, high = high, 2*high
 	}
 	for high-low > max(low/100, 1) {
 		middle := low + (high-low)/2
-		there, err := im.anyAt(ctx, middle)
-		switch {
-		case err != nil:
+		there, err := anyAt(middle)
+		if err != nil {
 			return 0
-		case there:
+		}
+		if there {
 			low = middle
-		default:
+		} else {
 			high = middle
 		}
 	}
 	return high
-}
-
-// anyAt reports whether the list has a profile at the offset.
-func (im *Importer) anyAt(ctx context.Context, offset int) (bool, error) {
-	page, err := im.segment.Profiles(ctx, strconv.Itoa(offset), 1)
-	if err != nil {
-		im.log.Debug("counting the profiles", "offset", offset, "error", err)
-		return false, err
-	}
-	return len(page.Data) > 0, nil
 }

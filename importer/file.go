@@ -29,7 +29,7 @@ func (o fileOrigin) rest(wanted context.Context, in *intake, _ listing) iter.Seq
 			yield(nil, err)
 			return
 		}
-		g := pager{size: in.pageSize, yield: yield, page: new(page)}
+		g := pager{size: in.pageSize, limit: in.limit, yield: yield, page: new(page)}
 		for p, err := range o.file.Profiles(wanted, in.query, from) {
 			if wanted.Err() != nil {
 				return

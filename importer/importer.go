@@ -74,6 +74,7 @@ type Settings struct {
 	From    Origin
 	CatchUp bool // look again for profiles that moved while the list was read
 	Recheck bool // and then read the whole list, not only what was active meanwhile
+	Limit   int  // end each run after so many profiles; 0: no limit
 	// RetryOutstanding first tries again what earlier imports could not import.
 	RetryOutstanding bool
 	Verify           Verify
@@ -143,10 +144,11 @@ func (im *Importer) Run(ctx context.Context) error {
 		if err := im.again(ctx, aside(im.journal, im.settings.PageSize), false); err != nil {
 			return err
 		}
-		if !im.State().HasFailed() {
-			return nil
+		failed, err := failedActions(im.journal)
+		if err != nil {
+			return err
 		}
-		return im.again(ctx, failedActions(im.journal), true)
+		return im.again(ctx, failed, true)
 	})
 }
 
@@ -208,16 +210,24 @@ func (im *Importer) importRest(ctx context.Context) error {
 // rest lists the profiles that are still to be imported from the position of the state.
 func (im *Importer) rest(ctx context.Context, state *journal.State, known *journal.Profiles) listing {
 	if im.settings.Profiles != nil {
-		return given(im.settings.Profiles, im.settings.PageSize, state.Position, known)
+		return given(im.settings.Profiles, im.settings.PageSize, state.Position, im.limit(), known)
 	}
 	l := &lister{
 		segment: im.segment, pageSize: im.settings.PageSize, catchUp: im.settings.CatchUp && state.From == Beginning,
-		recheck: im.settings.Recheck, since: state.Since, started: state.Started, known: known, log: im.log,
+		recheck: im.settings.Recheck, since: state.Since, started: state.Started, limit: im.limit(), known: known, log: im.log,
 	}
 	if state.Counts.Read == 0 { // Segment's clock says when it begins
 		l.started = time.Time{}
 	}
 	return l.pages(ctx, state.Position)
+}
+
+// limit returns how many profiles this run may list, nil for all.
+func (im *Importer) limit() *limit {
+	if im.settings.Limit <= 0 {
+		return nil
+	}
+	return &limit{im.settings.Limit}
 }
 
 // read reads the profiles of a listing.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 	"strconv"
 	"time"
@@ -40,8 +41,27 @@ type lister struct {
 	recheck  bool      // then read all of it again
 	since    time.Time // pass over profiles not active since then
 	started  time.Time // when the import began, by Segment's clock; zero if it begins now
+	limit    *limit
 	known    *journal.Profiles
 	log      *slog.Logger
+}
+
+// limit is how many profiles may still be listed. A nil one is no limit.
+type limit struct{ left int }
+
+func (l *limit) reached() bool { return l != nil && l.left <= 0 }
+
+func (l *limit) atMost(n int) int {
+	if l == nil {
+		return n
+	}
+	return max(min(n, l.left), 1)
+}
+
+func (l *limit) take(n int) {
+	if l != nil {
+		l.left -= n
+	}
 }
 
 // pages yields the list from the position to its end. With catchUp it is then read again
@@ -53,7 +73,7 @@ type lister struct {
 // list finds them: recheck.
 func (l *lister) pages(ctx context.Context, at journal.Position) listing {
 	return func(yield func(*page, error) bool) {
-		for !at.Done {
+		for !at.Done && !l.limit.reached() {
 			var began time.Time
 			found := 0
 			if at.Pass > 0 {
@@ -111,38 +131,64 @@ func (l *lister) onePass(ctx context.Context, at *journal.Position) listing {
 	return func(yield func(*page, error) bool) {
 		order := listOrder{at: at, broken: at.Unordered}
 		stale := 0
-		for entries, err := range l.segment.AllProfiles(ctx, at.Offset, l.pageSize) {
-			if err != nil {
-				yield(nil, fmt.Errorf("listing profiles at offset %s: %w", at.Offset, err))
-				return
-			}
-			p := &page{late: at.Pass > 0, began: clockOf(entries)}
-			recent, err := l.take(p, entries, at, &order)
-			if err != nil {
-				yield(nil, fmt.Errorf("listing profiles at offset %s: %w", at.Offset, err))
-				return
-			}
-			if at.Unordered && !order.broken && !l.since.IsZero() {
-				l.log.Info("the list is not in order of activity: reading it to its end", "offset", at.Offset)
-			}
-			order.endPage()
-			if stale++; len(p.profiles) > 0 || at.Pass > 0 && l.recheck {
-				stale = 0
-			}
-			if stale > maxStale && l.since.IsZero() {
-				yield(nil, &EndlessListError{stale})
-				return
-			}
-			at.Offset = entries.Cursor.Next
-			whole := at.Undated || at.Unordered || at.Pass > 0 && l.recheck
-			if !recent && !whole && len(entries.Data) > 0 {
-				at.Offset = "" // the rest of the list is older still
-			}
-			if !yield(p, nil) || at.Offset == "" {
-				return
+		for !l.limit.reached() {
+			size := l.limit.atMost(l.pageSize)
+			for entries, err := range l.segment.AllProfiles(ctx, at.Offset, size) {
+				var p *page
+				if err == nil {
+					p, err = l.page(entries, at, &order)
+				}
+				if err != nil {
+					yield(nil, fmt.Errorf("listing profiles at offset %s: %w", at.Offset, err))
+					return
+				}
+				if stale++; len(p.profiles) > 0 {
+					stale = 0
+				}
+				if stale > l.mostStale(at) {
+					yield(nil, &EndlessListError{stale})
+					return
+				}
+				l.limit.take(len(p.profiles))
+				if !yield(p, nil) || at.Offset == "" {
+					return
+				}
+				if l.limit.atMost(l.pageSize) != size {
+					break // the last page is a smaller one
+				}
 			}
 		}
 	}
+}
+
+// page returns the page of the wanted among the entries, and moves at to the next one.
+func (l *lister) page(entries *segmentprofiles.ProfilesPage, at *journal.Position, order *listOrder) (*page, error) {
+	p := &page{pass: at.Pass, began: clockOf(entries)}
+	recent, err := l.take(p, entries, at, order)
+	if err != nil {
+		return nil, err
+	}
+	if at.Unordered && !order.broken && !l.since.IsZero() {
+		l.log.Info("the list is not in order of activity: reading it to its end", "offset", at.Offset)
+	}
+	order.endPage()
+	at.Offset = entries.Cursor.Next
+	whole := at.Undated || at.Unordered || at.Pass > 0 && l.recheck
+	if !recent && !whole && len(entries.Data) > 0 {
+		at.Offset = "" // the rest of the list is older still
+	}
+	return p, nil
+}
+
+// mostStale is how many pages in a row may have no profile that is new.
+func (l *lister) mostStale(at *journal.Position) int {
+	switch {
+	case at.Pass > 0 && l.recheck: // all of them are known
+		return maxStale + 2*l.known.Len()/l.pageSize
+	case !l.since.IsZero(): // most of them are too old
+		return math.MaxInt
+	}
+	return maxStale
 }
 
 // clockOf returns the time at Segment when it answered; ours, if it does not say.
@@ -178,7 +224,7 @@ func (l *lister) take(p *page, entries *segmentprofiles.ProfilesPage, at *journa
 			continue
 		}
 		updated := entry.Metadata.UpdatedAt
-		recent = recent || !updated.Before(wanted)
+		recent = recent || !updated.Before(wanted) || entry.Metadata.Unreadable
 		old, added := updated.Before(l.since) && !entry.Metadata.Unreadable, false
 		if !old {
 			if added, err = l.known.Add(entry.SegmentID); err != nil {
@@ -222,15 +268,15 @@ func (o *listOrder) endPage() {
 }
 
 // given yields the profiles that were asked for one by one. The offset counts them.
-func given(ids []segmentprofiles.Identifier, pageSize int, at journal.Position, known *journal.Profiles) listing {
+func given(ids []segmentprofiles.Identifier, pageSize int, at journal.Position, limit *limit, known *journal.Profiles) listing {
 	return func(yield func(*page, error) bool) {
 		from, err := strconv.Atoi(at.Offset)
 		if err != nil || from < 0 || from > len(ids) {
 			yield(nil, fmt.Errorf("the offset %s is not within the %d profiles given", at.Offset, len(ids)))
 			return
 		}
-		for !at.Done {
-			to := min(from+pageSize, len(ids))
+		for !at.Done && !limit.reached() {
+			to := min(from+limit.atMost(pageSize), len(ids))
 			p := new(page)
 			for _, id := range ids[from:to] {
 				label := labelOf(id)
@@ -245,6 +291,7 @@ func given(ids []segmentprofiles.Identifier, pageSize int, at journal.Position, 
 			}
 			at.Offset, at.Done = strconv.Itoa(to), to == len(ids)
 			p.after = at
+			limit.take(len(p.profiles))
 			if !yield(p, nil) {
 				return
 			}
@@ -276,16 +323,17 @@ func outstanding(records []journal.Record, pageSize int, at journal.Position, kn
 	}
 }
 
-// aside yields the profiles that this import could not read, to be tried once more.
+// aside yields the profiles that this import could not read, to be tried once more. It
+// looks at the journal at once, while nobody writes it.
 func aside(j *journal.Journal, pageSize int) listing {
-	return func(yield func(*page, error) bool) {
-		state := j.State()
-		var records []journal.Record
-		for _, r := range j.Outstanding() {
-			if r.Outcome == journal.Unreadable.String() && r.Import.Equal(state.Started) {
-				records = append(records, r)
-			}
+	state := j.State()
+	var records []journal.Record
+	for _, r := range j.Outstanding() {
+		if r.Outcome == journal.Unreadable.String() && r.Import.Equal(state.Started) {
+			records = append(records, r)
 		}
+	}
+	return func(yield func(*page, error) bool) {
 		for some := range slices.Chunk(records, pageSize) {
 			p := &page{after: state.Position}
 			for _, r := range some {
@@ -299,22 +347,30 @@ func aside(j *journal.Journal, pageSize int) listing {
 }
 
 // failedActions yields the customers of each failed action as a page, to be read and
-// sent again.
-func failedActions(j *journal.Journal) listing {
+// sent again. It looks at the journal at once, while nobody writes it.
+func failedActions(j *journal.Journal) (listing, error) {
+	state := j.State()
+	var failed []journal.Action
+	var sent [][]journal.Customer // by each of them
+	for _, a := range state.Actions {
+		if !a.Failed {
+			continue
+		}
+		customers, err := j.SentBy(a)
+		if err != nil {
+			return nil, err
+		}
+		failed, sent = append(failed, a), append(sent, customers)
+	}
 	return func(yield func(*page, error) bool) {
-		state := j.State()
-		for _, a := range state.Actions {
-			if !a.Failed {
-				continue
-			}
-			customers, err := j.SentBy(a)
+		for i, a := range failed {
 			p := &page{replaces: a.ID, after: state.Position}
-			for _, c := range customers {
+			for _, c := range sent[i] {
 				p.add(identifierOf(c.SegmentID), c.SegmentID)
 			}
-			if !yield(p, err) {
+			if !yield(p, nil) {
 				return
 			}
 		}
-	}
+	}, nil
 }

@@ -18,7 +18,7 @@ type page struct {
 	began    time.Time        // when it was listed, by the source's clock
 	first    bool             // the import begins with it
 	profiles []*profile
-	late     bool   // found by a later pass over the list
+	pass     int    // over the list; 0 is the first, and that of all pages that no list has
 	retry    bool   // tried again before the list is read
 	replaces string // id of the failed action whose customers are sent again, or ""
 
@@ -47,7 +47,7 @@ type source func(ctx, wanted context.Context) iter.Seq2[*page, error]
 type listing = iter.Seq2[*page, error]
 
 func (p *page) add(id segmentprofiles.Identifier, label string) *profile {
-	added := &profile{page: p, id: id, Entry: journal.Entry{SegmentID: label, Late: p.late}}
+	added := &profile{page: p, id: id, Entry: journal.Entry{SegmentID: label, Late: p.pass > 0}}
 	p.profiles = append(p.profiles, added)
 	return added
 }

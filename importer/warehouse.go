@@ -46,7 +46,7 @@ func (o warehouseOrigin) rest(wanted context.Context, in *intake, first listing)
 		}
 		r := &warehouseReading{
 			intake: in, warehouse: o.warehouse, wanted: wanted, at: in.state.Position, started: in.state.Started,
-			pager: pager{size: in.pageSize, yield: yield, page: new(page)},
+			pager: pager{size: in.pageSize, limit: in.limit, yield: yield, page: new(page)},
 		}
 		if r.at.Offset != Beginning {
 			r.behind = r.at.Offset

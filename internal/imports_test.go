@@ -26,9 +26,9 @@ var allowedImports = map[string][]string{
 	"segmentprofiles":    {"internal/safetext"},
 	"voucherify":         {"internal/safetext"},
 	"profilessync":       {},
-	"internal/httpretry": {"internal/safetext", "internal/redact"},
-	"internal/redact":    {},
+	"internal/httpretry": {"internal/redact", "internal/safetext"},
 	"internal/safetext":  {},
+	"internal/redact":    {},
 	"internal/sandbox":   {},
 	"internal/screen":    {"internal/safetext"},
 	// The harness of tests: no package that is built into the program may import it.

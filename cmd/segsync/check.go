@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net/http"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,6 +22,7 @@ import (
 	"segsync/importer/journal"
 	"segsync/importer/mapping"
 	"segsync/internal/safetext"
+	"segsync/internal/screen"
 	"segsync/voucherify"
 )
 
@@ -50,6 +52,7 @@ const (
 type checkReport struct {
 	OK       bool             `json:"ok"`
 	Checks   []finding        `json:"checks"`
+	Settings []shownSetting   `json:"settings,omitempty"`
 	Sample   *importer.Sample `json:"sample,omitempty"`
 	Advice   []string         `json:"advice"`
 	ExitCode int              `json:"exit_code"`
@@ -90,7 +93,7 @@ Exit codes: 0 everything is as it should be, perhaps with warnings; 2 something 
 func runCheck(cmd *cobra.Command, o *checkOptions) error {
 	c := &checker{options: o}
 	c.all(cmd)
-	report := checkReport{OK: true, Checks: c.findings, Sample: c.sample, Advice: c.advice()}
+	report := checkReport{OK: true, Checks: c.findings, Settings: c.settingsShown, Sample: c.sample, Advice: c.advice()}
 	for _, f := range c.findings {
 		if f.Status == checkFailed {
 			report.OK, report.ExitCode = false, exitUsage
@@ -110,6 +113,7 @@ func runCheck(cmd *cobra.Command, o *checkOptions) error {
 			fmt.Fprintf(out, "  %-12s hint: %s\n", "", safetext.Text(f.Hint))
 		}
 	}
+	c.printSettings(out)
 	if c.sample != nil {
 		c.printSample(out)
 	}
@@ -128,6 +132,8 @@ type checker struct {
 	findings []finding
 	sample   *importer.Sample
 
+	settingsShown    []shownSetting
+	profiles         int // of the space, as far as they can be counted
 	voucherifyFailed bool
 }
 
@@ -160,12 +166,19 @@ func (c *checker) all(cmd *cobra.Command) {
 		if errors.As(err, &exit) {
 			err = exit.err
 		}
+		if packaged := packagedEnvFile(); packaged != "" && !cmd.Flags().Changed("env-file") {
+			err = &hinted{err, "there are settings in " + packaged + ": use --env-file " + packaged}
+		}
 		c.fail("settings", err)
 		return
 	}
 	defer conn.close()
 	c.connection, c.mapping = conn, conn.settings.mapping
 	c.ok("settings", "complete; source_id from %s, batches of %d", conn.settings.identifier(), conn.settings.batchSize)
+	c.settingsShown = conn.settings.shown()
+	for _, warning := range conn.settings.warnings {
+		c.warn("settings", "is it a misspelt setting?", "%s", warning)
+	}
 	c.checkSegment(ctx)
 	c.checkVoucherify(ctx)
 	refusals := c.schema(ctx)
@@ -198,6 +211,10 @@ func (c *checker) directory() {
 		err = fmt.Errorf("%s is not a directory", dir)
 	case err == nil:
 		err = writable(dir)
+		if err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o022 != 0 {
+			c.warn("directory", "chmod go-w "+shellQuote(dir), "%s can be written by others, who could replace the files of the import", dir)
+			return
+		}
 	}
 	if err != nil {
 		c.fail("directory", &hinted{err, "choose another --dir"})
@@ -232,9 +249,21 @@ func (c *checker) checkSegment(ctx context.Context) {
 	default:
 		c.ok("profile list", "readable; the last activity was at %s", page.Data[0].Metadata.UpdatedAt.Format(time.RFC3339))
 	}
-	perSecond := c.settings.segmentRate
-	c.ok("Segment use", "1,000 profiles take up to 2,010 requests: %s at %g requests a second",
-		time.Duration(2010/perSecond*float64(time.Second)).Round(time.Second), perSecond)
+	c.size(ctx)
+}
+
+// size says how many profiles there are, and how long an import of them takes.
+func (c *checker) size(ctx context.Context) {
+	perSecond, batch := c.settings.segmentRate, c.settings.batchSize
+	profiles, what := importer.CountProfiles(ctx, c.segment, 0, slog.New(slog.DiscardHandler)), "the space has about"
+	if profiles == 0 {
+		profiles, what = 1000, "its profiles cannot be counted;"
+	}
+	c.profiles = profiles
+	requests := float64(profiles) * 2.01 // external IDs, traits, and a page of the list for 100 of them
+	c.ok("size", "%s %s profiles: up to %s requests to Segment, %s at %g a second, and up to %s bulk calls", what,
+		screen.Number(int64(profiles)), screen.Number(int64(requests)),
+		screen.Estimate(time.Duration(requests/perSecond*float64(time.Second))), perSecond, screen.Number(int64((profiles+batch-1)/batch)))
 }
 
 // clock compares our clock with a server's.
@@ -322,7 +351,7 @@ func (c *checker) unfinished(names journal.Names) {
 	state, err := journal.Load(names)
 	switch {
 	case err != nil:
-		c.fail("state", &hinted{err, "move it away, or start anew with segsync import --restart"})
+		c.fail("state", err)
 	case state == nil:
 		c.ok("state", "no import was begun in %s yet", names.Dir)
 	case state.Unfinished():
@@ -365,6 +394,17 @@ func (c *checker) identifierAdvice() string {
 		return fmt.Sprintf("%s; %s would give %d one.", advice, safetext.Text(best), c.sample.Types[best].Have)
 	}
 	return advice + "; no other type of external ID gives more."
+}
+
+// printSettings prints each setting, and where it comes from.
+func (c *checker) printSettings(w io.Writer) {
+	if len(c.settingsShown) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "\n  %-30s %-32s %s\n", "setting", "value", "from")
+	for _, s := range c.settingsShown {
+		fmt.Fprintf(w, "  %-30s %-32s %s\n", s.Name, safetext.Cut(s.Value, 60), safetext.Line(s.From))
+	}
 }
 
 func (c *checker) printSample(w io.Writer) {

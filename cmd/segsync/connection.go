@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -44,6 +45,7 @@ func (o *settingsFlags) connect(flags *pflag.FlagSet, p bounds, log *slog.Logger
 			return nil, &exitError{exitUsage, err}
 		}
 	}
+	var own []sandbox.Setting
 	fromEnv := lookupIn(file)
 	if o.sandbox {
 		const profiles = 500
@@ -55,11 +57,12 @@ func (o *settingsFlags) connect(flags *pflag.FlagSet, p bounds, log *slog.Logger
 			return nil, &exitError{exitFailed, err}
 		}
 		c.sandboxProfiles, c.closeSandbox = profiles, func() { server.Close() }
-		fromEnv = lookupFirst(box.Settings(server.URL), fromEnv)
+		own = box.Settings(server.URL)
+		fromEnv = lookupFirst(own, fromEnv)
 	}
 	var err error
 	if c.settings, err = loadSettings(fromEnv, o.needs()); err == nil {
-		c.settings.origin = originIn(file)
+		c.settings.origin = originFirst(own, originIn(file))
 		err = c.settings.readMapping(o.mapping)
 	}
 	if err == nil {
@@ -84,12 +87,22 @@ func lookupFirst(own []sandbox.Setting, rest func(string) string) func(string) s
 	}
 }
 
+// originFirst says where settings come from if the sandbox's own are looked up first.
+func originFirst(own []sandbox.Setting, rest func(string) string) func(string) string {
+	return func(name string) string {
+		if slices.ContainsFunc(own, func(s sandbox.Setting) bool { return s.Name == name }) {
+			return "sandbox"
+		}
+		return rest(name)
+	}
+}
+
 func (c *connection) makeClients(p bounds, log *slog.Logger) (err error) {
 	set := c.settings
 	c.toSegment = httpretry.New(httpretry.Options{
 		API: "Segment", Rate: set.segmentRate, Attempts: p.attempts, MaxWait: p.maxWait, RetryFor: p.retryFor,
 		Probe:   func(ctx context.Context) (*http.Request, error) { return c.segment.Probe(ctx) },
-		Secrets: set.secrets(), Log: log,
+		MaxBody: segmentMaxBody, Secrets: set.secrets(), Log: log,
 	})
 	c.toVoucherify = httpretry.New(httpretry.Options{
 		API: "Voucherify", Bucket: voucherifyBuckets(set.reserve), Attempts: p.attempts, MaxWait: p.maxWait, RetryFor: p.retryFor,
@@ -103,6 +116,15 @@ func (c *connection) makeClients(p bounds, log *slog.Logger) (err error) {
 	}
 	c.voucherify, err = voucherify.NewClient(c.toVoucherify.Client(), set.voucherifyURL, set.appID, set.secretKey)
 	return err
+}
+
+// segmentMaxBody bounds the answers of Segment by what they can hold: a page of traits, or
+// one of a list.
+func segmentMaxBody(req *http.Request) int64 {
+	if strings.HasSuffix(req.URL.Path, "/traits") {
+		return 8 << 20
+	}
+	return 1 << 20
 }
 
 // bulkQuota is Voucherify's name for the quota of bulk requests.

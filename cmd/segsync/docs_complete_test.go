@@ -242,7 +242,7 @@ func settingNames(t *testing.T) []string {
 
 func TestEverySettingIsDocumented(t *testing.T) {
 	t.Parallel()
-	readme, example := readDocument(t, "README.md"), readDocument(t, ".env-example")
+	readme, example := readDocument(t, "docs/reference.md"), readDocument(t, ".env-example")
 	values, badLine := parseEnv([]byte(example))
 	if badLine != 0 {
 		t.Fatalf(".env-example, line %d", badLine)

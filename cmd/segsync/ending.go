@@ -23,8 +23,10 @@ func (s *session) ended() error {
 	switch {
 	case !state.AddsUp():
 		code = exitFailed
-	case !state.Position.Done:
+	case !state.Position.Done && s.limit == 0:
 		code = exitFailed // segsync verify, of an import that was not finished
+	case s.pastEnd(state):
+		code = exitUsage
 	case unconfirmed > 0:
 		code = exitUnconfirmed
 	case state.Outstanding.Count > 0 || state.Count(journal.Rejected)+state.Count(journal.Unreadable) > 0:
@@ -38,10 +40,12 @@ func (s *session) ended() error {
 		s.log.Warn("no profile was read", "from", s.run.settings.source())
 	case state.From == importer.Beginning && state.Since.IsZero():
 		s.log.Warn("the space has no profiles: is SEGMENT_SPACE_ID the one you mean?", "space", state.Space)
-	case state.From != importer.Beginning:
-		s.log.Warn("nothing was read: the offset is past the end of the list", "offset", state.From)
+	case s.pastEnd(state):
+		s.printError(&hinted{fmt.Errorf("nothing was read: the offset %s is past the end of the list", state.From), "segsync check says how many profiles there are"})
 	}
-	if !state.Position.Done {
+	if !state.Position.Done && s.limit > 0 {
+		s.say(fmt.Sprintf("Stopped after %d profiles, as --limit says.", s.importer.ProfilesRead()), s.continueCommand(nil), code)
+	} else if !state.Position.Done {
 		s.say("The import itself is not finished.", s.continueCommand(nil), code)
 	} else if state.HasFailed() {
 		s.say("Customers of failed async actions are to be sent again.", s.continueCommand(nil), code)
@@ -49,6 +53,11 @@ func (s *session) ended() error {
 		s.say(fmt.Sprintf("%d customers are sent, not confirmed.", unconfirmed), s.verifyCommand(), code)
 	}
 	return exitWith(code)
+}
+
+// pastEnd reports whether the --offset that the import began at was past the end.
+func (s *session) pastEnd(state *journal.State) bool {
+	return state.Counts.Read == 0 && state.From != importer.Beginning && !s.continued && s.run.profilesFrom == ""
 }
 
 // sayOutstanding says that profiles were not imported, also where nothing but errors is
@@ -189,7 +198,7 @@ func (s *session) continueCommand(cause error) string {
 	case !s.journal.OnDisk() && state.From != importer.Beginning:
 		return "segsync import --offset " + shellQuote(state.From) + s.flagsFor(newImportCommand(), but...)
 	case s.journal.OnDisk(): // --since would begin another import after this one
-		but = append(but, "since")
+		but = append(but, "since", "limit")
 	}
 	return "segsync import --resume" + s.flagsFor(newImportCommand(), but...)
 }

@@ -94,6 +94,8 @@ type selectFlags struct {
 	since     string
 	noCatchUp bool
 	recheck   bool
+	limit     int // 0: none
+	values    bool
 	noCount   bool
 }
 
@@ -132,6 +134,9 @@ func (o *importOptions) check(flags *pflag.FlagSet) error {
 	}
 	if o.dry.output != "" && !o.dry.run {
 		m.add("--output goes with --dry-run")
+	}
+	if flags.Changed("limit") && o.choose.limit < 1 {
+		m.add("--limit %d: it must be a number of profiles above 0", o.choose.limit)
 	}
 	if flags.Changed("max-rejects") && o.run.confirm.maxRejects < 0 {
 		m.add("--max-rejects %d is negative", o.run.confirm.maxRejects)

@@ -5,7 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"segsync/importer"
+	"segsync/importer/journal"
 )
 
 // What an import writes, and the files of settings, are never committed by accident.
@@ -18,10 +18,10 @@ func TestGitIgnoresWhatIsPrivate(t *testing.T) {
 	ignored := func(name string) bool {
 		return exec.Command("git", "-C", root, "check-ignore", "--quiet", "--no-index", name).Run() == nil
 	}
-	names := []string{".env", ".env.production", lockFile, "warnings.csv", "merged.csv", "merged-retry.csv"}
+	names := []string{".env", ".env.production", "warnings.csv", "merged.csv", "merged-retry.csv"}
 	for _, dir := range []string{"", "out"} {
 		for _, suffix := range []string{"", "-dry-run", "-retry", "-retry-retry-dry-run"} {
-			files := importer.NewFiles(dir, suffix)
+			files := journal.NewNames(dir, suffix)
 			names = append(names, files.Paths()...)
 			names = append(names, files.Path(files.State)+".bak", files.Path(files.State)+".tmp")
 		}

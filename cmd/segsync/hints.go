@@ -38,7 +38,7 @@ func hintOf(err error) string {
 	case *importer.TooManyRejectsError:
 		return "look at the reasons in the file of profiles that were not imported; then continue with a larger --max-rejects"
 	case *journal.DamagedError:
-		return "put the file back, or start anew with --restart"
+		return "put the file back, or start anew with --restart, which keeps the state as a .bak file"
 	case *profilessync.FileError:
 		return fileHint(e)
 	case *profilessync.Error:

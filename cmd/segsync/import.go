@@ -55,6 +55,7 @@ needed.
 	f.BoolVar(&o.start.noRetry, "no-retry-rejected", false, "do not first try again what earlier imports could not import")
 	f.StringVar(&o.run.profilesFrom, "profiles-from", "", "import only the profiles that this `file` names, one segment id or type:value a line; - for stdin")
 	f.StringVar(&o.choose.since, "since", "", "import only what changed since this `time`: last (the start of the last finished import), 24h, 7d, 2026-11-19T00:00:00Z")
+	f.IntVar(&o.choose.limit, "limit", 0, "import this `number` of profiles and stop there; --resume goes on (default: all)")
 	o.run.settings.addMapping(f)
 	f.BoolVar(&o.choose.noCatchUp, "no-catch-up", false, "do not look again for profiles that moved while the list was read")
 	f.BoolVar(&o.choose.recheck, "recheck", false, "read the whole list again at the end, for profiles that were passed over while others were deleted or merged")
@@ -67,6 +68,7 @@ needed.
 	f.BoolVar(&o.dry.run, "dry-run", false, "send nothing to Voucherify: write the customers as JSON, one per line, to stdout")
 	f.StringVar(&o.dry.output, "output", "", "write the customers of a dry run to this `file`")
 	f.BoolVar(&o.choose.noCount, "no-count", false, "do not spend requests on finding out how many profiles there are")
+	f.BoolVar(&o.choose.values, "warn-values", false, "write the values that could not be used to warnings.csv, too: personal data")
 	f.BoolVar(&o.run.wait.nonInteractive, "non-interactive", false, "never ask whether to resume")
 	f.Lookup("max-rejects").DefValue = "0" // or the help would show -1
 	for _, pair := range [][]string{
@@ -103,6 +105,9 @@ func runImport(cmd *cobra.Command, o *importOptions) error {
 			return &exitError{exitFailed, err}
 		}
 	}
+	if err := s.makeDir(o.run.dir, o.start.resume || o.choose.since == lastImport); err != nil {
+		return err
+	}
 	unlock, err := lockDir(o.run.dir)
 	if err != nil {
 		return err
@@ -133,7 +138,8 @@ func (s *session) importOnce(ctx context.Context, o *importOptions, profiles []s
 	}
 	settings := s.importSettings()
 	settings.Profiles = profiles
-	settings.CatchUp, settings.Recheck = !o.choose.noCatchUp, o.choose.recheck
+	settings.CatchUp, settings.Recheck, settings.Limit = !o.choose.noCatchUp, o.choose.recheck, o.choose.limit
+	s.limit = o.choose.limit
 	settings.RetryOutstanding = !o.start.noRetry && !o.dry.run
 	s.importer = importer.New(s.segment, s.voucherify, settings, s.journal, s.log)
 	s.schemaRead = false
@@ -151,7 +157,7 @@ func (s *session) importOnce(ctx context.Context, o *importOptions, profiles []s
 
 // journalStart says what import the flags ask for.
 func (o *importOptions) journalStart(id journal.Identity, mode journal.Mode) (journal.Start, error) {
-	start := journal.Start{Identity: id, Mode: mode, Offset: o.start.offset, SinceLast: o.choose.since == lastImport}
+	start := journal.Start{Identity: id, Mode: mode, WarnValues: o.choose.values, Offset: o.start.offset, SinceLast: o.choose.since == lastImport}
 	if o.choose.since != "" && !start.SinceLast {
 		var err error
 		if start.Since, err = parseSince(o.choose.since, time.Now()); err != nil {

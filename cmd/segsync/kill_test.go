@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"segsync/importer"
+	"segsync/importer/journal"
 	"segsync/internal/sandbox"
 )
 
@@ -145,11 +146,11 @@ func (k *killer) untilDone(t *testing.T) *process {
 }
 
 // awaitState returns when there is such a state, or none will come.
-func (k *killer) awaitState(t *testing.T, such func(*importer.State) bool) {
+func (k *killer) awaitState(t *testing.T, such func(*journal.State) bool) {
 	ticker := time.NewTicker(time.Millisecond)
 	defer ticker.Stop()
 	for deadline := time.After(patience); ; {
-		if s, err := importer.LoadState(filepath.Join(k.dir, "out", "segsync-state.json")); err == nil && s != nil && such(s) {
+		if s, err := journal.Load(journal.NewNames(filepath.Join(k.dir, "out"), "")); err == nil && s != nil && such(s) {
 			return
 		}
 		select {
@@ -209,7 +210,7 @@ func TestKilledImportIsContinued(t *testing.T) {
 			t.Parallel()
 			k := newKiller(t, sandbox.Options{Profiles: 100}, kill, points...)
 			p := k.untilDone(t)
-			k.right(t, p, exitNotImported)
+			k.right(t, p, exitDone)
 			if k.reached != len(points) {
 				t.Errorf("%d of %d points were reached", k.reached, len(points))
 			}
@@ -241,13 +242,13 @@ func TestKilledWhileCatchingUp(t *testing.T) {
 			ready := make(chan struct{})
 			k = newKiller(t, sandbox.Options{Profiles: 100, OnRequest: moves}, func(p *process) {
 				<-ready
-				k.awaitState(t, func(s *importer.State) bool { return s.Position.Offset != importer.Beginning || s.Position.Pass > 0 })
+				k.awaitState(t, func(s *journal.State) bool { return s.Position.Offset != importer.Beginning || s.Position.Pass > 0 })
 				kill(p)
 			}, p)
 			box.Store(k.box)
 			close(ready)
 			done := k.untilDone(t)
-			k.right(t, done, exitNotImported)
+			k.right(t, done, exitDone)
 			n, err := numbersOf(done.stdout.String())
 			check(t, err)
 			if n["Found late"] == 0 {
@@ -270,7 +271,7 @@ func TestTerminatedImportIsContinued(t *testing.T) {
 		t.Run(fmt.Sprint(p), func(t *testing.T) {
 			t.Parallel()
 			k := newKiller(t, sandbox.Options{Profiles: 100}, terminate, p)
-			k.right(t, k.untilDone(t), exitNotImported)
+			k.right(t, k.untilDone(t), exitDone)
 			if k.reached != 1 {
 				t.Error("the point was not reached")
 			}
@@ -286,7 +287,7 @@ func TestLostAnswers(t *testing.T) {
 			t.Parallel()
 			k := newKiller(t, sandbox.Options{Profiles: 100}, lose, p)
 			done := k.start(t)
-			k.right(t, done, exitNotImported)
+			k.right(t, done, exitDone)
 			n, err := numbersOf(done.stdout.String())
 			check(t, err)
 			if k.reached != 1 || p.match == post && n["Retries"] != 1 { // net/http itself repeats a GET
@@ -328,7 +329,7 @@ func TestKilledWhileTheStateIsWritten(t *testing.T) {
 			if p.cmd.ProcessState.ExitCode() == -1 {
 				p = k.untilDone(t)
 			}
-			k.right(t, p, exitNotImported)
+			k.right(t, p, exitDone)
 		})
 	}
 }
@@ -344,20 +345,20 @@ func TestStateOlderThanTheReports(t *testing.T) {
 			t.Parallel()
 			var k *killer
 			path := func() string { return filepath.Join(k.dir, "out", "segsync-state.json") }
-			var old atomic.Pointer[importer.State]
+			var old atomic.Pointer[journal.State]
 			var before atomic.Pointer[[]byte]
 			ready := make(chan struct{})
 			k = newKiller(t, sandbox.Options{Profiles: 100, VoucherifyLatency: 20 * time.Millisecond}, func(p *process) {
 				<-ready
 				if old.Load() == nil {
-					k.awaitState(t, func(s *importer.State) bool { old.Store(s); return s.Counts.Read > 0 })
+					k.awaitState(t, func(s *journal.State) bool { old.Store(s); return s.Counts.Read > 0 })
 					data, err := os.ReadFile(path())
 					check(t, err)
 					before.Store(&data)
 					return
 				}
-				k.awaitState(t, func(s *importer.State) bool {
-					return s.Lengths["without_identifier"] > old.Load().Lengths["without_identifier"]
+				k.awaitState(t, func(s *journal.State) bool {
+					return s.Files["without_identifier"].Bytes > old.Load().Files["without_identifier"].Bytes
 				})
 				kill(p)
 			}, point{list, 4, arrives}, point{list, 9, arrives})
@@ -377,7 +378,7 @@ func TestStateOlderThanTheReports(t *testing.T) {
 			if c.beside != "" {
 				check(t, os.WriteFile(path()+".tmp", newer, 0o600))
 			}
-			k.right(t, k.untilDone(t), exitNotImported)
+			k.right(t, k.untilDone(t), exitDone)
 			if _, err := os.Stat(path() + ".tmp"); err == nil {
 				t.Error("the temporary file is still there")
 			}
@@ -391,7 +392,7 @@ func TestFaultsOfAllKinds(t *testing.T) {
 	t.Parallel()
 	w := startWorld(t, sandbox.Options{Profiles: 1000, Faults: 0.05, Stall: 200 * time.Millisecond})
 	p := startProcess(t, w.dir, w.environ(), nil, "import", "-q", "--verify-interval", "1s")
-	p.wantExit(t, exitNotImported)
+	p.wantExit(t, exitDone)
 	check(t, w.complete(), w.reportsExact(w.dir), w.addsUp(p.stdout.String()))
 	n, err := numbersOf(p.stdout.String())
 	check(t, err)
@@ -429,6 +430,6 @@ func TestOneImportAtATime(t *testing.T) {
 	kill(first)
 	w.mend()
 	p := w.start(t, "import", "--resume", "--dir", "out")
-	p.wantExit(t, exitNotImported)
+	p.wantExit(t, exitDone)
 	check(t, w.complete(), w.reportsExact(filepath.Join(w.dir, "out")), w.addsUp(p.stdout.String()))
 }

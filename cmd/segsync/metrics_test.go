@@ -90,14 +90,22 @@ func TestMetricsAgreeWithTheSummary(t *testing.T) {
 		return false
 	})
 	c := sum.Counts
+	if age := got["segsync_outstanding_oldest_age_seconds"]; age < 0 || age > 60 {
+		t.Errorf("the oldest is outstanding for %v s", age)
+	}
+	delete(got, "segsync_outstanding_oldest_age_seconds")
 	want := map[string]float64{
 		"segsync_profiles_read":                          float64(c.Read),
+		"segsync_outstanding":                            float64(c.Rejected),
 		`segsync_profiles{outcome="confirmed"}`:          float64(c.Confirmed),
 		`segsync_profiles{outcome="rejected"}`:           float64(c.Rejected),
+		`segsync_profiles{outcome="unreadable"}`:         0,
 		`segsync_profiles{outcome="unconfirmed"}`:        float64(c.Unconfirmed),
 		`segsync_profiles{outcome="without_identifier"}`: float64(c.WithoutIdentifier),
 		`segsync_profiles{outcome="vanished"}`:           float64(c.Vanished),
 		`segsync_profiles{outcome="merged"}`:             float64(c.Merged),
+		`segsync_profiles{outcome="filtered"}`:           0,
+		`segsync_profiles{outcome="unchanged"}`:          0,
 		`segsync_profiles{outcome="would_send"}`:         0,
 		"segsync_invalid_birthdates":                     float64(c.InvalidBirthdates),
 		`segsync_requests_total{api="segment"}`:          float64(sum.Requests.Segment),

@@ -3,17 +3,33 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"time"
 
 	"segsync/importer/journal"
 )
 
-// lockDir makes sure that this is the only import in dir, which it makes if need be.
-func lockDir(dir string) (unlock func(), err error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, &exitError{exitUsage, fmt.Errorf("--dir: %w", err)}
+// makeDir makes the directory of an import if need be, unless the import is to go on from
+// what the directory has: then a slip of the fingers must not make an empty one.
+func (s *session) makeDir(dir string, goesOn bool) error {
+	_, err := os.Stat(dir)
+	if err == nil {
+		return nil
 	}
+	if errors.Is(err, fs.ErrNotExist) && goesOn && s.flags.Changed("dir") {
+		err = &hinted{err, "with --resume and --since last the directory of the import must exist; leave them out for a first import"}
+	} else if errors.Is(err, fs.ErrNotExist) {
+		if err = os.MkdirAll(dir, 0o700); err == nil {
+			s.log.Info("made the directory for the files of the import", "dir", dir)
+			return nil
+		}
+	}
+	return &exitError{exitUsage, fmt.Errorf("--dir: %w", err)}
+}
+
+// lockDir makes sure that this is the only import in dir.
+func lockDir(dir string) (unlock func(), err error) {
 	unlock, err = journal.Lock(dir)
 	var locked *journal.LockedError
 	if errors.As(err, &locked) {
@@ -44,7 +60,7 @@ func (s *session) openJournal(names journal.Names, start journal.Start) error {
 	if start.Mode == journal.Plain && s.interactive && !s.run.settings.fromStdin() {
 		var err error
 		if old, err = journal.Load(names); err != nil {
-			return &exitError{exitUsage, s.advise(err, names)}
+			return &exitError{exitUsage, advise(err)}
 		}
 		if old != nil && old.Unfinished() && s.askContinue(old) {
 			start.Mode = journal.Resume
@@ -52,7 +68,7 @@ func (s *session) openJournal(names journal.Names, start journal.Start) error {
 	}
 	j, opened, err := journal.Open(names, start)
 	if err != nil {
-		return &exitError{exitUsage, s.advise(err, names)}
+		return &exitError{exitUsage, advise(err)}
 	}
 	if err := s.run.settings.refuses(j.State(), opened.Continued); err != nil {
 		return &exitError{exitUsage, err}
@@ -81,15 +97,11 @@ func (s *session) tellOpened(names journal.Names, start journal.Start, opened *j
 }
 
 // advise gives an error of the journal the advice that only this command can give.
-func (s *session) advise(err error, names journal.Names) error {
-	state := names.Path(names.State)
-	var damaged *journal.DamagedError
+func advise(err error) error {
 	var other *journal.OtherError
 	var none *journal.NoImportError
 	var notFile *journal.NotRegularError
 	switch {
-	case errors.As(err, &damaged):
-		return &hinted{err, "move it away, or start anew with --restart, which keeps the state as " + state + ".bak"}
 	case errors.As(err, &other):
 		return &hinted{err, "restore the settings, use another --dir, or start anew with --restart"}
 	case errors.As(err, &none):

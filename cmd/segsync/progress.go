@@ -112,12 +112,6 @@ func shorten(id string, n int) string {
 // numbers are the counts at this moment.
 func (p *progress) numbers(finished bool) screen.Numbers {
 	state := p.importer.State()
-	warnings := 0
-	for _, reasons := range state.Details.Warnings {
-		for _, n := range reasons {
-			warnings += n
-		}
-	}
 	return screen.Numbers{
 		Read:        int64(p.before + p.importer.ProfilesRead() - p.start),
 		Total:       p.total.Load(),
@@ -125,7 +119,7 @@ func (p *progress) numbers(finished bool) screen.Numbers {
 		Sent:        int64(state.Count(journal.Unconfirmed)),
 		Rejected:    int64(state.Count(journal.Rejected)),
 		Vanished:    int64(state.Count(journal.Vanished)),
-		Warnings:    int64(warnings),
+		Warnings:    int64(warningCount(state)),
 		Outstanding: int64(state.Outstanding.Count),
 		Done:        finished,
 	}

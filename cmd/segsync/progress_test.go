@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"segsync/importer"
+	"segsync/importer/journal"
 	"segsync/importer/mapping"
 	"segsync/internal/httpretry"
 	"segsync/internal/sandbox"
@@ -41,21 +42,24 @@ func bubbleSession(t *testing.T, box *sandbox.Sandbox, offset string) (*session,
 	t.Helper()
 	dir := t.TempDir()
 	stderr := newOutput()
-	s := &session{options: &importOptions{}, console: newConsole(stderr, false, -1), total: -1, began: time.Now()}
-	s.options.metricsFile = filepath.Join(dir, "m.prom")
-	s.log = slog.New(slog.NewTextHandler(s.console, nil))
-	s.segment = httpretry.New(httpretry.Options{API: "Segment", Base: inMemory{box}})
-	s.voucherify = httpretry.New(httpretry.Options{API: "Voucherify", Base: inMemory{box}})
+	s := &session{run: new(runFlags), connection: new(connection), telling: new(telling), total: -1, began: time.Now()}
+	s.run.report.metricsFile = filepath.Join(dir, "m.prom")
+	s.log = slog.New(slog.NewTextHandler(stderr, nil))
+	s.toSegment = httpretry.New(httpretry.Options{API: "Segment", Base: inMemory{box}})
+	s.toVoucherify = httpretry.New(httpretry.Options{API: "Voucherify", Base: inMemory{box}})
 	base := &url.URL{Scheme: "http", Host: "127.0.0.1"}
-	segment, err := segmentprofiles.NewClient(s.segment.Client(), base, "spa_sandbox", "sandbox-access-token")
+	var err error
+	s.segment, err = segmentprofiles.NewClient(s.toSegment.Client(), base, "spa_sandbox", "sandbox-access-token")
 	check(t, err)
-	vch, err := voucherify.NewClient(s.voucherify.Client(), base, "sandbox-app-id", "sandbox-secret-key")
+	s.voucherify, err = voucherify.NewClient(s.toVoucherify.Client(), base, "sandbox-app-id", "sandbox-secret-key")
 	check(t, err)
-	s.importer = importer.New(segment, vch, importer.Settings{
+	s.journal, _, err = journal.Open(journal.NewNames(dir, ""), journal.Start{Offset: offset})
+	check(t, err)
+	s.importer = importer.New(s.segment, s.voucherify, importer.Settings{
 		Identifiers: []mapping.Identifier{{Type: "user_id"}}, PageSize: 100, TraitsLimit: 200, BatchSize: 100, Readers: 8,
-		Mapping: mapping.Default(), Files: importer.NewFiles(dir, ""), MaxRejects: -1,
+		Mapping: mapping.Default(), MaxRejects: -1,
 		Verify: importer.Verify{Interval: 30 * time.Second, Timeout: time.Minute},
-	}, importer.NewState(importer.Identity{}, offset), s.log)
+	}, s.journal, s.log)
 	return s, stderr
 }
 
@@ -73,7 +77,7 @@ func TestHeartbeat(t *testing.T) {
 			if beats := strings.Count(stderr.String(), "\n"); beats != want.beats {
 				t.Fatalf("%d lines after %s, want %d:\n%s", beats, time.Since(s.began), want.beats, stderr)
 			}
-			data, err := os.ReadFile(s.options.metricsFile)
+			data, err := os.ReadFile(s.run.report.metricsFile)
 			if want.beats == 0 {
 				if err == nil {
 					t.Error("there are metrics before the first minute is over")
@@ -86,8 +90,8 @@ func TestHeartbeat(t *testing.T) {
 				t.Errorf("metrics while it runs:\n%s", data)
 			}
 		}
-		stop()
-		want := regexp.MustCompile(`^time=\S+ level=INFO msg=importing profiles=0 per_second=0 offset=0 unconfirmed=0 elapsed=1m0s\n`)
+		stop(false)
+		want := regexp.MustCompile(`^time=\S+ level=INFO msg=importing read=0 per_second=0 confirmed=0 sent=0 rejected=0 vanished=0 warnings=0 outstanding=0 elapsed=1m0s offset=0\n`)
 		if !want.MatchString(stderr.String()) {
 			t.Errorf("the first line is not %s:\n%.300s", want, stderr)
 		}
@@ -102,7 +106,7 @@ func TestHeartbeatShowsTheTimeLeft(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				box := sandbox.New(sandbox.Options{Profiles: 10_000, Seed: 1, Plain: true, Latency: 100 * time.Millisecond, Discard: true})
 				s, stderr := bubbleSession(t, box, "5000")
-				s.options.noCount = noCount
+				s.noCount = noCount
 				ctx, cancel := context.WithCancel(t.Context())
 				stop := s.showProgress(ctx)
 				done := make(chan error, 1)
@@ -110,8 +114,8 @@ func TestHeartbeatShowsTheTimeLeft(t *testing.T) {
 				<-time.After(61 * time.Second)
 				cancel()
 				<-done
-				stop()
-				m := regexp.MustCompile(`msg=importing profiles=(\d+) .*?(?: total=(\d+) left=(\S+))?\n`).FindStringSubmatch(stderr.String())
+				stop(false)
+				m := regexp.MustCompile(`msg=importing read=(\d+) per_second=\S+(?: total=(\d+) percent=\d+ left=(\S+))? `).FindStringSubmatch(stderr.String())
 				if m == nil {
 					t.Fatalf("no heartbeat:\n%s", stderr)
 				}

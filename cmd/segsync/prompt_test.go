@@ -65,7 +65,7 @@ func TestPromptYesContinues(t *testing.T) {
 		p, keyboard := w.onTerminal(t, "import")
 		p.stderr.await(t, question+" ", 1)
 		io.WriteString(keyboard, answer)
-		p.wantExit(t, 3)
+		p.wantExit(t, 0)
 		check(t, w.complete(), w.reportsExact(w.dir), w.addsUp(p.stdout.String()))
 		numbers, err := numbersOf(p.stdout.String())
 		check(t, err)
@@ -101,7 +101,7 @@ func TestPromptAnythingElseStops(t *testing.T) {
 		if offset != "400" || w.requests(`next=400$`) != 1 {
 			t.Errorf("answer %q: stopped at %s after %d tries", answer, offset, w.requests(`next=400$`))
 		}
-		w.resume(t, p, 3)
+		w.resume(t, p, 0)
 		check(t, w.complete(), w.reportsExact(w.dir))
 	})
 }
@@ -116,7 +116,7 @@ func TestPromptComesOnce(t *testing.T) {
 	if n := strings.Count(p.stderr.String(), "Do you wish"); n != 1 {
 		t.Errorf("asked %d times:\n%s", n, p.stderr)
 	}
-	w.resume(t, p, 3)
+	w.resume(t, p, 0)
 	check(t, w.complete(), w.reportsExact(w.dir))
 }
 
@@ -131,7 +131,7 @@ func TestPromptNotWithNonInteractive(t *testing.T) {
 	if !strings.Contains(p.stderr.String(), "Importing profiles") {
 		t.Errorf("a terminal has a bar all the same:\n%s", p.stderr)
 	}
-	w.resume(t, p, 3)
+	w.resume(t, p, 0)
 }
 
 func TestPromptCtrlCInterrupts(t *testing.T) {
@@ -141,7 +141,7 @@ func TestPromptCtrlCInterrupts(t *testing.T) {
 	p.stderr.await(t, question+" ", 1)
 	io.WriteString(keyboard, "\x03")
 	p.wantExit(t, 130)
-	w.resume(t, p, 3)
+	w.resume(t, p, 0)
 	check(t, w.complete(), w.reportsExact(w.dir))
 }
 
@@ -169,7 +169,7 @@ func TestBarIsDrawnOnTheTerminalOnly(t *testing.T) {
 	await(t, "the request", reached)
 	p.stderr.await(t, "Importing profiles", 2)
 	w.mend()
-	p.wantExit(t, 3)
+	p.wantExit(t, 0)
 	if strings.ContainsAny(p.stdout.String(), "\x1b\r█") || strings.Contains(p.stdout.String(), "Importing") {
 		t.Errorf("stdout:\n%q", p.stdout)
 	}
@@ -185,7 +185,7 @@ func TestBarIsDrawnOnTheTerminalOnly(t *testing.T) {
 
 	for _, flag := range []string{"-q", "--log-format=json"} {
 		p, _ := w.onTerminal(t, "import", flag)
-		p.wantExit(t, 3)
+		p.wantExit(t, 0)
 		if strings.Contains(p.stderr.String(), "Importing profiles") {
 			t.Errorf("%s: a bar is drawn:\n%s", flag, p.stderr)
 		}

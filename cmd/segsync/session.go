@@ -15,6 +15,7 @@ import (
 	"segsync/importer"
 	"segsync/importer/journal"
 	"segsync/importer/mapping"
+	"segsync/internal/screen"
 	"segsync/segmentprofiles"
 	"segsync/voucherify"
 )
@@ -39,6 +40,7 @@ type session struct {
 	noCount        bool
 	catchUp        bool
 	from           importer.Origin // nil: the Profile API
+	limit          int             // of profiles; 0: none
 	total          int64           // number of profiles, or -1 if it is not known
 	began          time.Time
 }
@@ -144,7 +146,7 @@ func (s *session) carryOut(ctx context.Context, do func(context.Context) error) 
 		s.hurry()
 	}, s.log)
 	defer interrupts.close()
-	s.announce()
+	s.announce(interrupts.ctx)
 	for attempt := 1; ; attempt++ {
 		stopProgress := s.showProgress(interrupts.ctx)
 		err := do(interrupts.ctx)
@@ -165,7 +167,7 @@ func (s *session) carryOut(ctx context.Context, do func(context.Context) error) 
 }
 
 // announce says what is about to be done.
-func (s *session) announce() {
+func (s *session) announce(ctx context.Context) {
 	state := s.importer.State()
 	if s.dry.run {
 		s.log.Info("dry run: nothing is sent to Voucherify")
@@ -176,10 +178,30 @@ func (s *session) announce() {
 	if !s.live {
 		s.log.Info(s.what()+" begins", "space", state.Identity.Space, "identifier", state.Identity.Identifier, "dir", s.run.dir)
 	}
+	if s.live && !s.continued && !s.dry.run {
+		s.log.Info(s.prospect(ctx))
+	}
 	if state.Counts.Read > 0 {
 		s.log.Info("continuing the import in this directory", "offset", s.offset(), "profiles", state.Counts.Read,
 			"unconfirmed", state.Unconfirmed())
 	}
+}
+
+// prospect says, before anything is written, how much there is to import, how long that
+// takes, and what cannot be changed later.
+func (s *session) prospect(ctx context.Context) string {
+	permanent := fmt.Sprintf("source_id from %s: permanent. Mapping: %s.", s.settings.identifier(), cmp.Or(s.settings.mappingFile, "the default"))
+	if s.total < 0 && !s.noCount && s.importer.State().Since.IsZero() {
+		if n := importer.CountProfiles(ctx, s.segment, 0, s.log); n > 0 {
+			s.total = int64(n)
+		}
+	}
+	if s.total <= 0 {
+		return permanent
+	}
+	const requests = 2.01 // for each profile: external IDs, traits, and a page of the list for 100
+	takes := time.Duration(float64(s.total) * requests / s.settings.segmentRate * float64(time.Second))
+	return fmt.Sprintf("%s profiles, about %s at %g requests/s. %s", screen.Number(s.total), screen.Estimate(takes), s.settings.segmentRate, permanent)
 }
 
 // what is import or verify.

@@ -153,9 +153,9 @@ func (s *settings) load(rows []setting, need needs, lookup func(string) string) 
 
 // shownSetting is a setting as a person may see it.
 type shownSetting struct {
-	Name  string
-	Value string // of a secret only whether it is set
-	From  string // "environment", ".env, line 3", or "default"
+	Name  string `json:"name"`
+	Value string `json:"value"` // of a secret only whether it is set
+	From  string `json:"from"`  // "environment", ".env, line 3", or "default"
 }
 
 // shown returns all settings as they are in force.

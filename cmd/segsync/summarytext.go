@@ -7,10 +7,9 @@ import (
 	"log/slog"
 	"segsync/importer/journal"
 	"segsync/internal/safetext"
+	"segsync/internal/screen"
 	"slices"
 	"strings"
-	"text/tabwriter"
-	"time"
 )
 
 // leftOutShown is how many keys the summary for people names.
@@ -48,39 +47,65 @@ func (s *session) printSummary(sum summary) {
 		slog.New(slog.NewJSONHandler(s.stdout, nil)).Info("summary", "summary", sum)
 		return
 	}
-	c, state := sum.Counts, sum.Counts.state
-	w := tabwriter.NewWriter(s.stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	line := func(label string, value any, note string) { fmt.Fprintf(w, "%s\t%v\t%s\n", label, value, note) }
-	line("Profiles read", state.Counts.Read, "")
-	if !s.dry.run {
-		line("Customers sent", c.sent(), "")
-	}
-	if len(s.settings.identifiers) > 1 {
-		for _, id := range s.settings.identifiers {
-			line("by "+id.String(), state.Details.Identifiers[id.String()], "")
-		}
-	}
-	for _, o := range journal.Outcomes() {
-		if label := outcomeLabel(o); c.of(o) > 0 || s.always(o) {
-			line(label, c.of(o), s.noteOf(o, c.of(o)))
-		}
-	}
-	if s.run.confirm.verify == "on" && !s.dry.run {
-		line("Outstanding", state.Outstanding.Count, "")
-	}
-	line("Invalid birthdates", state.Counts.InvalidBirthdates, "")
-	line("Found late", state.Counts.FoundLate, "")
-	line("Requests to Segment", sum.Requests.Segment, "")
-	line("Requests to Voucherify", sum.Requests.Voucherify, "")
-	line("Retries", sum.Requests.Retries, "")
-	elapsed := sum.Ended.Sub(sum.Began)
-	line("Time", elapsed.Round(100*time.Millisecond), "")
-	line("Profiles per second", fmt.Sprintf("%.1f", float64(s.importer.ProfilesRead())/elapsed.Seconds()), "")
-	w.Flush()
+	state := sum.Counts.state
+	head := s.head()
+	head.Began, head.Ended = sum.Began.Local(), sum.Ended.Local()
+	screen.Table(s.stdout, s.width, s.style, head, s.summaryRows(sum))
+	elapsed := sum.Ended.Sub(sum.Began).Seconds()
+	fmt.Fprintf(s.stdout, "%s requests to Segment, %s to Voucherify, %s retried; %.1f profiles/s\n", screen.Number(sum.Requests.Segment),
+		screen.Number(sum.Requests.Voucherify), screen.Number(sum.Requests.Retries), float64(s.importer.ProfilesRead())/elapsed)
 	if text := leftOutText(state.Details.LeftOut); text != "" {
 		fmt.Fprintf(s.stdout, "Metadata left out: %s\n", text)
 	}
+	if state.Counts.Read == 0 && !state.Since.IsZero() && state.Position.Done {
+		fmt.Fprintf(s.stdout, "Nothing changed since %s.\n", state.Since.Add(journal.ClockMargin).Local().Format("2 Jan 2006 15:04"))
+	}
 	s.printSum(sum)
+}
+
+// summaryRows are the rows of the table: how many profiles have each outcome, and what else
+// people want to know.
+func (s *session) summaryRows(sum summary) []screen.Row {
+	c, state := sum.Counts, sum.Counts.state
+	row := func(name string, n int, note string) screen.Row {
+		return screen.Row{Name: name, Number: int64(n), Note: note}
+	}
+	rows := []screen.Row{{Name: "Profiles read", Number: int64(state.Counts.Read), Always: true}}
+	if !s.dry.run {
+		rows = append(rows, row("Customers sent", c.sent(), ""))
+	}
+	if len(s.settings.identifiers) > 1 {
+		for _, id := range s.settings.identifiers {
+			rows = append(rows, row("by "+id.String(), state.Details.Identifiers[id.String()], ""))
+		}
+	}
+	for _, o := range journal.Outcomes() {
+		r := row(outcomeLabel(o), c.of(o), s.noteOf(o, c.of(o)))
+		switch o {
+		case journal.Confirmed:
+			r.Always, r.Mark = !s.dry.run, screen.MarkOK
+		case journal.Rejected, journal.Unreadable:
+			r.Mark = screen.MarkFailed
+		case journal.Unconfirmed:
+			r.Mark = screen.MarkAttention
+		}
+		rows = append(rows, r)
+	}
+	names := s.journal.Names()
+	return append(rows, row("Outstanding", state.Outstanding.Count, "segsync outstanding lists them"),
+		row("Invalid birthdates", state.Counts.InvalidBirthdates, ""), row("Found late", state.Counts.FoundLate, ""),
+		row("Warnings", warningCount(state), "in "+names.Path(names.Warnings)))
+}
+
+// warningCount is the number of values that could not be used.
+func warningCount(state *journal.State) int {
+	n := 0
+	for _, reasons := range state.Details.Warnings {
+		for _, of := range reasons {
+			n += of
+		}
+	}
+	return n
 }
 
 // outcomeLabel is what people read for an outcome.
@@ -99,19 +124,6 @@ func outcomeLabel(o journal.Outcome) string {
 	return strings.ToUpper(name[:1]) + name[1:]
 }
 
-// always reports whether the outcome is shown even where it is zero.
-func (s *session) always(o journal.Outcome) bool {
-	switch o {
-	case journal.Confirmed, journal.Rejected, journal.Unconfirmed:
-		return !s.dry.run
-	case journal.WouldSend:
-		return s.dry.run
-	case journal.WithoutIdentifier, journal.Vanished, journal.Merged:
-		return true
-	}
-	return false
-}
-
 // noteOf names the file that has the profiles with the outcome.
 func (s *session) noteOf(o journal.Outcome, n int) string {
 	names := s.journal.Names()
@@ -122,16 +134,19 @@ func (s *session) noteOf(o journal.Outcome, n int) string {
 	if n == 0 || file == "" {
 		return ""
 	}
-	return " in " + names.Path(file)
+	return "in " + names.Path(file)
 }
 
 // printSum prints the sum that the outcomes must add up to.
 func (s *session) printSum(sum summary) {
 	var terms []string
 	for _, o := range journal.Outcomes() {
-		if n := sum.Counts.of(o); n > 0 || s.always(o) {
+		if n := sum.Counts.of(o); n > 0 {
 			terms = append(terms, fmt.Sprintf("%d %s", n, strings.ToLower(outcomeLabel(o))))
 		}
+	}
+	if len(terms) == 0 {
+		terms = []string{"0"}
 	}
 	fmt.Fprintf(s.stdout, "%d read = %s: ", sum.Counts.state.Counts.Read, strings.Join(terms, " + "))
 	if sum.AddsUp {

@@ -54,7 +54,7 @@ func runVerify(cmd *cobra.Command, o *verifyOptions) error {
 	}
 	names := o.run.names(false)
 	if _, err := os.Stat(o.run.dir); errors.Is(err, os.ErrNotExist) {
-		return &exitError{exitUsage, s.advise(&journal.NoImportError{Dir: o.run.dir}, names)} // and none is made by locking
+		return &exitError{exitUsage, advise(&journal.NoImportError{Dir: o.run.dir})} // and none is made by locking
 	}
 	unlock, err := lockDir(o.run.dir)
 	if err != nil {

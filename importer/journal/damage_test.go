@@ -79,7 +79,7 @@ func TestDamageIsRefusedOrHarmless(t *testing.T) {
 			}
 			os.RemoveAll(names.Dir)
 		}
-		step := max(len(content)/150, 1)
+		step := max(len(content)/40, 1)
 		tries := 0
 		for at := 0; at < len(content); at += step {
 			for _, bit := range []byte{1, 0x80} {

@@ -32,6 +32,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -44,13 +45,14 @@ import (
 // Journal is what an import has on disk. Its methods have one user at a time, but State,
 // which anybody may call.
 type Journal struct {
-	names  Names
-	old    *State // of the import before, nil if there is none or it cannot be used
-	onDisk bool   // the state of this import is on the disk
-	force  bool   // a new import begins even where the old records are damaged
-	clean  bool   // the last Save saved everything
-	saved  atomic.Pointer[State]
-	next   *State // the state that Save saves
+	names      Names
+	old        *State // of the import before, nil if there is none or it cannot be used
+	onDisk     bool   // the state of this import is on the disk
+	warnValues bool   // the values are in the report of warnings, too
+	force      bool   // a new import begins even where the old records are damaged
+	clean      bool   // the last Save saved everything
+	saved      atomic.Pointer[State]
+	next       *State // the state that Save saves
 
 	files   *files
 	pending bytes.Buffer // noted, not written, like the following
@@ -118,7 +120,7 @@ func (j *Journal) Start() error {
 			return err
 		}
 	}
-	if j.files, err = openFiles(j.names); err != nil {
+	if j.files, err = openFiles(j.names, j.warnValues); err != nil {
 		return err
 	}
 	j.pending.Reset()
@@ -136,15 +138,18 @@ func (j *Journal) Start() error {
 	return nil
 }
 
-func openFiles(n Names) (*files, error) {
-	f := new(files)
+func openFiles(n Names, warnValues bool) (*files, error) {
+	f, warnings := new(files), warningsHeader
+	if warnValues {
+		warnings = strings.TrimSuffix(warnings, "\n") + ",value\n"
+	}
 	var err error
 	for _, r := range []struct {
 		name, header string
 		into         **report
 	}{
 		{n.WithoutIdentifier, "", &f.withoutIdentifier}, {n.Merged, mergedHeader, &f.merged},
-		{n.Warnings, warningsHeader, &f.warnings}, {n.NotImported, notImportedHeader, &f.notImported},
+		{n.Warnings, warnings, &f.warnings}, {n.NotImported, notImportedHeader, &f.notImported},
 	} {
 		if *r.into, err = openReport(n.Dir, r.name, r.header); err != nil {
 			return nil, errors.Join(err, f.close())
@@ -203,6 +208,8 @@ func (j *Journal) resumeFiles() error {
 	if err := j.records.load(); err != nil {
 		return err
 	}
+	j.next.Outstanding = j.records.outstanding() // the state of an older program did not say
+	j.saved.Store(j.next.clone())
 	return j.writeNotImported()
 }
 
@@ -375,7 +382,11 @@ func (j *Journal) count(e *Entry) {
 	j.ids.Write(id[:])
 	for _, w := range e.Warnings {
 		countIn(&next.Details.Warnings, w.Field, w.Reason)
-		writeRow(&j.files.warnings.noted, e.SegmentID, e.SourceID, w.Field, w.Reason)
+		cells := []string{e.SegmentID, e.SourceID, w.Field, w.Reason}
+		if j.warnValues {
+			cells = append(cells, w.Value)
+		}
+		writeRow(&j.files.warnings.noted, cells...)
 	}
 	if e.Outcome == Unconfirmed || e.Outcome == Confirmed || e.Outcome == WouldSend {
 		if e.InvalidBirthdate {
@@ -487,14 +498,8 @@ func (j *Journal) Settle(actionID string, rejected []Rejection) error {
 		return fmt.Errorf("a verdict on the unknown async action %s", actionID)
 	}
 	if len(j.records.byID) > 0 { // some of it may be dealt with now
-		customers, err := j.SentBy(a)
-		if err != nil {
+		if err := j.resolveConfirmed(a, rejected); err != nil {
 			return err
-		}
-		for _, c := range customers {
-			if err := j.records.resolve(c.SegmentID); err != nil {
-				return err
-			}
 		}
 	}
 	n := 0
@@ -508,6 +513,28 @@ func (j *Journal) Settle(actionID string, rejected []Rejection) error {
 	j.next.Counts.add(Rejected, n)
 	j.next.Counts.add(Confirmed, a.Customers-n)
 	j.next.removeAction(actionID)
+	return nil
+}
+
+// resolveConfirmed takes away the records of the customers of the action that were not
+// rejected again.
+func (j *Journal) resolveConfirmed(a Action, rejected []Rejection) error {
+	customers, err := j.SentBy(a)
+	if err != nil {
+		return err
+	}
+	again := make(map[Customer]bool)
+	for _, r := range rejected {
+		again[r.Customer] = true
+	}
+	for _, c := range customers {
+		if again[c] {
+			continue
+		}
+		if err := j.records.resolve(c.SegmentID); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

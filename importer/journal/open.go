@@ -36,6 +36,8 @@ type Start struct {
 	// is none. Basis has that import's state.
 	SinceLast bool
 	Basis     Names
+	// WarnValues writes the values that could not be used to the report of warnings.
+	WarnValues bool
 }
 
 // Opened says what Open found.
@@ -64,7 +66,7 @@ func (e *OtherError) Error() string {
 // Open chooses between the state on the disk and a new one. It writes nothing. The errors
 // are DamagedError, NoImportError, OtherError, and those of reading.
 func Open(names Names, s Start) (*Journal, *Opened, error) {
-	j := &Journal{names: names, force: s.Mode == Anew || s.Mode == At}
+	j := &Journal{names: names, force: s.Mode == Anew || s.Mode == At, warnValues: s.WarnValues}
 	opened := new(Opened)
 	old, err := Load(names)
 	var unusable *DamagedError

@@ -181,6 +181,9 @@ func (p *Profiles) Has(segmentID string) (bool, error) {
 	return found, err
 }
 
+// Len returns the number of profiles in the set.
+func (p *Profiles) Len() int { return int(p.table.used) }
+
 // Close removes the set; the journal keeps what it is made from.
 func (p *Profiles) Close() error { return p.table.close() }
 

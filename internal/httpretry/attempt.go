@@ -200,7 +200,7 @@ func (t *Transport) readAll(ctx context.Context, resp *http.Response, limit int6
 				}
 				release = func() { t.held.Release(weight) }
 			}
-			size := min(2*int64(cap(body)), limit+1)
+			size := min(4*int64(cap(body)), limit+1)
 			if cap(body) < freeBody+1 {
 				size = min(size, freeBody+1)
 			}

@@ -154,6 +154,22 @@ func TestDownloadThatIsShorterThanAnnounced(t *testing.T) {
 	})
 }
 
+// Nothing is left of a longer file of which a part came first.
+func TestDownloadOfAFileThatShrinks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := 0
+		tr := httpretry.New(httpretry.Options{Base: server(func(r *http.Request) (*http.Response, error) {
+			if n++; n == 1 {
+				return cut(200).RoundTrip(r)
+			}
+			return answer(200, "abc").RoundTrip(r)
+		})})
+		if size, got, err := download(t, t.Context(), tr, downloadURL); err != nil || size != 3 || got != "abc" {
+			t.Errorf("%d bytes %q, error %v", size, got, err)
+		}
+	})
+}
+
 // A download may take as long as bytes come, but not 30 s without one.
 func TestDownloadThatIsSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -170,6 +186,9 @@ func TestDownloadThatIsSlow(t *testing.T) {
 						return 0, r.Context().Err()
 					}
 					time.Sleep(29 * time.Second)
+					if err := r.Context().Err(); err != nil {
+						return 0, err
+					}
 					if left == 0 {
 						return 0, io.EOF
 					}

@@ -30,13 +30,16 @@ func bodyWithoutContext(*http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
+// unixIn returns the time that is d from now, in unix seconds.
+func unixIn(d time.Duration) string { return strconv.FormatInt(time.Now().Add(d).Unix(), 10) }
+
 // Every wait ends within a second of Hurry, and at once when the context ends. A request
 // under way has at most 30 s after Hurry.
 func TestEveryWaitEnds(t *testing.T) {
 	quota := func(limit, remaining string, until time.Duration) server {
 		return func(r *http.Request) (*http.Response, error) {
 			return response(200, strings.NewReader(`{}`), "X-Rate-Limit-Limit", limit, "X-Rate-Limit-Remaining", remaining,
-				"X-Rate-Limit-Retry", strconv.FormatInt(time.Now().Add(until).Unix(), 10)), nil
+				"X-Rate-Limit-Retry", unixIn(until)), nil
 		}
 	}
 	bucket := always(&httpretry.Bucket{Name: "b", Period: time.Hour})
@@ -170,6 +173,17 @@ func TestHurryEndsWaits(t *testing.T) {
 		}
 		if waited := time.Since(began); waited > 6*time.Minute {
 			t.Errorf("it took %s", waited)
+		}
+	})
+}
+
+// A retry that is in line when Hurry comes has the answer to the attempt before.
+func TestHurryWhileARetryIsInLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tr := httpretry.New(httpretry.Options{Rate: 0.01, Base: answer(503, `{}`)})
+		time.AfterFunc(10*time.Second, tr.Hurry)
+		if resp, err := get(t, tr); err != nil || resp.StatusCode != 503 {
+			t.Errorf("%v, %v, want 503", resp, err)
 		}
 	})
 }

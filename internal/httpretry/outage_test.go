@@ -340,3 +340,13 @@ func TestPostThatMayHaveBeenApplied(t *testing.T) {
 		})
 	}
 }
+
+// Pauses that the server asks for are bounded by MaxWait, not by RetryFor.
+func TestPauseThatIsLongerThanRetryFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{answers: []server{answer(429, `{}`, "Retry-After", "250"), answer(503, ``, "Retry-After", "250"), answer(200, `{}`)}}
+		if _, err := get(t, httpretry.New(httpretry.Options{Base: s, RetryFor: time.Minute})); err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -406,3 +406,23 @@ func TestBudgetIsGivenInOrder(t *testing.T) {
 		}
 	})
 }
+
+// A first request that is never answered does not keep all others waiting: after ten
+// seconds another one tries to find out what is left, up to three at once.
+func TestFirstRequestThatIsSwallowed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{answers: []server{silence}}
+		tr := httpretry.New(httpretry.Options{Base: s, RetryFor: -1, Attempts: 1,
+			Bucket: always(&httpretry.Bucket{Name: "bulk_api_calls", Period: time.Hour})})
+		began := time.Now()
+		var all sync.WaitGroup
+		for range 4 {
+			all.Go(func() { get(t, tr) })
+		}
+		all.Wait()
+		want := []time.Duration{0, 10 * time.Second, 20 * time.Second, 30 * time.Second}
+		if diff := cmp.Diff(want, s.times(began)); diff != "" {
+			t.Errorf("times of the requests (-want +got):\n%s", diff)
+		}
+	})
+}

@@ -36,7 +36,8 @@ type World struct {
 
 	mu    sync.Mutex
 	rules []rule
-	bulk  [][]byte // bodies of the bulk requests, in order of arrival
+	bulk  [][]byte        // bodies of the bulk requests, in order of arrival
+	held  []chan struct{} // closed by Mend
 }
 
 // Answer may answer a request, and then returns true. Where it returns false, the next
@@ -70,6 +71,16 @@ func (w *World) Listen(t testing.TB) *sandbox.Server {
 	}
 	t.Cleanup(func() { server.Close() })
 	return server
+}
+
+// Environ returns the settings of the program for the world served at the URL, as an
+// environment has them. No quota slows the test down.
+func (w *World) Environ(url string) []string {
+	env := []string{"SEGMENT_RATE_LIMIT=100000"}
+	for _, s := range w.Box.Settings(url) {
+		env = append(env, s.Name+"="+s.Value)
+	}
+	return env
 }
 
 // Clients returns clients that send their requests by way of the transport to base.
@@ -206,11 +217,33 @@ func (w *World) Count(match string) *int {
 	return n
 }
 
+// Hold keeps the n-th request that matches, counted from 1, from being answered until Mend.
+// reached is closed when it is there.
+func (w *World) Hold(match string, n int) (reached <-chan struct{}) {
+	there, release := make(chan struct{}), make(chan struct{})
+	w.On(match, Nth(n, func(_ http.ResponseWriter, r *http.Request) bool {
+		close(there)
+		select {
+		case <-release:
+		case <-r.Context().Done():
+		}
+		return false
+	}))
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.held = append(w.held, release)
+	return there
+}
+
 // Mend ends all rules.
 func (w *World) Mend() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.rules = nil
+	for _, release := range w.held {
+		close(release)
+	}
+	w.held = nil
 }
 
 // Bulk returns the bodies of the bulk requests in the order of their arrival.
@@ -258,12 +291,16 @@ func Body(body string) Answer {
 }
 
 // Nth calls answer for the n-th request only, counted from 1.
-func Nth(n int, answer Answer) Answer {
+func Nth(n int, answer Answer) Answer { return Between(n, n, answer) }
+
+// Between calls answer for the requests from number first to number last, counted from 1.
+func Between(first, last int, answer Answer) Answer {
 	var mu sync.Mutex
+	n := 0
 	return func(w http.ResponseWriter, r *http.Request) bool {
 		mu.Lock()
-		n--
-		now := n == 0
+		n++
+		now := first <= n && n <= last
 		mu.Unlock()
 		return now && answer(w, r)
 	}

@@ -1,0 +1,501 @@
+package importer_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"segsync/importer"
+	"segsync/importer/journal"
+	"segsync/internal/sandbox"
+	"segsync/internal/sandboxtest"
+)
+
+// finished runs the import to its end and returns its state.
+func (w *world) finished(start journal.Start) *journal.State {
+	w.t.Helper()
+	im := w.importerOf(start)
+	if err := im.Run(w.t.Context()); err != nil {
+		w.t.Fatal(err)
+	}
+	w.wantConfirmed(im, im.State().Counts.Read)
+	return im.State()
+}
+
+// rows returns the first three cells of each row of not-imported.csv by segment id.
+func (w *world) rows() map[string][]string {
+	rows := map[string][]string{}
+	for _, row := range w.rejected() {
+		rows[row[0]] = row[1:3]
+	}
+	return rows
+}
+
+// What an import could not import is tried again by the next one, although the list does
+// not show it as changed.
+func TestOutstandingIsTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bad := regexp.MustCompile(`00[123]$`)
+		w := newWorld(t, sandbox.Options{Profiles: 10, Plain: true, Reject: func(sourceID string) (string, string, string) {
+			if bad.MatchString(sourceID) {
+				return "bad", "Bad", ""
+			}
+			return "", "", ""
+		}})
+		e := w.Profiles()
+		began := time.Now().UTC()
+		first := w.finished(from(importer.Beginning))
+		if diff := cmp.Diff(counts{Read: 10, Confirmed: 7, Rejected: 3}, countsOf(first)); diff != "" || first.Outstanding.Count != 3 {
+			t.Errorf("%+v, counts (-want +got):\n%s", first.Outstanding, diff)
+		}
+		oldest := first.Outstanding.Oldest
+
+		time.Sleep(48 * time.Hour)
+		bad = regexp.MustCompile(`002$`) // 001 is mended, 003 is gone
+		w.On(`@3/`, sandboxtest.Status(http.StatusNotFound))
+		w.settings.RetryOutstanding = true
+		next := from(importer.Beginning)
+		next.Since = began.Add(24 * time.Hour) // nothing changed
+		second := w.finished(next)
+		if diff := cmp.Diff(counts{Read: 3, Confirmed: 1, Rejected: 1, Vanished: 1}, countsOf(second)); diff != "" {
+			t.Errorf("counts (-want +got):\n%s", diff)
+		}
+		want := map[string][]string{e[2].SegmentID: {e[2].SourceID, "bad"}, e[3].SegmentID: {"", "vanished"}}
+		if diff := cmp.Diff(want, w.rows()); diff != "" {
+			t.Errorf("not imported (-want +got):\n%s", diff)
+		}
+		if second.Outstanding.Count != 1 || !second.Outstanding.Oldest.Equal(oldest) {
+			t.Errorf("outstanding: %+v, want 1 since %s", second.Outstanding, oldest)
+		}
+
+		bad = regexp.MustCompile(`^$`)
+		time.Sleep(time.Hour)
+		third := w.finished(next)
+		if diff := cmp.Diff(counts{Read: 1, Confirmed: 1}, countsOf(third)); diff != "" || third.Outstanding != (journal.Outstanding{}) {
+			t.Errorf("%+v, counts (-want +got):\n%s", third.Outstanding, diff)
+		}
+	})
+}
+
+// A profile that cannot be read for reasons of its own is set aside and tried once more at
+// the end; the import goes on.
+func TestProfileThatCannotBeRead(t *testing.T) {
+	const reads = `@13/traits`
+	for name, c := range map[string]struct {
+		answer sandboxtest.Answer
+		want   counts
+		reason string
+	}{
+		"dead":      {sandboxtest.Status(500), counts{Read: 30, Confirmed: 29, Unreadable: 1}, "unreadable"},
+		"no JSON":   {sandboxtest.Body("<html>"), counts{Read: 30, Confirmed: 29, Unreadable: 1}, "unreadable"},
+		"just once": {sandboxtest.Nth(1, sandboxtest.Status(500)), counts{Read: 30, Confirmed: 30}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, sandbox.Options{Profiles: 30, Plain: true})
+				asked := w.Count(reads)
+				w.On(reads, c.answer)
+				state := w.finished(from(importer.Beginning))
+				if diff := cmp.Diff(c.want, countsOf(state)); diff != "" || *asked != 2 {
+					t.Errorf("asked %d times, want 2; counts (-want +got):\n%s", *asked, diff)
+				}
+				e := w.Profiles()[13]
+				want := map[string][]string{}
+				if c.reason != "" {
+					want[e.SegmentID] = []string{e.SourceID, c.reason}
+				}
+				if diff := cmp.Diff(want, w.rows()); diff != "" {
+					t.Errorf("not imported (-want +got):\n%s", diff)
+				}
+				if state.Outstanding.Count != len(want) {
+					t.Errorf("%+v", state.Outstanding)
+				}
+			})
+		})
+	}
+}
+
+// Ten in a row are an outage: the run ends, and is continued from the page of the first.
+func TestManyProfilesThatCannotBeRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, sandbox.Options{Profiles: 100, Plain: true})
+		w.settings.Readers = 1
+		for i := 43; i < 53; i++ {
+			w.On(fmt.Sprintf(`@%d/`, i), sandboxtest.Status(500))
+		}
+		im := w.importer()
+		offset, err := run(t.Context(), im)
+		e, ok := errors.AsType[*importer.UnreadableError](err)
+		if !ok || e.Profiles != 10 || !e.InRow || offset != "50" {
+			t.Errorf("offset %s, error %v", offset, err)
+		}
+		w.Mend()
+		im = w.importer()
+		if err := im.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.wantComplete()
+		w.wantConfirmed(im, 100)
+		if diff := cmp.Diff(counts{Read: 100, Confirmed: 100}, countsOf(im.State())); diff != "" {
+			t.Errorf("counts (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// A bulk request that is refused for one of its customers is halved, down to a size from
+// which on its customers are sent one by one: only the bad one is rejected.
+func TestPoisonCustomerIsIsolated(t *testing.T) {
+	for _, code := range []int{http.StatusBadRequest, http.StatusUnprocessableEntity} {
+		t.Run(fmt.Sprint(code), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, sandbox.Options{Profiles: 300, Plain: true})
+				w.settings.PageSize, w.settings.BatchSize, w.settings.Readers = 100, 300, 1
+				e := w.Profiles()[170]
+				w.On(`^POST .*"source_id":"`+e.SourceID+`"`, sandboxtest.Status(code))
+				alone := map[string]bool{}
+				w.On(`^POST /v1/customers `, func(rw answerWriter, r request) bool {
+					var c struct {
+						ID string `json:"source_id"`
+					}
+					if err := json.NewDecoder(r.Body).Decode(&c); err != nil {
+						t.Error(err)
+					}
+					alone[c.ID] = true
+					fmt.Fprintf(rw, `{"id":"cust_1","object":"customer","source_id":%q}`, c.ID)
+					return true
+				})
+				state := w.finished(from(importer.Beginning))
+				if diff := cmp.Diff(counts{Read: 300, Confirmed: 299, Rejected: 1}, countsOf(state)); diff != "" {
+					t.Errorf("counts (-want +got):\n%s", diff)
+				}
+				if diff := cmp.Diff(map[string][]string{e.SegmentID: {e.SourceID, "made_up"}}, w.rows()); diff != "" {
+					t.Errorf("not imported (-want +got):\n%s", diff)
+				}
+				if diff := cmp.Diff([]int{300, 150, 150, 75, 75}, w.Batches(t)); diff != "" {
+					t.Errorf("bulk requests (-want +got):\n%s", diff)
+				}
+				in := w.Box.Customers()
+				for _, p := range w.Profiles() {
+					_, queued := in[p.SourceID]
+					if (queued || alone[p.SourceID]) != (p.SourceID != e.SourceID) || queued && alone[p.SourceID] {
+						t.Errorf("%s: in bulk %v, alone %v", p.SourceID, queued, alone[p.SourceID])
+					}
+				}
+			})
+		})
+	}
+}
+
+// Where every customer is refused, it is a matter of the requests: the run ends.
+func TestEveryCustomerIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, sandbox.Options{Profiles: 100, Plain: true})
+		w.On(`^POST`, sandboxtest.Status(http.StatusBadRequest))
+		im := w.importer()
+		err := im.Run(t.Context())
+		if e, ok := errors.AsType[*importer.RefusedError](err); !ok || e.Customers <= 10 {
+			t.Errorf("error %v", err)
+		}
+		w.Mend()
+		im = w.importer()
+		if err := im.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.wantComplete()
+		w.wantConfirmed(im, 100)
+	})
+}
+
+// sharing gives the profiles the source_id "twice", and each a description of its own.
+func (w *world) sharing(profiles ...int) {
+	for _, i := range profiles {
+		w.On(fmt.Sprintf("@%d/external_ids", i), sandboxtest.Body(`{"data":[{"id":"twice","type":"user_id"}],"cursor":{"has_more":false,"next":""}}`))
+		w.On(fmt.Sprintf("@%d/traits", i), sandboxtest.Body(fmt.Sprintf(`{"traits":{"description":"of %d"},"cursor":{"has_more":false,"next":""}}`, i)))
+	}
+}
+
+// twice returns the description of the customer that the profiles share.
+func (w *world) twice() string {
+	w.t.Helper()
+	var c struct{ Description string }
+	if err := json.Unmarshal(w.Box.Customers()["twice"], &c); err != nil {
+		w.t.Fatal(err)
+	}
+	return c.Description
+}
+
+// Of the profiles that share a source_id the one that was active last is sent: the first of
+// the list, but one that a later pass finds was active after it, in the same batch too.
+func TestNewestOfASourceIDWins(t *testing.T) {
+	for name, c := range map[string]struct {
+		batch   int
+		touched []int // while the list is read, unread till then
+		want    string
+		merged  []int
+	}{
+		"in one batch":                      {100, nil, "of 5", []int{25, 95}},
+		"in two batches":                    {10, nil, "of 5", []int{25, 95}},
+		"found late, in the same batch":     {100, []int{95}, "of 95", []int{5, 25}},
+		"found late, in another batch":      {10, []int{95}, "of 95", []int{25}},
+		"two found late, in the same batch": {100, []int{25, 95}, "of 95", []int{5, 25}},
+		"two found late, in two batches":    {1, []int{25, 95}, "of 95", []int{25}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, sandbox.Options{Profiles: 100, Plain: true})
+				w.settings.CatchUp, w.settings.BatchSize = true, c.batch
+				w.sharing(5, 25, 95)
+				w.On(`next=20$`, sandboxtest.Nth(1, func(answerWriter, request) bool {
+					for _, i := range c.touched {
+						w.Box.Touch(w.Profiles()[i].SegmentID)
+						time.Sleep(time.Second)
+					}
+					return false
+				}))
+				state := w.finished(from(importer.Beginning))
+				if got := w.twice(); got != c.want {
+					t.Errorf("the customer is that %q, want %q", got, c.want)
+				}
+				want := counts{Read: 100, Confirmed: 100 - len(c.merged), Merged: len(c.merged), FoundLate: len(c.touched)}
+				if diff := cmp.Diff(want, countsOf(state)); diff != "" {
+					t.Errorf("counts (-want +got):\n%s", diff)
+				}
+				var rows []string
+				for _, i := range c.merged {
+					rows = append(rows, w.Profiles()[i].SegmentID+",twice\n")
+				}
+				if diff := cmp.Diff("segment_id,source_id\n"+strings.Join(rows, ""), w.report(w.names.Merged)); diff != "" {
+					t.Errorf("merged.csv (-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
+}
+
+// A failed action that is sent again does not restore the older data of a profile over that
+// of a later one.
+func TestResendRestoresNoOlderData(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, sandbox.Options{Profiles: 100, Plain: true, Latency: time.Second, FailActions: func(n int) bool { return n == 1 }})
+		w.settings.CatchUp, w.settings.BatchSize, w.settings.Readers = true, 10, 1
+		w.sharing(5, 95)
+		w.On(`next=50$`, sandboxtest.Nth(1, func(answerWriter, request) bool {
+			w.Box.Touch(w.Profiles()[95].SegmentID)
+			return false
+		}))
+		state := w.finished(from(importer.Beginning))
+		if got := w.twice(); got != "of 95" {
+			t.Errorf("the customer is that %q", got)
+		}
+		if diff := cmp.Diff(counts{Read: 100, Confirmed: 99, Merged: 1, FoundLate: 1}, countsOf(state)); diff != "" {
+			t.Errorf("counts (-want +got):\n%s", diff)
+		}
+		resent := 0
+		for _, body := range w.Bulk() {
+			if strings.Contains(string(body), `"source_id":"`+w.Profiles()[4].SourceID+`"`) {
+				resent++
+			}
+		}
+		if resent != 2 {
+			t.Errorf("the failed action was sent %d times", resent)
+		}
+	})
+}
+
+// Voucherify gives two requests the same id: what becomes of their customers cannot be told.
+func TestOneActionForTwoRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, sandbox.Options{Profiles: 100, Plain: true, Latency: time.Second})
+		w.settings.Readers = 1 // so that the bulk requests come one by one
+		w.On(`^POST`, func(rw answerWriter, r request) bool {
+			rw.WriteHeader(http.StatusAccepted)
+			io.WriteString(rw, `{"async_action_id":"aa_1"}`)
+			return true
+		})
+		err := w.importer().Run(t.Context())
+		want := "Voucherify gave the async action aa_1 for two requests: what becomes of their customers cannot be told"
+		if err == nil || err.Error() != want {
+			t.Errorf("error %v, want %s", err, want)
+		}
+		if s := w.savedState(); s == nil || len(s.Actions) != 1 || s.Actions[0].Sent != 20 || s.Count(journal.Confirmed) != 0 {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
+// Counts that cannot be true are not believed: the customers stay unconfirmed.
+func TestCountsThatCannotBeTrue(t *testing.T) {
+	for _, result := range []string{
+		`{"done_count":21,"failed_count":0,"errors":[]}`, `{"done_count":-1,"failed_count":0,"errors":[]}`,
+		`{"done_count":20,"failed_count":21,"errors":[]}`, `{"done_count":1000000,"failed_count":0,"errors":[]}`,
+	} {
+		t.Run(result, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, sandbox.Options{Profiles: 20, Plain: true})
+				w.On(anAction, func(rw answerWriter, r request) bool {
+					io.WriteString(rw, `{"id":"`+path.Base(r.URL.Path)+`","status":"DONE","operation_status":"SUCCESS","result":`+result+`}`)
+					return true
+				})
+				im := w.importer()
+				if err := im.Run(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if diff := cmp.Diff(counts{Read: 20, Unconfirmed: 20}, countsOf(im.State())); diff != "" || !im.State().Unfinished() {
+					t.Errorf("counts (-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
+}
+
+// pagesOf answers for the list with the page that next returns the profiles of.
+func (w *world) pagesOf(next func(offset string) (profiles []string, more string)) {
+	w.On(`/profiles\?`, func(rw answerWriter, r request) bool {
+		ids, more := next(r.URL.Query().Get("next"))
+		data := []map[string]any{}
+		for _, id := range ids {
+			data = append(data, map[string]any{"segment_id": id, "metadata": map[string]any{"updated_at": "2000-01-01T00:00:00Z"}})
+		}
+		err := json.NewEncoder(rw).Encode(map[string]any{"data": data, "cursor": map[string]any{"has_more": more != "", "next": more}})
+		if err != nil {
+			w.t.Error(err)
+		}
+		return true
+	})
+}
+
+// A list that repeats its profiles under new cursors comes to an end.
+func TestListThatRepeatsItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, sandbox.Options{Profiles: 20, Plain: true})
+		pages := 0
+		w.pagesOf(func(string) (ids []string, more string) {
+			for _, e := range w.Profiles()[pages%2*10:][:10] {
+				ids = append(ids, e.SegmentID)
+			}
+			pages++
+			return ids, fmt.Sprint("more-", pages)
+		})
+		im := w.importer()
+		err := im.Run(t.Context())
+		if e, ok := errors.AsType[*importer.EndlessListError](err); !ok || e.Pages != 101 || pages != 2+101 {
+			t.Errorf("%d pages, error %v", pages, err)
+		}
+		w.wantComplete()
+		w.wantCounts(im, 20)
+	})
+}
+
+// An empty page in the middle of the list is followed.
+func TestEmptyPageIsFollowed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, sandbox.Options{Profiles: 20, Plain: true})
+		w.pagesOf(func(offset string) (ids []string, more string) {
+			after := map[string]string{"0": "a", "a": "b", "b": ""}
+			for _, e := range map[string][]sandbox.Expect{"0": w.Profiles()[:10], "b": w.Profiles()[10:]}[offset] {
+				ids = append(ids, e.SegmentID)
+			}
+			return ids, after[offset]
+		})
+		w.finished(from(importer.Beginning))
+		w.wantComplete()
+	})
+}
+
+// A page that says that there are more, and not where, is no end of the list.
+func TestListWithoutNextIsNotAtItsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, sandbox.Options{Profiles: 20, Plain: true})
+		w.On(`next=10$`, sandboxtest.Body(`{"data":[],"cursor":{"has_more":true,"next":""}}`))
+		im := w.importer()
+		if offset, err := run(t.Context(), im); err == nil || offset != "10" || !im.State().Unfinished() {
+			t.Errorf("offset %s, error %v", offset, err)
+		}
+		w.wantCustomers(10)
+	})
+}
+
+// Many profiles that are gone are a matter of the route, unless Segment answers for some.
+func TestManyProfilesAreGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, sandbox.Options{Profiles: 300, Plain: true})
+		w.settings.Readers = 1
+		w.On(`/external_ids`, sandboxtest.Status(http.StatusNotFound))
+		err := w.importer().Run(t.Context())
+		if e, ok := errors.AsType[*importer.GoneError](err); !ok || e.Profiles != 200 {
+			t.Errorf("error %v", err)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, sandbox.Options{Profiles: 300, Plain: true})
+		w.settings.Readers = 1
+		first := w.Profiles()[0].SegmentID
+		lists := w.Count(`/profiles\?`)
+		w.On(`/external_ids`, func(rw answerWriter, r request) bool {
+			return !strings.Contains(r.URL.Path, first) && sandboxtest.Status(http.StatusNotFound)(rw, r)
+		})
+		state := w.finished(from(importer.Beginning))
+		if diff := cmp.Diff(counts{Read: 300, Confirmed: 1, Vanished: 299}, countsOf(state)); diff != "" || *lists != 31 {
+			t.Errorf("%d list requests; counts (-want +got):\n%s", *lists, diff)
+		}
+	})
+}
+
+// Each warning is in its report; the log shows the first of each kind.
+func TestWarningsAreReported(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, sandbox.Options{Profiles: 20, Plain: true})
+		want := "segment_id,source_id,field,reason\n"
+		for _, i := range []int{3, 14} {
+			w.On(fmt.Sprintf("@%d/traits", i), sandboxtest.Body(`{"traits":{"birthdate":"never"},"cursor":{"has_more":false,"next":""}}`))
+			e := w.Profiles()[i]
+			want += e.SegmentID + "," + e.SourceID + ",birthdate,"
+			want += "is not a date in the form YYYY-MM-DD\n"
+		}
+		state := w.finished(from(importer.Beginning))
+		if diff := cmp.Diff(want, w.report(w.names.Warnings)); diff != "" {
+			t.Errorf("warnings.csv (-want +got):\n%s", diff)
+		}
+		if n := strings.Count(w.log.String(), "level=WARN"); n != 1 {
+			t.Errorf("%d warnings in the log:\n%s", n, w.log.String())
+		}
+		if diff := cmp.Diff(map[string]map[string]int{"birthdate": {"is not a date in the form YYYY-MM-DD": 2}}, state.Details.Warnings); diff != "" {
+			t.Errorf("warnings (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// An import that version 1 of the program left is continued: nothing is lost, nothing read
+// twice. What it sent is not known to this sandbox, and sent again when its time is up.
+func TestImportOfVersion1IsContinued(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, sandbox.Options{Profiles: 40})
+		if err := os.CopyFS(w.names.Dir, os.DirFS(filepath.Join("journal", "testdata", "v1", "unfinished"))); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC).Sub(time.Now()))
+		start := journal.Start{Identity: w.savedState().Identity, Mode: journal.Resume, Offset: importer.Beginning}
+		im := w.importerOf(start)
+		if err := im.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.wantComplete()
+		w.wantConfirmed(im, 40)
+		want := counts{Read: 40, Confirmed: 33, WithoutIdentifier: 6, Merged: 1, InvalidBirthdates: 5}
+		if diff := cmp.Diff(want, countsOf(im.State())); diff != "" {
+			t.Errorf("counts (-want +got):\n%s", diff)
+		}
+	})
+}
