@@ -95,7 +95,9 @@ type Query struct {
 	// Since limits a query to profiles of which anything was written at this time or later,
 	// less the 28 hours that a row may take to arrive. Not for files.
 	Since time.Time
-	// Started, if it is not nil, is told the time by the warehouse's clock when the reading
-	// began, before the first profile: the Since of the next reading. Not for files.
+	// Started, if it is not nil, is told the time by the warehouse's clock when a statement
+	// began, before its first profile. The first of these times is the Since of the next
+	// reading. If there is a second one, after a pause, the profiles are of two snapshots:
+	// what changed since the first time is to be read, too. Not for files.
 	Started func(time.Time)
 }

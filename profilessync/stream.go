@@ -29,7 +29,7 @@ func (w *Warehouse) Profiles(ctx context.Context, q Query) iter.Seq2[*Profile, e
 			last, err := w.stream(ctx, q, yield)
 			switch {
 			case errors.Is(err, errPaused):
-				q.After, q.Started = last, nil
+				q.After = last
 			case err != nil:
 				yield(nil, err)
 				return
@@ -40,7 +40,8 @@ func (w *Warehouse) Profiles(ctx context.Context, q Query) iter.Seq2[*Profile, e
 	}
 }
 
-// stream yields the profiles of one statement. It returns the id of the last one.
+// stream yields the profiles of one statement. It returns the id of the last one. Only the
+// consumer's goroutine calls yield and Started.
 func (w *Warehouse) stream(ctx context.Context, q Query, yield func(*Profile, error) bool) (last string, err error) {
 	last = q.After
 	s, err := w.statement(q)

@@ -60,7 +60,10 @@ func Open(ctx context.Context, url, schema string) (*Warehouse, error) {
 	if conn.ParameterStatus("server_version") == versionOfAllRedshift {
 		w.dialect = dialects[1]
 	}
-	return w, w.readLayout(ctx, conn)
+	if err := w.readLayout(ctx, conn); err != nil {
+		return nil, err
+	}
+	return w, nil
 }
 
 // parseURL never quotes the URL, nor what pgconn says about it: where a password is not

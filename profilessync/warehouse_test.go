@@ -347,14 +347,10 @@ func TestSinceReadsWhatWasWrittenInEitherTable(t *testing.T) {
 func TestStartedIsToldTheTimeOfTheWarehouse(t *testing.T) {
 	for _, n := range []int{0, 2 * profilessync.ReadAhead} {
 		ts := newTables(t, people(n)...)
-		w := ts.open()
-		w.SetPatience(10 * time.Millisecond)
 		q := everything
 		var told []time.Time
 		q.Started = func(now time.Time) { told = append(told, now) }
-		for range w.Profiles(t.Context(), q) {
-			time.Sleep(time.Millisecond) // long enough in all for a pause
-		}
+		equal(t, len(ts.read(q)), n)
 		if len(told) != 1 || time.Since(told[0]).Abs() > time.Minute || told[0].Location() != time.UTC {
 			t.Errorf("%d profiles: told %v", n, told)
 		}
@@ -442,8 +438,11 @@ func TestPauseClosesTheStatement(t *testing.T) {
 	open := func() string {
 		return ts.exec(`SELECT count(*) FROM pg_stat_activity WHERE application_name = 'segsync' AND query LIKE '%` + ts.schema + `%'`)[0][0]
 	}
+	q := everything
+	var starts []int // the profiles that had come when a statement started
 	var got []string
-	for p, err := range w.Profiles(t.Context(), everything) {
+	q.Started = func(time.Time) { starts = append(starts, len(got)) }
+	for p, err := range w.Profiles(t.Context(), q) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -458,6 +457,9 @@ func TestPauseClosesTheStatement(t *testing.T) {
 		}
 	}
 	equal(t, got, append(ids(people(n)), "use_999999"))
+	if len(starts) < 2 || starts[0] != 0 || starts[1] < profilessync.ReadAhead {
+		t.Errorf("statements started after %v profiles", starts)
+	}
 }
 
 func TestBreakEndsTheStatement(t *testing.T) {
