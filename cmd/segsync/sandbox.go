@@ -32,6 +32,8 @@ type sandboxFlags struct {
 	voucherifyLatency   time.Duration
 	apiCalls, bulkCalls quotaFlag
 	maxCustomers        int
+
+	out fillFlags
 }
 
 // quotaFlag is a quota of Voucherify as a flag, such as 100/1m; the zero value is none.
@@ -66,13 +68,19 @@ func newSandboxCommand() *cobra.Command {
 		Short: "Serve made-up profiles over a fake of both APIs",
 		Long: `Sandbox serves fakes of the Segment Profile API and of Voucherify on loopback, with
 made-up profiles, until it is interrupted. It prints the settings to use it, to be
-pasted into a shell or saved as a .env file.`,
+pasted into a shell or saved as a .env file.
+
+With --ndjson or --postgres it writes the same profiles to a file or to a database
+instead, to try segsync import --from. docs/sources.md shows how.`,
 		Example: `  segsync sandbox --profiles 2000 --faults 0.02 > .env.sandbox &
   segsync import --env-file .env.sandbox`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.check(); err != nil {
 				return &exitError{exitUsage, &hinted{err, "see segsync sandbox --help"}}
+			}
+			if o.out.any() {
+				return o.fill(cmd)
 			}
 			return serveSandbox(cmd, &o)
 		},
@@ -93,6 +101,7 @@ pasted into a shell or saved as a .env file.`,
 	f.Var(&o.apiCalls, "api-calls", "Voucherify's quota of calls, such as 100/1m (default: no limit)")
 	f.Var(&o.bulkCalls, "bulk-calls", "Voucherify's quota of bulk calls, such as 10/1h (default: no limit)")
 	f.IntVar(&o.maxCustomers, "max-customers", 0, "largest `number` of customers that Voucherify takes in a bulk call; 0: no limit")
+	o.out.addTo(f)
 	return cmd
 }
 
