@@ -8,6 +8,8 @@ import (
 	"iter"
 	"strconv"
 
+	"golang.org/x/sync/errgroup"
+
 	"segsync/importer/journal"
 	"segsync/profilessync"
 )
@@ -30,7 +32,8 @@ func (o fileOrigin) rest(wanted context.Context, in *intake, _ listing) iter.Seq
 			return
 		}
 		g := pager{size: in.pageSize, limit: in.limit, yield: yield, page: new(page)}
-		for p, err := range o.file.Profiles(wanted, in.query, from) {
+		parsed := func(ctx context.Context) profiles { return o.file.Profiles(ctx, in.query, from) }
+		for p, err := range ahead(wanted, parsed) {
 			if wanted.Err() != nil {
 				return
 			}
@@ -49,6 +52,67 @@ func (o fileOrigin) rest(wanted context.Context, in *intake, _ listing) iter.Seq
 		}
 		at.Done = true
 		g.end(at)
+	}
+}
+
+type profiles = iter.Seq2[*profilessync.Profile, error]
+
+// The profiles that are parsed ahead: so many are handed on together, and so many times as
+// many may wait.
+const (
+	aheadTogether = 64
+	aheadWaiting  = 4
+)
+
+// ahead ranges over the profiles, which it parses in a goroutine of its own: it takes as
+// long as all that is done with them after it.
+func ahead(ctx context.Context, parsed func(context.Context) profiles) profiles {
+	return func(yield func(*profilessync.Profile, error) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		var g errgroup.Group
+		defer g.Wait()
+		defer cancel()
+		waiting := make(chan []*profilessync.Profile, aheadWaiting)
+		g.Go(func() error {
+			defer close(waiting)
+			return parse(ctx, parsed(ctx), waiting)
+		})
+		for some := range receive(ctx, waiting) {
+			for _, p := range some {
+				if !yield(p, nil) {
+					return
+				}
+			}
+		}
+		if err := g.Wait(); err != nil {
+			yield(nil, err)
+		}
+	}
+}
+
+// parse sends the profiles, those before an error included.
+func parse(ctx context.Context, all profiles, to chan<- []*profilessync.Profile) error {
+	var some []*profilessync.Profile
+	var failed error
+	for p, err := range all {
+		if failed = err; err != nil {
+			break
+		}
+		if some = append(some, p); len(some) < aheadTogether {
+			continue
+		}
+		select {
+		case to <- some:
+			some = nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	select {
+	case to <- some:
+		return failed
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 

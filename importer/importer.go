@@ -24,6 +24,7 @@
 // # Goroutines
 //
 //	goroutine          started in        ends when                                   it closes
+//	parse              ahead             the file ends, or no more is wanted         waiting
 //	list               readPages         the listing ends, or no more is wanted      listed
 //	dispatch           readPages         listed is closed, or no more is wanted      work, inOrder
 //	readers            readPages         work is closed                              p.done, of pages

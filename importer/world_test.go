@@ -31,7 +31,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // world is an importer and what it imports from and to, without a network.
 type world struct {
 	*sandboxtest.World
-	t        *testing.T
+	t        testing.TB
 	settings importer.Settings
 	names    journal.Names
 	log      bytes.Buffer
@@ -44,7 +44,7 @@ type (
 	request      = *http.Request
 )
 
-func newWorld(t *testing.T, o sandbox.Options) *world {
+func newWorld(t testing.TB, o sandbox.Options) *world {
 	return &world{World: sandboxtest.New(o), t: t, names: journal.NewNames(t.TempDir(), ""), settings: importer.Settings{
 		Identifiers: []mapping.Identifier{{Type: "user_id"}},
 		PageSize:    10,
@@ -214,7 +214,7 @@ func (w *world) wantCounts(im *importer.Importer, n int) {
 	}
 }
 
-func asJSON(t *testing.T, s *journal.State) string {
+func asJSON(t testing.TB, s *journal.State) string {
 	t.Helper()
 	data, err := json.MarshalIndent(s, "", " ")
 	if err != nil {
