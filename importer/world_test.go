@@ -6,6 +6,7 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"net/http"
@@ -22,11 +23,19 @@ import (
 	"segsync/importer/journal"
 	"segsync/importer/mapping"
 	"segsync/internal/httpretry"
+	"segsync/internal/pgtest"
 	"segsync/internal/sandbox"
 	"segsync/internal/sandboxtest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	code := pgtest.Main(m)
+	if err := goleak.Find(); code == 0 && err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
 
 // world is an importer and what it imports from and to, without a network.
 type world struct {

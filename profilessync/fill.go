@@ -20,7 +20,7 @@ import (
 // these profiles, for trying out. It ranges over the profiles twice. Tables that are there
 // already are an error. Objects and lists among the traits become JSON text, and nil becomes
 // NULL. Of several external IDs of a type the newest one gets the greatest seq; of those
-// equally old the smallest one. Fill works in Postgres only.
+// equally old the smallest one. NUL, which Postgres cannot hold, is left out. Fill works in Postgres only.
 func Fill(ctx context.Context, url, schema string, profiles iter.Seq[Profile]) error {
 	config, err := parseURL(url)
 	if err != nil {
@@ -121,4 +121,4 @@ func writeRow(w *bufio.Writer, id, name, value string, seq int) error {
 	return err
 }
 
-var copyEscaper = strings.NewReplacer(`\`, `\\`, "\t", `\t`, "\n", `\n`, "\r", `\r`)
+var copyEscaper = strings.NewReplacer("\x00", "", `\`, `\\`, "\t", `\t`, "\n", `\n`, "\r", `\r`)
