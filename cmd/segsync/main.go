@@ -115,7 +115,7 @@ project. Try it without any settings:
 			return cmd.Help()
 		},
 	}
-	root.AddCommand(newImportCommand(), newVerifyCommand(), newCheckCommand(), newInspectCommand(), newMappingCommand(), newSandboxCommand(), newVersionCommand())
+	root.AddCommand(newImportCommand(), newVerifyCommand(), newCheckCommand(), newInspectCommand(), newMappingCommand(), newSQLCommand(), newSandboxCommand(), newVersionCommand())
 	root.AddCommand(developerCommands()...)
 	addVersionFlag(root)
 	addCompletionCommand(root)
