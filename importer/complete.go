@@ -92,12 +92,8 @@ func (in *intake) add(p *page, from *profilessync.Profile) error {
 // complete gives the profile its customer, or its outcome where there is nothing to send.
 func (in *intake) complete(p *profile, from *profilessync.Profile) error {
 	in.read.Add(1)
-	ids := make([]segmentprofiles.ExternalID, len(from.ExternalIDs))
-	for i, id := range from.ExternalIDs {
-		ids[i] = segmentprofiles.ExternalID{ID: id.ID, Type: id.Type, CreatedAt: id.CreatedAt}
-	}
 	var identifier mapping.Identifier
-	p.SourceID, identifier = mapping.SourceID(in.identifiers, ids, from.Traits)
+	p.SourceID, identifier = mapping.SourceID(in.identifiers, externalIDs(from), from.Traits)
 	p.Identifier = identifier.String()
 	err := in.convert.customer(p, mapping.Profile{
 		SegmentID: from.SegmentID, SourceID: p.SourceID, Traits: from.Traits, Texts: in.texts,
@@ -108,6 +104,14 @@ func (in *intake) complete(p *profile, from *profilessync.Profile) error {
 		})
 	}
 	return err
+}
+
+func externalIDs(p *profilessync.Profile) []segmentprofiles.ExternalID {
+	ids := make([]segmentprofiles.ExternalID, len(p.ExternalIDs))
+	for i, id := range p.ExternalIDs {
+		ids[i] = segmentprofiles.ExternalID{ID: id.ID, Type: id.Type, CreatedAt: id.CreatedAt}
+	}
+	return ids
 }
 
 // fillPage gives each profile of the page what was read of it, by segment id. What was not
