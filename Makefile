@@ -3,10 +3,12 @@
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME    ?= 30s
 
-.PHONY: help build test check fmt vet lint bench microbench fuzz dist clean
+STRESS      ?= 10m
+
+.PHONY: help build test check fmt vet lint bench microbench fuzz stress screenshot exit-codes dist clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 build: ## build bin/segsync
 	go build -o bin/ ./cmd/segsync
@@ -39,6 +41,15 @@ fuzz: ## run each fuzz target for FUZZTIME (30s)
 			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package; \
 		done; \
 	done
+
+stress: ## run random imports with faults and kills for STRESS (10m)
+	SEGSYNC_STRESS=$(STRESS) go test -race -run TestStress -count 1 -timeout 15m -v ./importer
+
+screenshot: build ## record docs/screen.svg from a real import
+	go run ./internal/screenshot -out docs/screen.svg bin/segsync import --sandbox
+
+exit-codes: ## write the exit codes of segsync help into the files of deploy/
+	bash .ci/exit-codes
 
 dist: ## build archives, packages and checksums in dist/
 	go run ./internal/dist

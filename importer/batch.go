@@ -161,8 +161,8 @@ func (b *batcher) overdue() bool {
 
 // add puts the profile into the batch, unless another one with its source_id is sent. Of
 // those the most recently active one is: the first in the list, but one that a later pass
-// found was active after those of the passes before. Customers of a failed action give way to whoever was sent
-// after them, for sending them again would restore older data.
+// found was active after those of the passes before. Customers of a failed action give way to
+// customers that were sent after them: sending them again would restore older data.
 func (b *batcher) add(p *profile) error {
 	c := b.current
 	sender, err := b.sources.Sender(p.SourceID, p.SegmentID)

@@ -93,7 +93,7 @@ func (f *fetcher) profile(ctx context.Context, p *profile) error {
 			reason = "unknown"
 		}
 		p.Outcome, p.Why = journal.Vanished, journal.Why{Reason: reason, Detail: answer.Error()}
-		return f.watchGone(ctx, answer)
+		return f.watchGone(ctx, p, answer)
 	}
 	f.goneInRow.Store(0)
 	return f.convert.customer(p, mapping.Profile{SegmentID: p.SegmentID, SourceID: sourceID, Traits: traits})
@@ -171,6 +171,11 @@ func endsRun(err error) bool {
 // setAside gives the profile the outcome of one that cannot be read, unless that is no
 // matter of this profile any more.
 func (f *fetcher) setAside(p *profile, reason string, err error) error {
+	if p.again() { // known to be difficult: many of them in a row say nothing about Segment
+		f.read.Add(1)
+		p.unreadable(reason, err)
+		return nil
+	}
 	n, inRow := f.unreadable.Add(1), f.unreadableInRow.Add(1)
 	read := f.read.Add(1)
 	if inRow >= maxUnreadableInRow {
@@ -182,6 +187,9 @@ func (f *fetcher) setAside(p *profile, reason string, err error) error {
 	p.unreadable(reason, err)
 	return nil
 }
+
+// again reports whether the profile could not be imported before, and is tried once more.
+func (p *profile) again() bool { return p.page.retry || p.Was != journal.None || p.page.replaces != "" }
 
 func (p *profile) unreadable(reason string, err error) {
 	p.Outcome, p.Why = journal.Unreadable, journal.Why{Reason: reason, Detail: err.Error()}
@@ -198,8 +206,8 @@ func (p *profile) malformed(err error) {
 
 // watchGone returns an error if too many profiles of the list were gone one after the
 // other, and Segment does not answer for any profile.
-func (f *fetcher) watchGone(ctx context.Context, answer *segmentprofiles.Error) error {
-	if f.given || f.goneInRow.Add(1) != maxGoneInRow || f.answersForSome.Load() {
+func (f *fetcher) watchGone(ctx context.Context, p *profile, answer *segmentprofiles.Error) error {
+	if f.given || p.again() || f.goneInRow.Add(1) != maxGoneInRow || f.answersForSome.Load() {
 		return nil
 	}
 	first, err := f.segment.Profiles(ctx, Beginning, segmentprofiles.MaxProfilesLimit)

@@ -325,7 +325,7 @@ func TestOneActionForTwoRequests(t *testing.T) {
 			return true
 		})
 		err := w.importer().Run(t.Context())
-		want := "Voucherify gave the async action aa_1 for two requests: what becomes of their customers cannot be told"
+		want := "two bulk requests got the same async action, aa_1: what becomes of their customers cannot be told"
 		if err == nil || err.Error() != want {
 			t.Errorf("error %v, want %s", err, want)
 		}
@@ -485,7 +485,7 @@ func TestImportOfVersion1IsContinued(t *testing.T) {
 		if err := os.CopyFS(w.names.Dir, os.DirFS(filepath.Join("journal", "testdata", "v1", "unfinished"))); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC).Sub(time.Now()))
+		time.Sleep(time.Until(time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)))
 		start := journal.Start{Identity: w.savedState().Identity, Mode: journal.Resume, Offset: importer.Beginning}
 		im := w.importerOf(start)
 		if err := im.Run(t.Context()); err != nil {

@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"segsync/internal/sandboxtest"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -12,6 +12,7 @@ import (
 
 	"segsync/importer"
 	"segsync/internal/sandbox"
+	"segsync/internal/sandboxtest"
 )
 
 // Whatever fails and wherever the program dies, the import comes to its end, with every
@@ -68,28 +69,77 @@ func randomOptions(dice *rand.Rand, rejects func(string) bool) sandbox.Options {
 	return o
 }
 
+// TestStress does the same for as long as SEGSYNC_STRESS says, such as 10m, with random
+// seeds, customers that no server takes, profiles that cannot be read, and lists that end
+// wrongly.
+func TestStress(t *testing.T) {
+	length, err := time.ParseDuration(os.Getenv("SEGSYNC_STRESS"))
+	if err != nil {
+		t.Skip("SEGSYNC_STRESS is not set to a duration")
+	}
+	first := uint64(time.Now().UnixNano())
+	t.Logf("the first seed is %d", first)
+	began, n := time.Now(), uint64(0)
+	for ; time.Since(began) < length && !t.Failed(); n++ {
+		t.Run(fmt.Sprint(first+n), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { importWithTrouble(t, first+n) })
+		})
+	}
+	t.Logf("%d seeds", n)
+}
+
+// trouble says which profiles and customers can never be imported.
+type trouble struct {
+	rejects, poison, dead func(id string) bool
+}
+
+func never(string) bool { return false }
+
+// of returns a function that chooses a share of ids by the seed.
+func of(share, seed uint64) func(id string) bool {
+	if share == 0 {
+		return never
+	}
+	return func(id string) bool {
+		return rand.New(rand.NewPCG(seed, uint64(len(id))<<32+uint64(sum64(id)))).Uint64N(share) == 0
+	}
+}
+
 func importWithCrashes(t *testing.T, seed uint64) (crashes int) {
 	dice := rand.New(rand.NewPCG(seed, 0))
 	share := []uint64{0, 0, 10}[dice.IntN(3)]
-	rejects := func(sourceID string) bool {
-		return share > 0 && rand.New(rand.NewPCG(seed, uint64(len(sourceID))<<32+uint64(sum64(sourceID)))).Uint64N(share) == 0
-	}
-	o := randomOptions(dice, rejects)
+	return importTo(t, seed, dice, trouble{of(share, seed), never, never})
+}
+
+func importWithTrouble(t *testing.T, seed uint64) {
+	dice := rand.New(rand.NewPCG(seed, 0))
+	share := func() uint64 { return []uint64{0, 12, 40}[dice.IntN(3)] }
+	importTo(t, seed, dice, trouble{of(share(), seed), of(share(), seed+1), of(share(), seed+2)})
+}
+
+func importTo(t *testing.T, seed uint64, dice *rand.Rand, tr trouble) (crashes int) {
+	o := randomOptions(dice, tr.rejects)
 	o.Seed = seed
+	o.Misbehave.Poison, o.Misbehave.Dead = tr.poison, tr.dead
+	wrongEnd := dice.IntN(4) == 0
 	w := newWorld(t, o)
 	w.retrying = dice.IntN(4) > 0 || o.Faults > 0
 	w.settings.PageSize, w.settings.BatchSize, w.settings.Readers = 3+dice.IntN(20), 1+dice.IntN(30), 1+dice.IntN(8)
 	w.settings.CatchUp = true
 
 	var im *importer.Importer
+	var last error
 	for runs := 0; ; runs++ {
 		if runs > 60 {
-			t.Fatalf("seed %d: no end after %d runs: %+v", seed, runs, im.State())
+			t.Fatalf("seed %d: no end after %d runs: %v\n%+v", seed, runs, last, im.State())
 		}
 		im = w.importer()
 		ctx, cancel := context.WithCancel(t.Context())
 		var left map[string]string // what a crash left on the disk
 		w.Mend()
+		if wrongEnd && runs < 3 { // a list that claims more, and does not say where
+			w.On("/profiles?", sandboxtest.Nth(2+dice.IntN(4), sandboxtest.Body(`{"data":[],"cursor":{"has_more":true}}`)))
+		}
 		if runs < 20 {
 			w.On(".", sandboxtest.Nth(1+dice.IntN(150), func(answer answerWriter, r request) bool {
 				if dice.IntN(2) == 0 { // after the request had its effect
@@ -102,6 +152,7 @@ func importWithCrashes(t *testing.T, seed uint64) (crashes int) {
 		}
 		err := im.Run(ctx)
 		cancel()
+		last = err
 		if left != nil {
 			crashes++
 			w.restore(left)
@@ -114,7 +165,7 @@ func importWithCrashes(t *testing.T, seed uint64) (crashes int) {
 		time.Sleep(5 * time.Hour)
 	}
 	w.wantConfirmed(im, o.Profiles)
-	w.wantEveryProfileOnce(im, rejects)
+	w.wantEveryProfileOnce(im, tr)
 	if t.Failed() {
 		t.Logf("seed %d: %+v\n%+v", seed, o, im.State())
 	}
@@ -131,7 +182,7 @@ func sum64(s string) (h uint32) {
 
 // wantEveryProfileOnce checks that each profile is a customer or stands in one line of
 // one report, and that the counts say so.
-func (w *world) wantEveryProfileOnce(im *importer.Importer, rejects func(sourceID string) bool) {
+func (w *world) wantEveryProfileOnce(im *importer.Importer, tr trouble) {
 	t := w.t
 	t.Helper()
 	without := map[string]int{}
@@ -139,7 +190,7 @@ func (w *world) wantEveryProfileOnce(im *importer.Importer, rejects func(sourceI
 		without[strings.TrimSuffix(line, "\n")]++
 	}
 	lines, refused := map[string]string{}, map[string]bool{}
-	vanished := 0
+	vanished, unreadable := 0, 0
 	for _, row := range w.rejected() {
 		if _, twice := lines[row[0]]; twice {
 			t.Errorf("%s has two lines", row[0])
@@ -148,6 +199,8 @@ func (w *world) wantEveryProfileOnce(im *importer.Importer, rejects func(sourceI
 		refused[row[1]] = true
 		if row[2] == "vanished" {
 			vanished++
+		} else if tr.dead(row[0]) {
+			unreadable++
 		}
 	}
 	customers := w.Box.Customers()
@@ -161,13 +214,18 @@ func (w *world) wantEveryProfileOnce(im *importer.Importer, rejects func(sourceI
 				t.Errorf("%s is gone, but its line is %q", e.SegmentID, reason)
 			}
 			continue
+		case tr.dead(e.SegmentID):
+			if reason != "unreadable" {
+				t.Errorf("%s cannot be read, but its line is %q", e.SegmentID, reason)
+			}
+			continue
 		case e.SourceID == "":
 			none++
 			if without[e.SegmentID] != 1 || line {
 				t.Errorf("%s has no identifier: %d lines, %q", e.SegmentID, without[e.SegmentID], reason)
 			}
 			continue
-		case rejects(e.SourceID):
+		case tr.rejects(e.SourceID) || tr.poison(e.SourceID):
 			if there || !refused[e.SourceID] {
 				t.Errorf("%s is rejected: customer %v, line %v", e.SourceID, there, refused[e.SourceID])
 			}
@@ -181,7 +239,7 @@ func (w *world) wantEveryProfileOnce(im *importer.Importer, rejects func(sourceI
 		}
 	}
 	c := countsOf(im.State())
-	if missing > 0 || len(without) != none || c.WithoutIdentifier != none || c.Vanished != vanished || c.Rejected != len(lines)-vanished {
+	if missing > 0 || len(without) != none || c.WithoutIdentifier != none || c.Vanished != vanished || c.Rejected != len(lines)-vanished-unreadable {
 		t.Errorf("%d customers are missing; %d profiles without identifier, %d vanished, %d lines; %+v", missing, none, vanished, len(lines), c)
 	}
 }

@@ -125,7 +125,7 @@ func customersOf(records []*profile) [][]byte {
 // accept notes that Voucherify has queued the customers.
 func (u *uploader) accept(records []*profile, id string) error {
 	if !u.accepted.add(id) {
-		return fmt.Errorf("Voucherify gave the async action %s for two requests: what becomes of their customers cannot be told", id)
+		return fmt.Errorf("two bulk requests got the same async action, %s: what becomes of their customers cannot be told", id)
 	}
 	u.log.Debug("customers sent", "customers", len(records), "async_action_id", id)
 	action := journal.Action{ID: id, Accepted: time.Now().UTC(), Sent: len(records), Resent: u.resends}

@@ -102,11 +102,12 @@ func (w *world) importerOf(start journal.Start) *importer.Importer {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	var transport http.RoundTripper = w
+	segment, vch := sandboxtest.Clients(w.t, w, sandboxtest.NoNetwork)
 	if w.retrying {
-		transport = httpretry.New(httpretry.Options{Base: w})
+		plain, plainVoucherify := segment, vch // for the probes
+		segment, _ = sandboxtest.Clients(w.t, httpretry.New(httpretry.Options{API: "Segment", Base: w, Probe: plain.Probe}), sandboxtest.NoNetwork)
+		_, vch = sandboxtest.Clients(w.t, httpretry.New(httpretry.Options{API: "Voucherify", Base: w, Probe: plainVoucherify.Probe}), sandboxtest.NoNetwork)
 	}
-	segment, vch := sandboxtest.Clients(w.t, transport, sandboxtest.NoNetwork)
 	return importer.New(segment, vch, w.settings, j, slog.New(slog.NewTextHandler(&w.log, nil)))
 }
 

@@ -3,14 +3,9 @@
 package main
 
 import (
-	"context"
 	"go/ast"
-	"go/constant"
 	"go/parser"
 	"go/token"
-	"net/http"
-	"net/http/httptest"
-	"net/url"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -22,10 +17,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-
-	"segsync/importer"
-	"segsync/segmentprofiles"
-	"segsync/voucherify"
 )
 
 func readDocument(t *testing.T, name string) string {
@@ -35,12 +26,6 @@ func readDocument(t *testing.T, name string) string {
 		t.Fatal(err)
 	}
 	return string(data)
-}
-
-// plainText takes out of Markdown what only shapes it.
-func plainText(markdown string) string {
-	markdown = strings.NewReplacer("`", "", `\|`, "|", `\*`, "*").Replace(markdown)
-	return strings.Join(strings.Fields(markdown), " ")
 }
 
 // TestDocumentsNameCommandsThatExist parses the flags of every segsync command in the
@@ -326,224 +311,5 @@ func TestEveryExitCodeIsDocumented(t *testing.T) {
 	}
 	if found < 9 {
 		t.Errorf("only %d exit codes were found", found)
-	}
-}
-
-// TestEveryHintIsDocumented checks that docs/errors.md has all hints of the clients.
-func TestEveryHintIsDocumented(t *testing.T) {
-	t.Parallel()
-	text := plainText(readDocument(t, "docs/errors.md"))
-	all := map[string]string{} // hint: example of an error
-	note := func(err error) {
-		for _, hint := range hints(err) {
-			all[hint] = err.Error()
-		}
-	}
-	answer := http.StatusOK
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(answer) }))
-	defer server.Close()
-	base, err := url.Parse(server.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	transport := &http.Transport{DisableKeepAlives: true}
-	client := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	segment, err := segmentprofiles.NewClient(client, base, "spa_1", "token")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx := context.Background()
-	for answer = range 600 {
-		if answer < 300 {
-			continue
-		}
-		_, list := segment.Profiles(ctx, "0", 1)
-		_, traits := segment.TraitsPage(ctx, segmentprofiles.SegmentID("use_1"), "", 1, nil)
-		_, ids := segment.ExternalIDsPage(ctx, segmentprofiles.SegmentID("use_1"), "", nil)
-		for _, err := range []error{list, traits, ids, &voucherify.Error{Status: answer}} {
-			note(err)
-		}
-	}
-	for _, limit := range []string{"api_calls", "bulk_api_calls", "api_calls_cycle", "webhook_calls"} {
-		note(&voucherify.Error{Status: http.StatusTooManyRequests, LimitType: limit})
-	}
-	note(&importer.TooManyRejectsError{})
-	if len(all) < 15 {
-		t.Errorf("only %d hints were found", len(all))
-	}
-	for hint, of := range all {
-		if !strings.Contains(text, plainText(hint)) {
-			t.Errorf("docs/errors.md lacks the hint %q (of %q)", hint, of)
-		}
-	}
-}
-
-// undocumented are messages that need no advice, and why.
-var undocumented = map[string]string{
-	"segmentprofiles: space id and access token are required": "the settings are checked before",
-	"voucherify: application id and secret key are required":  "the settings are checked before",
-	"exit code %d":                             "never shown",
-	"stopped":                                  "never shown",
-	"rewinding the request body: %w":           "cannot happen: all bodies are in memory",
-	"refusing to send secrets to %s://%s":      "the settings are checked before, and redirects are not followed",
-	"a verdict on the unknown async action %s": "would be a bug",
-}
-
-// TestEveryMessageIsDocumented checks that docs/errors.md speaks of every error, hint and
-// warning in the source.
-func TestEveryMessageIsDocumented(t *testing.T) {
-	t.Parallel()
-	text := plainText(readDocument(t, "docs/errors.md"))
-	found := 0
-	for _, file := range sources(t, "cmd/segsync", "importer", "segmentprofiles", "voucherify", "internal/httpretry") {
-		ast.Inspect(file, func(n ast.Node) bool {
-			for _, message := range messagesOf(n) {
-				found++
-				if undocumented[message] == "" && !strings.Contains(text, plainText(longestPart(message))) {
-					t.Errorf("docs/errors.md lacks %q", message)
-				}
-			}
-			return true
-		})
-	}
-	if found < 80 {
-		t.Errorf("only %d messages were found", found)
-	}
-}
-
-// messagesOf returns the texts with which the node makes an error, a hint or a warning.
-func messagesOf(n ast.Node) []string {
-	switch n := n.(type) {
-	case *ast.CallExpr:
-		argument := -1
-		switch f := n.Fun.(type) {
-		case *ast.SelectorExpr:
-			switch name := f.Sel.Name; {
-			case name == "Errorf", name == "New" && isIdent(f.X, "errors"), name == "Warn" && len(n.Args) > 0, name == "problem":
-				argument = 0
-			}
-			if f.Sel.Name == "bad" || f.Sel.Name == "badAt" {
-				argument = 1
-			}
-			if f.Sel.Name == "problem" || f.Sel.Name == "warn" && len(n.Args) > 2 && stringOf(n.Args[2]) != "" {
-				argument = 1
-				if f.Sel.Name == "warn" {
-					argument = 2
-				}
-			}
-		case *ast.Ident:
-			if f.Name == "bad" {
-				argument = 0
-			}
-		}
-		if argument >= 0 && argument < len(n.Args) {
-			if s := stringOf(n.Args[argument]); s != "" {
-				return []string{s}
-			}
-		}
-	case *ast.CompositeLit:
-		if isIdent(n.Type, "hinted") && len(n.Elts) == 2 {
-			var parts []string
-			ast.Inspect(n.Elts[1], func(n ast.Node) bool {
-				if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING {
-					parts = append(parts, constant.StringVal(constant.MakeFromLiteral(lit.Value, token.STRING, 0)))
-				}
-				return true
-			})
-			return parts
-		}
-	}
-	return nil
-}
-
-// TestEveryReasonIsDocumented checks that docs/errors.md has the reasons that
-// not-imported.csv may give.
-func TestEveryReasonIsDocumented(t *testing.T) {
-	t.Parallel()
-	text := readDocument(t, "docs/errors.md")
-	found := 0
-	for _, file := range sources(t, "importer") {
-		ast.Inspect(file, func(n ast.Node) bool {
-			reason := ""
-			switch n := n.(type) {
-			case *ast.CompositeLit: // refusal{"too_large", …}
-				if isIdent(n.Type, "refusal") && len(n.Elts) > 0 {
-					reason = stringOf(n.Elts[0])
-				}
-			case *ast.KeyValueExpr: // ActionError{Key: "not_updated", …}
-				if isIdent(n.Key, "Key") {
-					reason = stringOf(n.Value)
-				}
-			case *ast.CallExpr: // line(customer, "action_failed", …)
-				if isIdent(n.Fun, "line") && len(n.Args) > 1 {
-					reason = stringOf(n.Args[1])
-				}
-			case *ast.FuncDecl:
-				if n.Name.Name == "goneReason" {
-					ast.Inspect(n, func(n ast.Node) bool {
-						if lit, ok := n.(*ast.BasicLit); ok && !strings.Contains(text, "| `"+stringOf(lit)+"` |") {
-							t.Errorf("docs/errors.md lacks the reason %s", lit.Value)
-						}
-						return true
-					})
-				}
-			}
-			if reason != "" {
-				found++
-				if !strings.Contains(text, "| `"+reason+"` |") {
-					t.Errorf("docs/errors.md lacks the reason %q", reason)
-				}
-			}
-			return true
-		})
-	}
-	if found < 5 {
-		t.Errorf("only %d reasons were found", found)
-	}
-}
-
-func isIdent(e ast.Expr, name string) bool {
-	id, ok := e.(*ast.Ident)
-	return ok && id.Name == name
-}
-
-// stringOf returns the value of a string literal, or of the literals in a sum.
-func stringOf(e ast.Expr) string {
-	switch e := e.(type) {
-	case *ast.BasicLit:
-		if e.Kind == token.STRING {
-			return constant.StringVal(constant.MakeFromLiteral(e.Value, token.STRING, 0))
-		}
-	case *ast.BinaryExpr:
-		left, right := stringOf(e.X), stringOf(e.Y)
-		if left == "" || right == "" {
-			return left + right + "%s" // for what is only known when it runs
-		}
-		return left + right
-	}
-	return ""
-}
-
-// longestPart returns the longest text between the verbs of a format.
-func longestPart(format string) string {
-	longest := ""
-	for _, part := range regexp.MustCompile(`%[-+#.0-9]*[a-zA-Z]|\n`).Split(strings.ReplaceAll(format, "%%", "%"), -1) {
-		if part = strings.Trim(part, " :,("); len(part) > len(longest) {
-			longest = part
-		}
-	}
-	return longest
-}
-
-func TestLongestPart(t *testing.T) {
-	t.Parallel()
-	for format, want := range map[string]string{
-		"reading the traits of %s: %w": "reading the traits of",
-		"--offset %q is no offset":     "is no offset",
-		"from 0%% to 99%% (%s)":        "from 0% to 99%",
-	} {
-		if got := longestPart(format); got != want {
-			t.Errorf("longestPart(%q) = %q, want %q", format, got, want)
-		}
 	}
 }

@@ -110,6 +110,7 @@ func (s *session) report(code int, cause error) int {
 		s.log.Info(s.what()+" ended", c.attrs(code)...)
 	}
 	s.printSummary(sum)
+	s.notifier.ended(context.Background(), notificationOf(sum))
 	if err := errors.Join(summaryErr, metricsErr); err != nil {
 		s.printError(err)
 	}
@@ -124,7 +125,7 @@ func (s *session) printUnlessStopped(err error) {
 	}
 }
 
-// exitCodeOf tells errors that the operator must mend first from those after which the
+// exitCodeOf tells errors that the operator must fix first from those after which the
 // same command can be continued, now or later.
 func exitCodeOf(err error) int {
 	var unverified *importer.VerifyError

@@ -32,6 +32,16 @@ func (o *settingsFlags) addMapping(f *pflag.FlagSet) {
 	f.StringVar(&o.mapping, "mapping", "", "map traits as this YAML `file` says (default: $SEGSYNC_MAPPING, else as segsync mapping prints)")
 }
 
+// mappingSetting returns the mapping file that the settings name, "" if they name none or
+// cannot be read yet.
+func (o *settingsFlags) mappingSetting() string {
+	file, err := readEnvFile(o.envFile, false)
+	if err != nil {
+		file = nil // loading the settings says so
+	}
+	return lookupIn(file)("SEGSYNC_MAPPING")
+}
+
 // runFlags are those that import and verify both have.
 type runFlags struct {
 	settings     settingsFlags
@@ -186,7 +196,7 @@ func (o *runFlags) check(flags *pflag.FlagSet, output string) mistakes {
 // read, of one that is the import's own, or of another flag's.
 func (o *runFlags) overwritten(output string) []error {
 	taken := append(o.names(false).Paths(), journal.NewNames(o.dir, "").Paths()...)
-	taken = append(taken, o.settings.fromFile(), o.settings.envFile, o.profilesFrom, o.settings.mapping, os.Getenv("SEGSYNC_MAPPING"))
+	taken = append(taken, o.settings.fromFile(), o.settings.envFile, o.profilesFrom, o.settings.mapping, o.settings.mappingSetting())
 	var errs []error
 	for _, f := range []struct{ flag, file string }{{"output", output}, {"summary", o.report.summary}, {"metrics-file", o.report.metricsFile}} {
 		if f.file == "" {

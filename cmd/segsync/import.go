@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"segsync/importer"
 	"segsync/importer/journal"
@@ -25,23 +26,10 @@ func newImportCommand() *cobra.Command {
 		Use:   "import",
 		Short: "Import the profiles of a Segment space into Voucherify",
 		Long: `Import reads all profiles of a Segment space and upserts them as customers of a
-Voucherify project. When it fails or is interrupted, its last lines are the offset
-up to which everything was accepted, and the command that continues from there.
-
-It first tries again the profiles that earlier imports of the same directory could
-not import; segsync outstanding lists them.
-
-Settings are read from the environment, and from the file .env where the
-environment has none; .env-example explains them. With --sandbox no settings are
-needed.
-
-` + exitCodes,
-		Example: `  segsync import --sandbox
-  segsync import
-  segsync import --offset 400
-  segsync import --resume             # continue what is unfinished, else start
-  segsync import --resume --since last # every night: first finish what is unfinished
-  segsync import --profiles-from not-imported.csv`,
+Voucherify project. It first tries again what earlier imports could not import.`,
+		Example: `  segsync import --sandbox                # needs no settings
+  segsync import --resume                 # continue what is unfinished, else start
+  segsync import --resume --since last    # every night`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return o.run.report.carryOut(cmd, o.check(cmd.Flags()), func() error { return runImport(cmd, &o) })
@@ -49,28 +37,29 @@ needed.
 	}
 	f := cmd.Flags()
 	f.SortFlags = false
-	f.StringVar(&o.start.offset, "offset", importer.Beginning, "start at this `offset` of the profile list; 0 always starts anew")
-	f.BoolVar(&o.start.resume, "resume", false, "continue the unfinished import of this directory; start a new one if there is none")
-	f.BoolVar(&o.start.restart, "restart", false, "start anew, whatever is in the directory")
-	f.BoolVar(&o.start.noRetry, "no-retry-rejected", false, "do not first try again what earlier imports could not import")
-	f.StringVar(&o.run.profilesFrom, "profiles-from", "", "import only the profiles that this `file` names, one segment id or type:value a line; - for stdin")
-	f.StringVar(&o.choose.since, "since", "", "import only what changed since this `time`: last (the start of the last finished import), 24h, 7d, 2026-11-19T00:00:00Z")
 	f.IntVar(&o.choose.limit, "limit", 0, "import this `number` of profiles and stop there; --resume goes on (default: all)")
+	f.StringVar(&o.choose.since, "since", "", "import only what changed since this `time`: last (the start of the last finished import), 24h, 7d, 2026-11-19T00:00:00Z")
+	f.StringVar(&o.run.profilesFrom, "profiles-from", "", "import only the profiles that this `file` names, one segment id or type:value a line; - for stdin")
 	o.run.settings.addMapping(f)
-	f.BoolVar(&o.choose.noCatchUp, "no-catch-up", false, "do not look again for profiles that moved while the list was read")
-	f.BoolVar(&o.choose.recheck, "recheck", false, "read the whole list again at the end, for profiles that were passed over while others were deleted or merged")
-	f.StringVar(&o.run.confirm.verify, "verify", "on", "`on|off`: ask Voucherify what became of the customers sent, or do not")
-	f.DurationVar(&o.run.confirm.interval, "verify-interval", 30*time.Second, "the longest time between two looks at what became of them")
-	f.IntVar(&o.run.confirm.maxRejects, "max-rejects", -1, "stop once more than this `number` of customers were rejected; without it there is no limit")
-	o.run.addTo(f)
 	f.BoolVar(&o.run.settings.sandbox, "sandbox", false, "import 500 made-up profiles from an embedded sandbox of both APIs")
 	f.BoolVar(&o.run.settings.messy, "messy-sandbox", false, "import from the sandbox with profiles that vanish and values that cannot be used")
+	f.BoolVar(&o.start.resume, "resume", false, "continue the unfinished import of this directory; start a new one if there is none")
+	f.BoolVar(&o.start.restart, "restart", false, "start anew, whatever is in the directory")
+	f.StringVar(&o.start.offset, "offset", importer.Beginning, "start at this `offset` of the profile list; 0 always starts anew")
+	f.BoolVar(&o.start.noRetry, "no-retry-rejected", false, "do not first try again what earlier imports could not import")
 	f.BoolVar(&o.dry.run, "dry-run", false, "send nothing to Voucherify: write the customers as JSON, one per line, to stdout")
 	f.StringVar(&o.dry.output, "output", "", "write the customers of a dry run to this `file`")
-	f.BoolVar(&o.choose.noCount, "no-count", false, "do not spend requests on finding out how many profiles there are")
-	f.BoolVar(&o.choose.values, "warn-values", false, "write the values that could not be used to warnings.csv, too: personal data")
-	f.BoolVar(&o.run.wait.nonInteractive, "non-interactive", false, "never ask whether to resume")
+	f.StringVar(&o.run.confirm.verify, "verify", "on", "`on|off`: ask Voucherify what became of the customers sent, or do not")
+	f.IntVar(&o.run.confirm.maxRejects, "max-rejects", -1, "stop once more than this `number` of customers were rejected; without it there is no limit")
 	f.Lookup("max-rejects").DefValue = "0" // or the help would show -1
+	o.run.addTo(f)
+	f.BoolVar(&o.choose.values, "warn-values", false, "write the values that could not be used to warnings.csv, too: personal data")
+	f.BoolVar(&o.choose.noCatchUp, "no-catch-up", false, "do not look again for profiles that moved while the list was read")
+	f.BoolVar(&o.choose.recheck, "recheck", false, "read the whole list again at the end, for profiles that were passed over while others were deleted or merged")
+	f.BoolVar(&o.choose.noCount, "no-count", false, "do not spend requests on finding out how many profiles there are")
+	f.DurationVar(&o.run.confirm.interval, "verify-interval", 30*time.Second, "the longest time between two looks at what became of them")
+	f.BoolVar(&o.run.wait.nonInteractive, "non-interactive", false, "never ask whether to resume")
+	groupImportFlags(f)
 	for _, pair := range [][]string{
 		{"resume", "offset"}, {"resume", "restart"}, {"offset", "restart"}, {"dry-run", "resume"}, {"recheck", "no-catch-up"},
 		{"since", "profiles-from"}, {"verbose", "quiet"},
@@ -78,6 +67,15 @@ needed.
 		cmd.MarkFlagsMutuallyExclusive(pair...)
 	}
 	return cmd
+}
+
+// groupImportFlags puts the flags into the groups of the help.
+func groupImportFlags(f *pflag.FlagSet) {
+	group(f, "What", "from", "limit", "since", "profiles-from", "mapping", "env-file", "sandbox", "messy-sandbox")
+	group(f, "Where it continues", "dir", "resume", "restart", "offset", "no-retry-rejected", "non-interactive")
+	group(f, "Sending and confirming", "dry-run", "output", "verify", "max-rejects")
+	group(f, "Output", "summary", "metrics-file", "log-format", "color", "verbose", "quiet", "warn-values")
+	group(f, "Tuning", "no-catch-up", "recheck", "no-count", "retry-for", "max-wait", "verify-interval", "verify-timeout")
 }
 
 func runImport(cmd *cobra.Command, o *importOptions) error {

@@ -5,12 +5,17 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"os"
 
 	"github.com/spf13/cobra"
 )
 
 func main() {
+	// net/http logs what a server sends between answers, bodies with personal data
+	// included. Nothing else uses this logger.
+	log.SetOutput(io.Discard)
 	os.Exit(run(os.Args[1:]))
 }
 
@@ -19,9 +24,9 @@ const (
 	exitDone        = 0
 	exitFailed      = 1 // can be continued
 	exitUsage       = 2 // wrong usage, settings or credentials
-	exitNotImported = 3 // done, but some profiles were not imported
+	exitNotImported = 3 // done, but profiles are outstanding
 	exitUnconfirmed = 4 // done, but some customers are sent and not confirmed
-	exitLater       = 5 // stopped for a quota or an outage; continue later
+	exitLater       = 5 // stopped for a quota; continue later
 	exitLocked      = 11
 	exitInterrupted = 130
 	exitTerminated  = 143
@@ -29,11 +34,11 @@ const (
 
 const exitCodes = `Exit codes:
   0    done
-  1    failed; the last lines say how to continue
+  1    failed, or an API did not answer; the last lines say how to continue
   2    wrong usage, settings or credentials
-  3    done, but some profiles were not imported, or rejected by Voucherify
+  3    done, but profiles are outstanding; segsync outstanding lists them
   4    everything is sent, but not confirmed; run segsync verify
-  5    stopped for a quota or an outage; run segsync import --resume later
+  5    stopped for a quota; run segsync import --resume later
   11   another import is running in the same directory
   130  interrupted by Ctrl-C (143: by SIGTERM); the last lines say how to continue`
 
@@ -71,7 +76,7 @@ func run(args []string) int {
 	}
 	var exit *exitError
 	if !errors.As(err, &exit) { // cobra's own: a flag or argument it does not know
-		exit = &exitError{exitUsage, &hinted{err, fmt.Sprintf("see %s --help", command.CommandPath())}}
+		exit = &exitError{exitUsage, &hinted{usageError(err), fmt.Sprintf("see %s --help", command.CommandPath())}}
 	}
 	if exit.err != nil {
 		printError(os.Stderr, exit.err)
@@ -105,18 +110,18 @@ func newRootCommand() *cobra.Command {
 		Long: `Segsync copies the profiles of a Segment space into the customers of a Voucherify
 project. Try it without any settings:
 
-  segsync import --sandbox
-
-` + exitCodes,
-		Args:          cobra.NoArgs,
+  segsync import --sandbox`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return cmd.Help()
 		},
 	}
-	root.AddCommand(newImportCommand(), newVerifyCommand(), newCheckCommand(), newInspectCommand(), newMappingCommand(), newSQLCommand(), newSandboxCommand(), newVersionCommand())
+	root.AddCommand(newImportCommand(), newVerifyCommand(), newCheckCommand(), newInspectCommand(), newMappingCommand(), newOutstandingCommand(),
+		newSQLCommand(), newSandboxCommand(), newVersionCommand())
 	root.AddCommand(developerCommands()...)
+	useUsageErrors(root)
+	useHelp(root)
 	addVersionFlag(root)
 	addCompletionCommand(root)
 	registerCompletions(root)

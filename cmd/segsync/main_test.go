@@ -26,7 +26,7 @@ type leakChecked struct{ m *testing.M }
 func (l leakChecked) Run() int {
 	flag.Parse()
 	if flag.Lookup("test.parallel").Value.String() == strconv.Itoa(runtime.GOMAXPROCS(0)) {
-		flag.Set("test.parallel", "12") // most tests wait for a server or the clock
+		flag.Set("test.parallel", "24") // most tests wait for a server or the clock
 	}
 	code := pgtest.Main(l.m)
 	if code == 0 {

@@ -95,9 +95,9 @@ func (s *session) target() string {
 	case s.run.settings.sandbox:
 		return "sandbox"
 	case host == "api.voucherify.io":
-		return "Voucherify eu, app " + shorten(s.settings.appID, 8)
+		return "Voucherify eu, app " + shorten(s.settings.appID, 3)
 	default:
-		return "Voucherify " + strings.TrimSuffix(host, ".api.voucherify.io") + ", app " + shorten(s.settings.appID, 8)
+		return "Voucherify " + strings.TrimSuffix(host, ".api.voucherify.io") + ", app " + shorten(s.settings.appID, 3)
 	}
 }
 

@@ -17,6 +17,9 @@ import (
 
 const question = `Do you wish to resume the process from the offset: 400? Type "yes" or "no":`
 
+// blockHead is in the block of progress, and nowhere else.
+const blockHead = "  →  "
+
 // onTerminal starts segsync with a terminal as its stdin and stderr, and a pipe as its
 // stdout. What it writes to the terminal is the stderr of the process.
 func (w *world) onTerminal(t *testing.T, args ...string) (p *process, keyboard io.Writer) {
@@ -60,11 +63,10 @@ func failing(t *testing.T, times int) *world {
 
 func TestPromptYesContinues(t *testing.T) {
 	t.Parallel()
-	each(t, []string{"yes\r", "  YES  \r"}, func(t *testing.T, answer string) {
+	each(t, []string{"yes\r", "  YES  \r", "y\r", "resume\ry\r"}, func(t *testing.T, answer string) {
 		w := failing(t, 1)
 		p, keyboard := w.onTerminal(t, "import")
-		p.stderr.await(t, question+" ", 1)
-		io.WriteString(keyboard, answer)
+		answerEach(t, p, keyboard, question, answer)
 		p.wantExit(t, 0)
 		check(t, w.complete(), w.reportsExact(w.dir), w.addsUp(p.stdout.String()))
 		numbers, err := numbersOf(p.stdout.String())
@@ -78,6 +80,18 @@ func TestPromptYesContinues(t *testing.T) {
 	})
 }
 
+// answerEach types the lines, each after the question was asked once more.
+func answerEach(t *testing.T, p *process, keyboard io.Writer, question, lines string) {
+	t.Helper()
+	for i, line := range strings.SplitAfter(strings.TrimSuffix(lines, "\r"), "\r") {
+		p.stderr.await(t, question, i+1)
+		if !strings.HasSuffix(line, "\x04") && !strings.HasSuffix(line, "\r") {
+			line += "\r"
+		}
+		io.WriteString(keyboard, line)
+	}
+}
+
 // each runs a test for each of the answers, all at once.
 func each(t *testing.T, answers []string, test func(*testing.T, string)) {
 	for _, answer := range answers {
@@ -88,13 +102,13 @@ func each(t *testing.T, answers []string, test func(*testing.T, string)) {
 	}
 }
 
-func TestPromptAnythingElseStops(t *testing.T) {
+// The end of the input is a no, and anything else is asked again.
+func TestPromptNoStops(t *testing.T) {
 	t.Parallel()
-	each(t, []string{"no\r", "\r", "y\r", "yes please\r", "resume\r", "\x04", "ye\x04\x04"}, func(t *testing.T, answer string) {
+	each(t, []string{"no\r", "N\r", "\rno\r", "yes please\rn\r", "\x04", "ye\x04\x04\x04"}, func(t *testing.T, answer string) {
 		w := failing(t, 1)
 		p, keyboard := w.onTerminal(t, "import")
-		p.stderr.await(t, question+" ", 1)
-		io.WriteString(keyboard, answer)
+		answerEach(t, p, keyboard, question, answer)
 		p.wantExit(t, 1)
 		_, offset, err := printedCommand(shown(p.stderr.String()))
 		check(t, err)
@@ -128,8 +142,8 @@ func TestPromptNotWithNonInteractive(t *testing.T) {
 	if strings.Contains(p.stderr.String(), "Do you wish") {
 		t.Errorf("asked:\n%s", p.stderr)
 	}
-	if !strings.Contains(p.stderr.String(), "Importing profiles") {
-		t.Errorf("a terminal has a bar all the same:\n%s", p.stderr)
+	if !strings.Contains(p.stderr.String(), blockHead) {
+		t.Errorf("a terminal has a block all the same:\n%s", p.stderr)
 	}
 	w.resume(t, p, 0)
 }
@@ -161,33 +175,60 @@ func TestPromptNeedsATerminalForStdinAndStderr(t *testing.T) {
 	}
 }
 
-func TestBarIsDrawnOnTheTerminalOnly(t *testing.T) {
+// The block is drawn on the terminal, and only there; -q keeps it, a log of JSON does not.
+func TestBlockIsDrawnOnTheTerminalOnly(t *testing.T) {
 	t.Parallel()
-	w := startWorld(t, sandbox.Options{Profiles: 500})
-	reached := w.hold(`@250/traits`, 1)
-	p, _ := w.onTerminal(t, "import")
-	await(t, "the request", reached)
-	p.stderr.await(t, "Importing profiles", 2)
-	w.mend()
-	p.wantExit(t, 0)
-	if strings.ContainsAny(p.stdout.String(), "\x1b\r█") || strings.Contains(p.stdout.String(), "Importing") {
-		t.Errorf("stdout:\n%q", p.stdout)
+	for _, c := range []struct {
+		flag  string
+		block bool
+	}{{"--verbose", true}, {"-q", true}, {"--log-format=json", false}} {
+		t.Run(c.flag, func(t *testing.T) {
+			t.Parallel()
+			w := startWorld(t, sandbox.Options{Profiles: 300})
+			reached := w.hold(`@250/traits`, 1)
+			p, _ := w.onTerminal(t, "import", c.flag)
+			await(t, "the request", reached)
+			if c.block {
+				p.stderr.await(t, blockHead, 2)
+			}
+			w.mend()
+			p.wantExit(t, 0)
+			if strings.ContainsAny(p.stdout.String(), "\x1b\r█") {
+				t.Errorf("stdout:\n%q", p.stdout)
+			}
+			if got := strings.Contains(p.stderr.String(), blockHead); got != c.block {
+				t.Errorf("a block is drawn: %v:\n%q", got, p.stderr)
+			}
+			if !strings.HasSuffix(p.stderr.String(), "\n") {
+				t.Errorf("the last line does not end: %q", p.stderr)
+			}
+			if strings.Contains(p.stderr.String(), "level=") {
+				t.Errorf("the log of a terminal is for people:\n%s", p.stderr)
+			}
+		})
 	}
-	if got := p.stderr.String(); !strings.Contains(got, "500") || !strings.HasSuffix(got, "\n") {
-		t.Errorf("the last bar does not show all profiles, on a line of its own: %q", got)
-	}
-	// A line of the log begins where the bar began.
-	for line := range strings.SplitSeq(p.stderr.String(), "\n") {
-		if before, _, ok := strings.Cut(line, "time="); ok && !strings.HasSuffix(before, "\r") && before != "" {
-			t.Errorf("a line of the log follows a bar: %q", line)
-		}
-	}
+}
 
-	for _, flag := range []string{"-q", "--log-format=json"} {
-		p, _ := w.onTerminal(t, "import", flag)
-		p.wantExit(t, 0)
-		if strings.Contains(p.stderr.String(), "Importing profiles") {
-			t.Errorf("%s: a bar is drawn:\n%s", flag, p.stderr)
-		}
+// A plain import beside an unfinished one asks whether to continue it.
+func TestPromptContinuesAnUnfinishedImport(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		answer  string
+		first   int // how often the first page is listed by the second import
+		profile string
+	}{{"y\r", 1, "continued"}, {"what\ry\r", 1, "continued"}, {"no\r", 2, "anew"}} {
+		t.Run(strconv.Quote(c.answer), func(t *testing.T) {
+			t.Parallel()
+			w := failing(t, 1)
+			w.start(t, "import").wantExit(t, 1)
+			before := w.requests(`next=0$`)
+			p, keyboard := w.onTerminal(t, "import")
+			answerEach(t, p, keyboard, "The import in this directory is not finished: 400 profiles read, ", c.answer)
+			p.wantExit(t, 0)
+			if n := w.requests(`next=0$`) - before; n != c.first {
+				t.Errorf("%s: the first page was listed %d times, want %d", c.profile, n, c.first)
+			}
+			check(t, w.complete(), w.reportsExact(w.dir), w.addsUp(p.stdout.String()))
+		})
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"segsync/internal/sandbox"
 )
@@ -25,16 +27,29 @@ type sandboxFlags struct {
 	latency   time.Duration
 	faults    float64
 
-	plain      bool
-	identified float64
-	activity   float64
+	plain, clean bool
+	identified   float64
+	activity     float64
 
 	voucherifyLatency   time.Duration
 	apiCalls, bulkCalls quotaFlag
 	maxCustomers        int
+	reject              float64
+	strictSchema        bool
+	outage              sandbox.Outage
 
 	out fillFlags
 }
+
+// strictSchema is a metadata schema that takes the key lang of the made-up profiles, wants
+// another type than theirs of test, and does not know the others.
+const strictSchema = `{
+  "id": "ms_sandbox", "related_object": "customer", "object": "metadata_schema", "allow_defined_only": true,
+  "properties": {
+    "lang": {"type": "string", "array": false, "optional": true, "deleted": false},
+    "test": {"type": "string", "array": false, "optional": true, "deleted": false}
+  }
+}`
 
 // quotaFlag is a quota of Voucherify as a flag, such as 100/1m; the zero value is none.
 type quotaFlag sandbox.Bucket
@@ -73,7 +88,8 @@ pasted into a shell or saved as a .env file.
 With --ndjson or --postgres it writes the same profiles to a file or to a database
 instead, to try segsync import --from. docs/sources.md shows how.`,
 		Example: `  segsync sandbox --profiles 2000 --faults 0.02 > .env.sandbox &
-  segsync import --env-file .env.sandbox`,
+  segsync import --env-file .env.sandbox
+  segsync sandbox --reject 0.01 --strict-schema --outage-after 200 --outage-for 20s > .env.sandbox &`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.check(); err != nil {
@@ -85,24 +101,41 @@ instead, to try segsync import --from. docs/sources.md shows how.`,
 			return serveSandbox(cmd, &o)
 		},
 	}
-	f := cmd.Flags()
+	o.addTo(cmd.Flags())
+	return cmd
+}
+
+func (o *sandboxFlags) addTo(f *pflag.FlagSet) {
 	f.SortFlags = false
 	f.StringVar(&o.listen, "listen", "127.0.0.1:0", "loopback `address` to listen on")
+	group(f, "Where it serves", "listen")
+
 	f.IntVar(&o.profiles, "profiles", 1000, "`number` of profiles")
 	f.Uint64Var(&o.seed, "seed", 1, "the same `number` gives the same profiles")
-	f.IntVar(&o.rateLimit, "rate-limit", 100, "Segment requests per second; 0: no limit")
-	f.IntVar(&o.taken, "taken", 0, "Segment requests per second that somebody else uses")
-	f.DurationVar(&o.latency, "latency", 50*time.Millisecond, "mean `time` that an answer of Segment takes")
-	f.Float64Var(&o.faults, "faults", 0, "`share` of requests that go wrong, from 0 to 1")
+	f.BoolVar(&o.clean, "clean", false, "no profiles that an import complains about")
 	f.BoolVar(&o.plain, "plain", false, "only simple, valid profiles")
 	f.Float64Var(&o.identified, "identified", 0, "`share` of profiles that have a user_id, from 0 to 1 (default: about 0.85; 1 with --plain)")
 	f.Float64Var(&o.activity, "activity", 0, "`number` of profiles that become active, and move to the head of the list, with each page of it")
+	group(f, "Profiles", "profiles", "seed", "clean", "plain", "identified", "activity")
+
+	f.IntVar(&o.rateLimit, "rate-limit", 100, "Segment `requests` per second; 0: no limit")
+	f.IntVar(&o.taken, "taken", 0, "Segment `requests` per second that somebody else uses")
+	f.DurationVar(&o.latency, "latency", 50*time.Millisecond, "mean `time` that an answer of Segment takes")
 	f.DurationVar(&o.voucherifyLatency, "voucherify-latency", 0, "`time` that an answer of Voucherify takes")
 	f.Var(&o.apiCalls, "api-calls", "Voucherify's quota of calls, such as 100/1m (default: no limit)")
 	f.Var(&o.bulkCalls, "bulk-calls", "Voucherify's quota of bulk calls, such as 10/1h (default: no limit)")
 	f.IntVar(&o.maxCustomers, "max-customers", 0, "largest `number` of customers that Voucherify takes in a bulk call; 0: no limit")
+	group(f, "Limits", "rate-limit", "taken", "latency", "voucherify-latency", "api-calls", "bulk-calls", "max-customers")
+
+	f.Float64Var(&o.faults, "faults", 0, "`share` of requests that go wrong, from 0 to 1")
+	f.Float64Var(&o.reject, "reject", 0, "`share` of customers that Voucherify rejects, from 0 to 1")
+	f.BoolVar(&o.strictSchema, "strict-schema", false, "Voucherify takes no metadata but that of a schema")
+	f.DurationVar(&o.outage.For, "outage-for", 0, "both APIs answer 503 for this `time`, once")
+	f.IntVar(&o.outage.After, "outage-after", 0, "the outage begins after this `number` of requests")
+	group(f, "What goes wrong", "faults", "reject", "strict-schema", "outage-for", "outage-after")
+
 	o.out.addTo(f)
-	return cmd
+	group(f, "Instead of serving", "ndjson", "postgres", "schema")
 }
 
 func (o *sandboxFlags) check() error {
@@ -134,7 +167,34 @@ func (o *sandboxFlags) check() error {
 	if !(o.identified >= 0 && o.identified <= 1) {
 		errs = append(errs, fmt.Errorf("--identified %v: it must be from 0 to 1", o.identified))
 	}
+	if !(o.reject >= 0 && o.reject <= 1) {
+		errs = append(errs, fmt.Errorf("--reject %v: it must be from 0 to 1", o.reject))
+	}
+	if o.outage.For < 0 {
+		errs = append(errs, fmt.Errorf("--outage-for %s is negative", o.outage.For))
+	}
+	if o.outage.After < 0 {
+		errs = append(errs, fmt.Errorf("--outage-after %d is negative", o.outage.After))
+	}
+	if o.outage.After > 0 && o.outage.For == 0 {
+		errs = append(errs, errors.New("--outage-after goes with --outage-for"))
+	}
 	return errors.Join(errs...)
+}
+
+// options returns what the flags ask of the sandbox.
+func (o *sandboxFlags) options() sandbox.Options {
+	options := sandbox.Options{
+		Profiles: o.profiles, Seed: o.seed, RateLimit: o.rateLimit, Taken: o.taken, Latency: o.latency, Faults: o.faults,
+		Plain: o.plain, Clean: o.clean, Identified: o.identified, Discard: o.plain, Activity: o.activity,
+		VoucherifyLatency: o.voucherifyLatency, MaxCustomers: o.maxCustomers, RejectShare: o.reject,
+		APICalls: sandbox.Bucket(o.apiCalls), BulkCalls: sandbox.Bucket(o.bulkCalls),
+		Misbehave: sandbox.Misbehaviour{Outage: o.outage},
+	}
+	if o.strictSchema {
+		options.Schema, options.EnforceSchema = json.RawMessage(strictSchema), true
+	}
+	return options
 }
 
 func serveSandbox(cmd *cobra.Command, o *sandboxFlags) error {
@@ -142,12 +202,7 @@ func serveSandbox(cmd *cobra.Command, o *sandboxFlags) error {
 	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(interrupted)
 
-	box := sandbox.New(sandbox.Options{
-		Profiles: o.profiles, Seed: o.seed, RateLimit: o.rateLimit, Taken: o.taken, Latency: o.latency, Faults: o.faults,
-		Plain: o.plain, Identified: o.identified, Discard: o.plain, Activity: o.activity,
-		VoucherifyLatency: o.voucherifyLatency, MaxCustomers: o.maxCustomers,
-		APICalls: sandbox.Bucket(o.apiCalls), BulkCalls: sandbox.Bucket(o.bulkCalls),
-	})
+	box := sandbox.New(o.options())
 	server, err := box.Listen(o.listen)
 	if err != nil {
 		return &exitError{exitUsage, fmt.Errorf("--listen %s: %w", o.listen, err)}

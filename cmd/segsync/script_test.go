@@ -24,9 +24,11 @@ import (
 //
 //	sandbox [PROFILES] [plain] [shuffled] [no-updated-at] [max-customers=N] [max-body=N]
 //	        [identified=SHARE] [action-delay=D] [bulk-calls=N] [api-calls=N] [schema=FILE]
-//	        [fail-action=N] [reject=REGEXP]
+//	        [fail-action=N] [reject=REGEXP] [poison=REGEXP] [gone=FROM-TO] [clean]
 //	                         starts a sandbox, and sets the environment to use it; it
-//	                         rejects the customers whose source_id matches
+//	                         rejects the customers whose source_id matches reject, refuses
+//	                         whole requests with one that matches poison, and does not have
+//	                         the profiles listed at FROM to TO
 //	answer REGEXP STATUS [FROM [TO]] [HEADER=VALUE ...] [body=TEXT]
 //	                         answers requests so, of those whose "METHOD /path?query"
 //	                         (and " body") matches; in it @150 is the segment id of
@@ -126,6 +128,17 @@ func cmdSandbox(ts *testscript.TestScript, neg bool, args []string) {
 			o.FailActions = func(action int) bool { return action == n }
 		case "reject":
 			reject = regexp.MustCompile(value)
+		case "poison":
+			o.Misbehave.Poison = regexp.MustCompile(value).MatchString
+		case "gone":
+			from, to, _ := strings.Cut(value, "-")
+			first, err := strconv.Atoi(from)
+			ts.Check(err)
+			last, err := strconv.Atoi(to)
+			ts.Check(err)
+			o.Misbehave.Gone = idsBetween(first, last, o)
+		case "clean":
+			o.Clean = true
 		case "max-customers":
 			o.MaxCustomers = n
 		case "max-body":
@@ -150,6 +163,16 @@ func cmdSandbox(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	ts.Setenv("SEGMENT_RATE_LIMIT", "100000")
 	ts.Setenv("SANDBOX_URL", w.server.URL)
+}
+
+// idsBetween tells the profiles that are listed at first to last.
+func idsBetween(first, last int, o sandbox.Options) func(segmentID string) bool {
+	o.Seed = 1
+	ids := map[string]bool{}
+	for _, e := range sandbox.New(o).Want()[first : last+1] {
+		ids[e.SegmentID] = true
+	}
+	return func(id string) bool { return ids[id] }
 }
 
 func cmdAnswer(ts *testscript.TestScript, neg bool, args []string) {

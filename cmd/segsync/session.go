@@ -33,6 +33,7 @@ type session struct {
 	journal    *journal.Journal
 	continued  bool // the import was begun by an earlier command
 	importer   *importer.Importer
+	notifier   *notifier
 	schemaRead bool
 	customers  io.Writer // of a dry run, else nil
 	// closeCustomers closes a file of customers; nil if there is none.
@@ -146,6 +147,8 @@ func (s *session) carryOut(ctx context.Context, do func(context.Context) error) 
 		s.hurry()
 	}, s.log)
 	defer interrupts.close()
+	s.notifier = newNotifier(s.settings.ending, s.log, nil)
+	s.notifier.start(interrupts.ctx)
 	s.announce(interrupts.ctx)
 	for attempt := 1; ; attempt++ {
 		stopProgress := s.showProgress(interrupts.ctx)

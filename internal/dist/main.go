@@ -146,12 +146,6 @@ func (r *release) clear() error {
 func (r *release) stageCommon() error {
 	for _, c := range []struct{ from, to string }{
 		{".env-example", "common/.env-example"},
-		{"deploy/crontab", "common/deploy/crontab"},
-		{"deploy/crontab", "doc/examples/crontab"},
-		{"deploy/cronjob.yaml", "common/deploy/cronjob.yaml"},
-		{"deploy/cronjob.yaml", "doc/examples/cronjob.yaml"},
-		{"deploy/segsync.service", "common/deploy/segsync.service"},
-		{"deploy/segsync.timer", "common/deploy/segsync.timer"},
 		{"deploy/package/nfpm.yaml", "package/nfpm.yaml"},
 		{"deploy/package/before-remove.sh", "package/before-remove.sh"},
 		{"deploy/package/reload-systemd.sh", "package/reload-systemd.sh"},
@@ -160,11 +154,17 @@ func (r *release) stageCommon() error {
 			return err
 		}
 	}
-	documents, err := filepath.Glob("docs/*")
-	if err != nil {
-		return err
+	// The documents link to each other and to the files of deploy/.
+	documents := []string{"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE",
+		"deploy/Dockerfile", "deploy/crontab", "deploy/cronjob.yaml", "deploy/segsync.service", "deploy/segsync.timer"}
+	for _, pattern := range []string{"docs/*", "deploy/monitoring/*"} {
+		names, err := filepath.Glob(pattern)
+		if err != nil {
+			return err
+		}
+		documents = append(documents, names...)
 	}
-	for _, name := range append(documents, "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE") {
+	for _, name := range documents {
 		err := cmp.Or(r.copy(name, "common/"+name), r.copy(name, "doc/"+name))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
@@ -247,9 +247,7 @@ func (r *release) archived(top string, t target) ([]file, error) {
 		}
 		name, err := filepath.Rel(common, path)
 		name = filepath.ToSlash(name)
-		if t.os == "linux" || !strings.HasPrefix(name, "deploy/") {
-			files = append(files, file{path, top + "/" + name, 0o644})
-		}
+		files = append(files, file{path, top + "/" + name, 0o644})
 		return err
 	})
 	slices.SortFunc(files, func(a, b file) int { return strings.Compare(a.name, b.name) })

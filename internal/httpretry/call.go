@@ -98,26 +98,27 @@ func (t *Transport) delay(c *call) (delay time.Duration, asked bool, err error) 
 // ended reports whether a failed attempt was the last one. If so, a nil error means that
 // the call ends with the result of that attempt.
 //
-// Options.Attempts bounds the call while the API answers other requests or the probe. If
-// it answers nobody, Options.RetryFor bounds the outage instead.
+// Options.Attempts and Options.RetryFor bound the call while the API answers other requests
+// or the probe. If it answers nobody, Options.RetryFor alone bounds the outage.
 func (t *Transport) ended(c *call, delay time.Duration, asked bool) (bool, error) {
 	used := c.attempts >= c.allowed || c.doubtful()
 	alone := t.opts.RetryFor < 0
 	answers := !alone && t.health.goodSince(c.began)
 	over := !alone && time.Since(c.began)+delay > t.patience(c)
+	late := !alone && time.Since(c.began)+delay > t.opts.RetryFor
 	if (used || over) && !alone && !answers {
 		answers = t.probeGood(c.req.Context(), c.began)
 	}
 	switch {
 	case c.doubtful() && (alone || answers || t.opts.Probe == nil):
-		late, _ := errors.AsType[*lateError](c.err)
-		return true, &TimeoutError{API: t.opts.API, After: late.after, Bytes: int(c.req.ContentLength), Attempts: c.attempts}
+		timeout, _ := errors.AsType[*lateError](c.err)
+		return true, &TimeoutError{API: t.opts.API, After: timeout.after, Bytes: int(c.req.ContentLength), Attempts: c.attempts}
 	case alone:
 		return used, nil
 	case used && answers && c.outage && !c.renewed:
 		c.renew(time.Now(), t.opts.Attempts)
 		return false, nil
-	case used && answers:
+	case used && answers, answers && late && !asked && c.attempts > 1 && !c.outage:
 		return true, nil
 	}
 	c.outage = c.outage || used

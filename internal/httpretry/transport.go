@@ -34,7 +34,7 @@ type Options struct {
 	API string
 	// Rate is the quota in requests per second; 0 means no limit.
 	Rate float64
-	// MaxWait is the longest pause asked for by the server that is sat out; a
+	// MaxWait is the longest pause asked for by the server that is waited for; a
 	// longer one ends the request with a WaitError. 0 means five minutes.
 	MaxWait time.Duration
 	// Attempts is how often a request is sent at the most, as long as the API answers

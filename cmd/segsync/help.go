@@ -1,0 +1,217 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/rivo/uniseg"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// helpWidth is the most columns that help has.
+const helpWidth = 100
+
+// groupAnnotation names the group of a flag in the help.
+const groupAnnotation = "segsync_group"
+
+// group puts the flags into a group of the help. Groups are shown in the order in which
+// their first flags were added; flags without a group come last, as "Other".
+func group(f *pflag.FlagSet, name string, flags ...string) {
+	for _, flag := range flags {
+		if err := f.SetAnnotation(flag, groupAnnotation, []string{name}); err != nil {
+			panic(err) // there is no such flag
+		}
+	}
+}
+
+// groupOf returns the name of the flag's group, or "".
+func groupOf(f *pflag.Flag) string {
+	if names := f.Annotations[groupAnnotation]; len(names) > 0 {
+		return names[0]
+	}
+	return ""
+}
+
+// useHelp gives cmd and the commands below it help that has groups and fits the terminal.
+func useHelp(root *cobra.Command) {
+	root.SetUsageFunc(func(cmd *cobra.Command) error {
+		_, err := fmt.Fprint(cmd.OutOrStderr(), usageOf(cmd, terminalColumns()))
+		return err
+	})
+	root.AddCommand(newExitCodesTopic())
+}
+
+// newExitCodesTopic returns the help topic of the exit codes.
+func newExitCodesTopic() *cobra.Command {
+	return &cobra.Command{Use: "exit-codes", Short: "What the exit codes mean", Long: exitCodes}
+}
+
+// terminalColumns returns how wide help may be: the width of the terminal that stdout is,
+// helpWidth at most.
+func terminalColumns() int {
+	if width := widthOf(os.Stdout); width > 0 {
+		return min(width, helpWidth)
+	}
+	return helpWidth
+}
+
+// usageOf returns what the help of cmd has behind its description. No line is wider than
+// width, but one whose first words are.
+func usageOf(cmd *cobra.Command, width int) string {
+	var b strings.Builder
+	if cmd.Runnable() {
+		fmt.Fprintf(&b, "Usage:\n  %s\n", cmd.UseLine())
+	} else if cmd.HasAvailableSubCommands() {
+		fmt.Fprintf(&b, "Usage:\n  %s COMMAND\n", cmd.CommandPath())
+	}
+	if cmd.HasExample() {
+		fmt.Fprintf(&b, "\nExamples:\n%s\n", strings.TrimRight(cmd.Example, "\n"))
+	}
+	b.WriteString(commandList(cmd))
+	b.WriteString(flagsOf(cmd, width))
+	if cmd.HasAvailableSubCommands() {
+		fmt.Fprintf(&b, "\n%s COMMAND --help tells more about a command.\n", cmd.CommandPath())
+	}
+	return b.String()
+}
+
+// commandList returns the list of the commands below cmd, and that of its help topics.
+func commandList(cmd *cobra.Command) string {
+	var commands, topics []string
+	for _, sub := range cmd.Commands() {
+		line := fmt.Sprintf("  %-12s %s\n", sub.Name(), sub.Short)
+		switch {
+		case sub.IsAdditionalHelpTopicCommand():
+			topics = append(topics, line)
+		case sub.IsAvailableCommand() || sub.Name() == "help":
+			commands = append(commands, line)
+		}
+	}
+	text := ""
+	if len(commands) > 0 {
+		text += "\nCommands:\n" + strings.Join(commands, "")
+	}
+	if len(topics) > 0 {
+		text += "\nTopics, shown by " + cmd.CommandPath() + " help TOPIC:\n" + strings.Join(topics, "")
+	}
+	return text
+}
+
+// flagGroup is a group of the flags of a command.
+type flagGroup struct {
+	name  string // "" if the command has no groups
+	flags []*pflag.Flag
+}
+
+// flagGroups returns the flags of cmd in their groups.
+func flagGroups(cmd *cobra.Command) []flagGroup {
+	var groups []flagGroup
+	var others flagGroup
+	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
+		if f.Hidden {
+			return
+		}
+		name := groupOf(f)
+		if name == "" {
+			others.flags = append(others.flags, f)
+			return
+		}
+		i := slices.IndexFunc(groups, func(g flagGroup) bool { return g.name == name })
+		if i < 0 {
+			i, groups = len(groups), append(groups, flagGroup{name: name})
+		}
+		groups[i].flags = append(groups[i].flags, f)
+	})
+	if len(others.flags) == 0 {
+		return groups
+	}
+	if len(groups) > 0 {
+		others.name = "Other"
+	}
+	return append(groups, others)
+}
+
+// flagsOf returns the flags of cmd in their groups.
+func flagsOf(cmd *cobra.Command, width int) string {
+	text := ""
+	for _, g := range flagGroups(cmd) {
+		text += "\n" + cmp.Or(g.name, "Flags") + ":\n"
+		for _, f := range g.flags {
+			text += flagHelp(f, width)
+		}
+	}
+	return text
+}
+
+// usageColumn is where the descriptions of flags begin. A longer flag has a line of its own.
+const usageColumn = 30
+
+// flagHelp returns the lines of a flag.
+func flagHelp(f *pflag.Flag, width int) string {
+	left, text := flagLeft(f), flagText(f)
+	if width < usageColumn+30 {
+		return left + "\n" + wrapped(text, 8, width)
+	}
+	lines := wrapped(text, usageColumn, width)
+	if uniseg.StringWidth(left) > usageColumn-2 {
+		return left + "\n" + lines
+	}
+	return left + strings.Repeat(" ", usageColumn-uniseg.StringWidth(left)) + strings.TrimLeft(lines, " ")
+}
+
+// flagLeft returns the flag as it is typed.
+func flagLeft(f *pflag.Flag) string {
+	left := "      --" + f.Name
+	if f.Shorthand != "" {
+		left = "  -" + f.Shorthand + ", --" + f.Name
+	}
+	if value, _ := pflag.UnquoteUsage(f); value != "" {
+		left += " " + value
+	}
+	return left
+}
+
+// flagText returns the description of the flag, with its default where that says something.
+func flagText(f *pflag.Flag) string {
+	_, text := pflag.UnquoteUsage(f)
+	switch f.DefValue {
+	case "", "0", "0s", "false", "[]":
+		return text
+	}
+	if strings.Contains(text, "(default") {
+		return text
+	}
+	value := f.DefValue
+	if strings.HasSuffix(value, "m0s") {
+		value = strings.TrimSuffix(value, "0s")
+	}
+	return text + " (default " + value + ")"
+}
+
+// wrapped returns the text in lines of at most width columns that begin at the column
+// indent.
+func wrapped(text string, indent, width int) string {
+	var b strings.Builder
+	column := 0
+	for _, word := range strings.Fields(text) {
+		n := uniseg.StringWidth(word)
+		switch {
+		case column == 0:
+			b.WriteString(strings.Repeat(" ", indent))
+			column = indent
+		case column+1+n > width:
+			b.WriteString("\n" + strings.Repeat(" ", indent))
+			column = indent
+		default:
+			b.WriteByte(' ')
+			column++
+		}
+		b.WriteString(word)
+		column += n
+	}
+	return b.String() + "\n"
+}

@@ -1,0 +1,109 @@
+//go:build linux
+
+package main
+
+import (
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"segsync/internal/sandbox"
+)
+
+// hostileSecrets are the secrets of the hostile servers' victim; none may be in any output.
+var hostileSecrets = []string{"CANARYtoken0123456789", "CANARYsecret9876543210", "CANARYapp555555"}
+
+// slowHostiles are the kinds of hostile servers that keep an import busy until its time limits end
+// it. They are left out unless SEGSYNC_HOSTILE is set.
+var slowHostiles = regexp.MustCompile(`no answer|trickl|never|without end|spaces|silence|bomb|47 MB|64 MB|9 MB|hang|one byte|1 byte`)
+
+// TestHostileServers imports from and to servers that mean harm on one route: the import
+// must end, with an exit code of its own, in bounded memory, and without telling a secret.
+func TestHostileServers(t *testing.T) {
+	t.Parallel()
+	all := os.Getenv("SEGSYNC_HOSTILE") != ""
+	at := make(chan struct{}, 4)
+	tried := 0
+	for i, h := range sandbox.Hostiles(hostileSecrets) {
+		switch h.Route {
+		case "export", "exports", "download", "customer":
+			continue
+		}
+		if !all && (slowHostiles.MatchString(h.Name) || i%3 != 0) {
+			continue
+		}
+		tried++
+		t.Run(h.Route+"/"+h.Name, func(t *testing.T) {
+			t.Parallel()
+			at <- struct{}{}
+			defer func() { <-at }()
+			importFrom(t, h)
+		})
+	}
+	if tried < 20 {
+		t.Errorf("only %d hostile servers were tried", tried)
+	}
+}
+
+func importFrom(t *testing.T, h sandbox.Hostile) {
+	box := sandbox.New(sandbox.Options{
+		Profiles: 30, Seed: 1, Plain: true, Misbehave: sandbox.Misbehaviour{Hostile: &h},
+		AccessToken: hostileSecrets[0], SecretKey: hostileSecrets[1], AppID: hostileSecrets[2],
+	})
+	server, err := box.Listen("127.0.0.1:0")
+	check(t, err)
+	defer server.Close()
+	dir := t.TempDir()
+	cmd := exec.Command("segsync", "import", "--dir", dir, "--retry-for", "1s", "--verify-timeout", "1s", "--max-wait", "1s", "--summary", dir+"/summary.json")
+	cmd.Dir = dir
+	cmd.Env = os.Environ()
+	for _, s := range box.Settings(server.URL) {
+		cmd.Env = append(cmd.Env, s.Name+"="+s.Value)
+	}
+	var out strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &out
+	began := time.Now()
+	check(t, cmd.Start())
+	kill := time.AfterFunc(3*time.Minute, func() { cmd.Process.Kill() })
+	defer kill.Stop()
+	cmd.Wait()
+	took := time.Since(began)
+	state := cmd.ProcessState
+	if usage, ok := state.SysUsage().(*syscall.Rusage); ok && usage.Maxrss > 200<<10 {
+		t.Errorf("it took %d MB", usage.Maxrss>>10)
+	}
+	switch code := state.ExitCode(); code {
+	case exitDone, exitFailed, exitUsage, exitNotImported, exitUnconfirmed, exitLater:
+	default:
+		t.Errorf("exit code %d", code)
+	}
+	if took > 100*time.Second {
+		t.Errorf("it took %s", took)
+	}
+	if os.Getenv("SEGSYNC_HOSTILE") != "" {
+		t.Logf("%s: exit %d after %s, %d MB\n%s", h.Name, state.ExitCode(), took.Round(100*time.Millisecond), state.SysUsage().(*syscall.Rusage).Maxrss>>10, out.String())
+	}
+	texts := map[string]string{"output": out.String()}
+	entries, err := os.ReadDir(dir)
+	check(t, err)
+	for _, e := range entries {
+		data, err := os.ReadFile(dir + "/" + e.Name())
+		check(t, err)
+		texts[e.Name()] = string(data)
+	}
+	for name, text := range texts {
+		if strings.Contains(text, "CANARY") || strings.Contains(text, "Q0FOQVJZ") {
+			t.Errorf("%s tells a secret:\n%.2000s", name, text)
+		}
+		if !strings.HasSuffix(name, ".bin") && strings.ContainsAny(text, "\x1b\u202e\u009b") {
+			t.Errorf("%s has characters that change a terminal:\n%.2000q", name, text)
+		}
+	}
+	if len(out.String()) > 64<<10 {
+		t.Errorf("%d bytes of output", out.Len())
+	}
+}

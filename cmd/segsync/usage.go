@@ -1,0 +1,99 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/agnivade/levenshtein"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// mostTypos is how many letters a name may be off from the one that was meant.
+const mostTypos = 2
+
+// useUsageErrors makes the mistakes in the arguments of root, and of the commands below
+// it, say what is wrong in words of this program.
+func useUsageErrors(root *cobra.Command) {
+	root.SuggestionsMinimumDistance = mostTypos
+	root.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return unknownCommand(cmd, args[0])
+		}
+		return nil
+	}
+	root.SetFlagErrorFunc(flagError)
+}
+
+// unknownCommand returns the error of a command that is not below cmd.
+func unknownCommand(cmd *cobra.Command, name string) error {
+	if near := cmd.SuggestionsFor(name); len(near) > 0 {
+		return fmt.Errorf("unknown command %q: did you mean %s?", name, strings.Join(near, " or "))
+	}
+	return fmt.Errorf("unknown command %q", name)
+}
+
+// flagError says what is wrong with a flag, where pflag's own error does not.
+func flagError(cmd *cobra.Command, err error) error {
+	if args := cmd.Flags().Args(); !cmd.HasParent() && len(args) > 0 {
+		return unknownCommand(cmd, args[0]) // its flags are unknown because it is
+	}
+	var unknown *pflag.NotExistError
+	var invalid *pflag.InvalidValueError
+	switch {
+	case errors.As(err, &unknown):
+		if near := nearestFlag(cmd.Flags(), unknown.GetSpecifiedName()); near != "" {
+			return fmt.Errorf("%w: did you mean --%s?", err, near)
+		}
+	case errors.As(err, &invalid):
+		flag := invalid.GetFlag()
+		return fmt.Errorf("--%s %q: %w", flag.Name, invalid.GetValue(), valueError(flag, invalid.Unwrap()))
+	}
+	return err
+}
+
+// nearestFlag returns the flag that was probably meant, or "".
+func nearestFlag(f *pflag.FlagSet, name string) string {
+	best, nearest := mostTypos+1, ""
+	f.VisitAll(func(flag *pflag.Flag) {
+		distance := levenshtein.ComputeDistance(strings.ToLower(name), flag.Name)
+		if len(name) > mostTypos && strings.HasPrefix(flag.Name, strings.ToLower(name)) {
+			distance = min(distance, mostTypos) // the rest is missing
+		}
+		if !flag.Hidden && distance < best && distance < len(name) {
+			best, nearest = distance, flag.Name
+		}
+	})
+	return nearest
+}
+
+// valueError says what the value of a flag must be. Of Go's own types of values, the cause
+// speaks of functions of Go.
+func valueError(flag *pflag.Flag, cause error) error {
+	switch flag.Value.Type() {
+	case "int", "int64":
+		return errors.New("it must be a whole number")
+	case "uint", "uint64":
+		return errors.New("it must be a whole number from 0 on")
+	case "float64":
+		return errors.New("it must be a number, such as 0.5")
+	case "duration":
+		return errors.New("it must be a time with a unit, such as 30s, 5m or 1h30m")
+	case "bool":
+		return errors.New("it must be true or false")
+	}
+	return cause
+}
+
+// exclusive matches cobra's error about flags that exclude each other, which has no type.
+var exclusive = regexp.MustCompile(`^if any flags in the group \[(.*)\] are set none of the others can be`)
+
+// usageError returns err, which cobra found, in words of this program.
+func usageError(err error) error {
+	if m := exclusive.FindStringSubmatch(err.Error()); m != nil {
+		return fmt.Errorf("--%s exclude each other", strings.Join(strings.Fields(m[1]), " and --"))
+	}
+	return err
+}
