@@ -32,10 +32,13 @@ type feed struct {
 // limits bound a batch. They fall when Voucherify says so.
 type limits struct{ records, bytes atomic.Int64 }
 
+// bulkMargin is kept free of what a bulk request takes.
+const bulkMargin = 64 << 10
+
 func newLimits(batchSize int) *limits {
 	l := new(limits)
 	l.records.Store(int64(batchSize))
-	l.bytes.Store(voucherify.MaxBulkBytes)
+	l.bytes.Store(voucherify.MaxBulkBytes - bulkMargin)
 	return l
 }
 
@@ -50,6 +53,10 @@ type sink interface {
 // fill ten batches, so that the safe position does not stay behind for long where few
 // profiles have an identifier.
 const pagesPerPartialBatch = 10
+
+// maxWaiting is how many profiles at most wait for their batch to be filled: it bounds the
+// memory that they take where batches are large.
+const maxWaiting = 100_000
 
 // batcher fills batches across pages.
 type batcher struct {
@@ -149,7 +156,7 @@ func (b *batcher) full(p *profile) bool {
 func (b *batcher) overdue() bool {
 	c := b.current
 	return len(c.pages) >= pagesPerPartialBatch &&
-		(len(c.records) == 0 || len(c.pages)*b.pageSize >= 10*b.batchSize)
+		(len(c.records) == 0 || len(c.pages)*b.pageSize >= min(10*b.batchSize, maxWaiting))
 }
 
 // add puts the profile into the batch, unless another one with its source_id is sent. Of

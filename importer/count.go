@@ -20,7 +20,7 @@ const countMost = 1e10
 // one percent. It is 0 as long as the import has not read enough for it to be worth the
 // requests, or if they cannot be counted.
 func (im *Importer) Count(ctx context.Context) int {
-	if im.settings.Profiles != nil || !im.State().Since.IsZero() {
+	if im.settings.From != nil || im.settings.Profiles != nil || !im.State().Since.IsZero() {
 		return 0
 	}
 	ticker := time.NewTicker(time.Second)

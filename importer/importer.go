@@ -7,6 +7,9 @@
 //	                                                                  ▼                     │
 //	                                                            async actions ─────▶ VERIFIER
 //
+// Where the profiles come from a file or a warehouse (Settings.From), there are no readers:
+// the source yields complete pages, with their customers.
+//
 // Work runs in parallel, results are taken in the order of the source. That is what makes
 // one position enough to continue from: it is the end of the last page all of whose
 // customers Voucherify has accepted. A customer may be sent twice, after a crash or when
@@ -21,6 +24,7 @@
 // # Goroutines
 //
 //	goroutine          started in        ends when                                   it closes
+//	parse              ahead             the file ends, or no more is wanted         waiting
 //	list               readPages         the listing ends, or no more is wanted      listed
 //	dispatch           readPages         listed is closed, or no more is wanted      work, inOrder
 //	readers            readPages         work is closed                              p.done, of pages
@@ -38,7 +42,6 @@ import (
 	"io"
 	"iter"
 	"log/slog"
-	"slices"
 	"sync"
 	"time"
 
@@ -67,9 +70,12 @@ type Settings struct {
 	Readers     int // profiles that are read at once
 	// Profiles are imported instead of the whole list, if it is not nil.
 	Profiles []segmentprofiles.Identifier
-	CatchUp  bool // look again for profiles that moved while the list was read
-	Recheck  bool // and then read the whole list, not only what was active meanwhile
-	Limit    int  // end each run after so many profiles; 0: no limit
+	// From is where the profiles come from, nil for the Profile API. With it Profiles,
+	// CatchUp and Recheck are not used, and neither is the client of Segment, which may be nil.
+	From    Origin
+	CatchUp bool // look again for profiles that moved while the list was read
+	Recheck bool // and then read the whole list, not only what was active meanwhile
+	Limit   int  // end each run after so many profiles; 0: no limit
 	// RetryOutstanding first tries again what earlier imports could not import.
 	RetryOutstanding bool
 	Verify           Verify
@@ -100,19 +106,10 @@ func New(segment *segmentprofiles.Client, vch *voucherify.Client, s Settings, j 
 	im.stopped, im.stop = context.WithCancel(context.Background())
 	im.converter = &converter{mapping: s.Mapping, log: log}
 	im.fetcher = &fetcher{
-		segment: segment, identifiers: s.Identifiers, include: s.Mapping.Traits(), traitsLimit: s.TraitsLimit,
+		segment: segment, identifiers: s.Identifiers, traitsLimit: s.TraitsLimit,
 		given: s.Profiles != nil, convert: im.converter, stopped: im.stopped,
 	}
-	for _, id := range s.Identifiers {
-		switch {
-		case id.Trait == "":
-			im.fetcher.idTypes = append(im.fetcher.idTypes, id.Type)
-		case im.fetcher.include != nil:
-			im.fetcher.include = append(im.fetcher.include, id.Trait)
-		}
-	}
-	slices.Sort(im.fetcher.include)
-	im.fetcher.include = slices.Compact(im.fetcher.include)
+	im.fetcher.idTypes, im.fetcher.include = needed(s.Identifiers, s.Mapping)
 	return im
 }
 
@@ -204,6 +201,9 @@ func (im *Importer) importRest(ctx context.Context) error {
 	}
 	return im.carry(ctx, func(ctx, wanted context.Context) iter.Seq2[*page, error] {
 		first := outstanding(retry, im.settings.PageSize, state.Position, known)
+		if im.settings.From != nil {
+			return im.settings.From.rest(wanted, im.intake(known), first)
+		}
 		return im.read(ctx, wanted, concat(first, im.rest(wanted, state, known)))
 	}, sources, false)
 }
@@ -233,6 +233,9 @@ func (im *Importer) limit() *limit {
 
 // read reads the profiles of a listing.
 func (im *Importer) read(ctx, wanted context.Context, pages listing) iter.Seq2[*page, error] {
+	if im.settings.From != nil {
+		return im.settings.From.fill(wanted, im.intake(nil), pages)
+	}
 	// Enough for a page that is held up by a slow answer not to hold up the others.
 	window := 2 + 10*im.settings.Readers/im.settings.PageSize
 	return readPages(ctx, wanted, pages, im.settings.Readers, window, im.fetcher.profile)

@@ -366,7 +366,7 @@ func failedActions(j *journal.Journal) (listing, error) {
 		for i, a := range failed {
 			p := &page{replaces: a.ID, after: state.Position}
 			for _, c := range sent[i] {
-				p.add(identifierOf(c.SegmentID), c.SegmentID)
+				p.add(identifierOf(c.SegmentID), c.SegmentID).SourceID = c.SourceID
 			}
 			if !yield(p, nil) {
 				return

@@ -6,6 +6,7 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"net/http"
@@ -22,16 +23,24 @@ import (
 	"segsync/importer/journal"
 	"segsync/importer/mapping"
 	"segsync/internal/httpretry"
+	"segsync/internal/pgtest"
 	"segsync/internal/sandbox"
 	"segsync/internal/sandboxtest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	code := pgtest.Main(m)
+	if err := goleak.Find(); code == 0 && err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
 
 // world is an importer and what it imports from and to, without a network.
 type world struct {
 	*sandboxtest.World
-	t        *testing.T
+	t        testing.TB
 	settings importer.Settings
 	names    journal.Names
 	log      bytes.Buffer
@@ -44,7 +53,7 @@ type (
 	request      = *http.Request
 )
 
-func newWorld(t *testing.T, o sandbox.Options) *world {
+func newWorld(t testing.TB, o sandbox.Options) *world {
 	return &world{World: sandboxtest.New(o), t: t, names: journal.NewNames(t.TempDir(), ""), settings: importer.Settings{
 		Identifiers: []mapping.Identifier{{Type: "user_id"}},
 		PageSize:    10,
@@ -215,7 +224,7 @@ func (w *world) wantCounts(im *importer.Importer, n int) {
 	}
 }
 
-func asJSON(t *testing.T, s *journal.State) string {
+func asJSON(t testing.TB, s *journal.State) string {
 	t.Helper()
 	data, err := json.MarshalIndent(s, "", " ")
 	if err != nil {

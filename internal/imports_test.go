@@ -19,12 +19,13 @@ const module = "segsync"
 // only. The sandbox in particular must not import the clients: a fake that shares
 // their structs agrees with every wrong JSON tag.
 var allowedImports = map[string][]string{
-	"cmd/segsync":        {"importer", "importer/journal", "importer/mapping", "segmentprofiles", "voucherify", "internal/httpretry", "internal/safetext", "internal/redact", "internal/sandbox", "internal/screen"},
-	"importer":           {"importer/journal", "importer/mapping", "segmentprofiles", "voucherify", "internal/safetext"},
+	"cmd/segsync":        {"importer", "importer/journal", "importer/mapping", "segmentprofiles", "voucherify", "profilessync", "internal/httpretry", "internal/safetext", "internal/redact", "internal/sandbox", "internal/screen"},
+	"importer":           {"importer/journal", "importer/mapping", "segmentprofiles", "profilessync", "voucherify", "internal/safetext"},
 	"importer/journal":   {"importer/mapping", "internal/safetext"},
 	"importer/mapping":   {"segmentprofiles", "voucherify", "internal/safetext"},
 	"segmentprofiles":    {"internal/safetext"},
 	"voucherify":         {"internal/safetext"},
+	"profilessync":       {},
 	"internal/httpretry": {"internal/redact", "internal/safetext"},
 	"internal/safetext":  {},
 	"internal/redact":    {},
@@ -32,6 +33,7 @@ var allowedImports = map[string][]string{
 	"internal/screen":    {"internal/safetext"},
 	// The harness of tests: no package that is built into the program may import it.
 	"internal/sandboxtest": {"importer/mapping", "segmentprofiles", "voucherify", "internal/sandbox"},
+	"internal/pgtest":      {},
 	"internal/bench":       {},
 	"internal/dist":        {},
 	"internal/screenshot":  {},

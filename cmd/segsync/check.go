@@ -84,6 +84,7 @@ Exit codes: 0 everything is as it should be, perhaps with warnings; 2 something 
 	f.IntVar(&o.sample, "sample", 0, "read this `number` of profiles and show what the import would make of them")
 	f.BoolVar(&o.json, "json", false, "print the findings as JSON")
 	o.settings.addMapping(f)
+	o.settings.addFrom(f)
 	f.StringVar(&o.dir, "dir", ".", "`directory` for the files of the import")
 	o.settings.addEnvFile(f)
 	f.BoolVar(&o.settings.sandbox, "sandbox", false, "check the embedded sandbox")
@@ -179,11 +180,14 @@ func (c *checker) all(cmd *cobra.Command) {
 	for _, warning := range conn.settings.warnings {
 		c.warn("settings", "is it a misspelt setting?", "%s", warning)
 	}
-	c.checkSegment(ctx)
+	if c.segment != nil {
+		c.checkSegment(ctx)
+	}
 	c.checkVoucherify(ctx)
 	refusals := c.schema(ctx)
 	c.unfinished(journal.NewNames(c.options.dir, ""))
-	if c.options.sample > 0 && !c.failed() {
+	c.checkFrom(cmd)
+	if c.options.sample > 0 && c.segment != nil && !c.failed() {
 		sampler := &importer.Sampler{
 			Segment: conn.segment, Identifiers: conn.settings.identifiers, Mapping: c.mapping, PageSize: conn.settings.pageSize,
 			TraitsLimit: conn.settings.traitsLimit, Readers: readers(conn.settings.segmentRate), Refusals: refusals,

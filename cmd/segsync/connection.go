@@ -61,7 +61,7 @@ func (o *settingsFlags) connect(flags *pflag.FlagSet, p bounds, log *slog.Logger
 		fromEnv = lookupFirst(own, fromEnv)
 	}
 	var err error
-	if c.settings, err = loadSettings(fromEnv); err == nil {
+	if c.settings, err = loadSettings(fromEnv, o.needs()); err == nil {
 		c.settings.origin = originFirst(own, originIn(file))
 		err = c.settings.readMapping(o.mapping)
 	}
@@ -109,8 +109,10 @@ func (c *connection) makeClients(p bounds, log *slog.Logger) (err error) {
 		Probe:   func(ctx context.Context) (*http.Request, error) { return c.voucherify.Probe(ctx) },
 		Secrets: set.secrets(), RedactAll: true, Log: log,
 	})
-	if c.segment, err = segmentprofiles.NewClient(c.toSegment.Client(), set.segmentURL, set.spaceID, set.segmentToken); err != nil {
-		return err
+	if set.segmentToken != "" && set.spaceID != "" { // else nothing needs it
+		if c.segment, err = segmentprofiles.NewClient(c.toSegment.Client(), set.segmentURL, set.spaceID, set.segmentToken); err != nil {
+			return err
+		}
 	}
 	c.voucherify, err = voucherify.NewClient(c.toVoucherify.Client(), set.voucherifyURL, set.appID, set.secretKey)
 	return err

@@ -36,6 +36,8 @@ func (s *session) ended() error {
 	s.sayOutstanding(state, code)
 	switch {
 	case state.Counts.Read > 0 || s.run.profilesFrom != "":
+	case !s.run.settings.fromAPI():
+		s.log.Warn("no profile was read", "from", s.run.settings.source())
 	case state.From == importer.Beginning && state.Since.IsZero():
 		s.log.Warn("the space has no profiles: is SEGMENT_SPACE_ID the one you mean?", "space", state.Space)
 	case s.pastEnd(state):
@@ -72,7 +74,7 @@ func (s *session) sayOutstanding(state *journal.State, code int) {
 // stopped says where the import ended before its time, and how to continue it.
 func (s *session) stopped(code int, cause error) error {
 	code = s.report(code, cause)
-	s.say("Stopped at the offset: "+s.offset(), s.continueCommand(cause), code)
+	s.say(s.stoppedAt(), s.continueCommand(cause), code)
 	return exitWith(code)
 }
 
@@ -188,6 +190,8 @@ func (s *session) continueCommand(cause error) string {
 		but = append(but, "max-rejects")
 	}
 	switch {
+	case s.run.settings.fromStdin() && !at.Done, s.dry.run && !s.run.settings.fromAPI():
+		return "segsync import --restart" + s.flagsFor(newImportCommand(), but...)
 	case s.dry.run && (s.dry.output != "" || atEnd):
 		return "segsync import --offset " + shellQuote(state.From) + s.flagsFor(newImportCommand(), but...) // all of it again
 	case s.dry.run && plausibleOffset(at.Offset):

@@ -19,6 +19,7 @@ import (
 type settingsFlags struct {
 	envFile string
 	mapping string
+	from    string // where the profiles come from: see from.go
 	sandbox bool
 	messy   bool // the sandbox has profiles that an import complains about
 }
@@ -78,6 +79,7 @@ type reportFlags struct {
 func (o *runFlags) addTo(f *pflag.FlagSet) {
 	f.StringVar(&o.dir, "dir", ".", "`directory` for the files of the import")
 	o.settings.addEnvFile(f)
+	o.settings.addFrom(f)
 	f.DurationVar(&o.confirm.timeout, "verify-timeout", 10*time.Minute, "how long to wait for Voucherify to confirm the last customers")
 	f.DurationVar(&o.wait.maxWait, "max-wait", 5*time.Minute, "the longest pause to wait out when a server asks for one; after a longer one, exit code 5")
 	f.DurationVar(&o.wait.retryFor, "retry-for", 0, "how `long` to retry while an API does not answer (default 30m, on a terminal 3m)")
@@ -150,6 +152,7 @@ func (o *importOptions) check(flags *pflag.FlagSet) error {
 		m.add("--max-rejects %d is negative", o.run.confirm.maxRejects)
 	}
 	m = append(m, o.run.check(flags, o.dry.output)...)
+	m = append(m, o.checkFrom(flags)...)
 	return errors.Join(m...)
 }
 
@@ -181,7 +184,7 @@ func (o *runFlags) check(flags *pflag.FlagSet, output string) mistakes {
 		}
 	}
 	m = append(m, o.overwritten(output)...)
-	for _, name := range []string{"dir", "env-file", "profiles-from", "mapping", "since", "summary", "output", "metrics-file"} {
+	for _, name := range []string{"dir", "env-file", "profiles-from", "mapping", "since", "summary", "output", "metrics-file", "from"} {
 		if flags.Changed(name) && flags.Lookup(name).Value.String() == "" {
 			m.add("--%s is empty", name)
 		}
@@ -193,7 +196,7 @@ func (o *runFlags) check(flags *pflag.FlagSet, output string) mistakes {
 // read, of one that is the import's own, or of another flag's.
 func (o *runFlags) overwritten(output string) []error {
 	taken := append(o.names(false).Paths(), journal.NewNames(o.dir, "").Paths()...)
-	taken = append(taken, o.settings.envFile, o.profilesFrom, o.settings.mapping, o.settings.mappingSetting())
+	taken = append(taken, o.settings.fromFile(), o.settings.envFile, o.profilesFrom, o.settings.mapping, o.settings.mappingSetting())
 	var errs []error
 	for _, f := range []struct{ flag, file string }{{"output", output}, {"summary", o.report.summary}, {"metrics-file", o.report.metricsFile}} {
 		if f.file == "" {

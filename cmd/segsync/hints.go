@@ -7,6 +7,7 @@ import (
 	"segsync/importer"
 	"segsync/importer/journal"
 	"segsync/internal/httpretry"
+	"segsync/profilessync"
 	"segsync/segmentprofiles"
 	"segsync/voucherify"
 )
@@ -38,6 +39,10 @@ func hintOf(err error) string {
 		return "look at the reasons in the file of profiles that were not imported; then continue with a larger --max-rejects"
 	case *journal.DamagedError:
 		return "put the file back, or start anew with --restart, which keeps the state as a .bak file"
+	case *profilessync.FileError:
+		return fileHint(e)
+	case *profilessync.Error:
+		return warehouseHint(e)
 	case *segmentprofiles.Error:
 		return segmentHint(e)
 	case *voucherify.Error:

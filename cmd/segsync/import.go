@@ -71,7 +71,7 @@ Voucherify project. It first tries again what earlier imports could not import.`
 
 // groupImportFlags puts the flags into the groups of the help.
 func groupImportFlags(f *pflag.FlagSet) {
-	group(f, "What", "limit", "since", "profiles-from", "mapping", "env-file", "sandbox", "messy-sandbox")
+	group(f, "What", "from", "limit", "since", "profiles-from", "mapping", "env-file", "sandbox", "messy-sandbox")
 	group(f, "Where it continues", "dir", "resume", "restart", "offset", "no-retry-rejected", "non-interactive")
 	group(f, "Sending and confirming", "dry-run", "output", "verify", "max-rejects")
 	group(f, "Output", "summary", "metrics-file", "log-format", "color", "verbose", "quiet", "warn-values")
@@ -88,6 +88,9 @@ func runImport(cmd *cobra.Command, o *importOptions) error {
 		return err
 	}
 	defer s.close()
+	if err := s.openFrom(cmd); err != nil {
+		return err
+	}
 	profiles, err := o.profiles(cmd, s.log)
 	if err != nil {
 		return &exitError{exitUsage, err}

@@ -118,7 +118,7 @@ project. Try it without any settings:
 		},
 	}
 	root.AddCommand(newImportCommand(), newVerifyCommand(), newCheckCommand(), newInspectCommand(), newMappingCommand(), newOutstandingCommand(),
-		newSandboxCommand(), newVersionCommand())
+		newSQLCommand(), newSandboxCommand(), newVersionCommand())
 	root.AddCommand(developerCommands()...)
 	useUsageErrors(root)
 	useHelp(root)

@@ -10,6 +10,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"go.uber.org/goleak"
+
+	"segsync/internal/pgtest"
 )
 
 // TestMain makes the test binary be segsync where it is called by that name: the
@@ -26,7 +28,7 @@ func (l leakChecked) Run() int {
 	if flag.Lookup("test.parallel").Value.String() == strconv.Itoa(runtime.GOMAXPROCS(0)) {
 		flag.Set("test.parallel", "24") // most tests wait for a server or the clock
 	}
-	code := l.m.Run()
+	code := pgtest.Main(l.m)
 	if code == 0 {
 		if err := goleak.Find(); err != nil {
 			fmt.Fprintln(os.Stderr, err)

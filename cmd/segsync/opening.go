@@ -57,7 +57,7 @@ func (o *startFlags) mode(offsetGiven bool) journal.Mode {
 // directory, if the flags want that, or a new one.
 func (s *session) openJournal(names journal.Names, start journal.Start) error {
 	var old *journal.State
-	if start.Mode == journal.Plain && s.interactive {
+	if start.Mode == journal.Plain && s.interactive && !s.run.settings.fromStdin() {
 		var err error
 		if old, err = journal.Load(names); err != nil {
 			return &exitError{exitUsage, advise(err)}
@@ -69,6 +69,9 @@ func (s *session) openJournal(names journal.Names, start journal.Start) error {
 	j, opened, err := journal.Open(names, start)
 	if err != nil {
 		return &exitError{exitUsage, advise(err)}
+	}
+	if err := s.run.settings.refuses(j.State(), opened.Continued); err != nil {
+		return &exitError{exitUsage, err}
 	}
 	s.journal, s.continued = j, opened.Continued
 	s.tellOpened(names, start, opened)

@@ -78,8 +78,11 @@ func (s *session) head() screen.Head {
 
 // source names where the profiles come from.
 func (s *session) source() string {
-	if s.run.settings.sandbox {
+	if s.run.settings.sandbox && s.run.settings.fromAPI() {
 		return "sandbox"
+	}
+	if !s.run.settings.fromAPI() {
+		return s.run.settings.source()
 	}
 	return "Segment space " + shorten(s.settings.spaceID, 12)
 }

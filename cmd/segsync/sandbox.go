@@ -37,6 +37,8 @@ type sandboxFlags struct {
 	reject              float64
 	strictSchema        bool
 	outage              sandbox.Outage
+
+	out fillFlags
 }
 
 // strictSchema is a metadata schema that takes the key lang of the made-up profiles, wants
@@ -81,7 +83,10 @@ func newSandboxCommand() *cobra.Command {
 		Short: "Serve made-up profiles over a fake of both APIs",
 		Long: `Sandbox serves fakes of the Segment Profile API and of Voucherify on loopback, with
 made-up profiles, until it is interrupted. It prints the settings to use it, to be
-pasted into a shell or saved as a .env file.`,
+pasted into a shell or saved as a .env file.
+
+With --ndjson or --postgres it writes the same profiles to a file or to a database
+instead, to try segsync import --from. docs/sources.md shows how.`,
 		Example: `  segsync sandbox --profiles 2000 --faults 0.02 > .env.sandbox &
   segsync import --env-file .env.sandbox
   segsync sandbox --reject 0.01 --strict-schema --outage-after 200 --outage-for 20s > .env.sandbox &`,
@@ -89,6 +94,9 @@ pasted into a shell or saved as a .env file.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.check(); err != nil {
 				return &exitError{exitUsage, &hinted{err, "see segsync sandbox --help"}}
+			}
+			if o.out.any() {
+				return o.fill(cmd)
 			}
 			return serveSandbox(cmd, &o)
 		},
@@ -125,6 +133,9 @@ func (o *sandboxFlags) addTo(f *pflag.FlagSet) {
 	f.DurationVar(&o.outage.For, "outage-for", 0, "both APIs answer 503 for this `time`, once")
 	f.IntVar(&o.outage.After, "outage-after", 0, "the outage begins after this `number` of requests")
 	group(f, "What goes wrong", "faults", "reject", "strict-schema", "outage-for", "outage-after")
+
+	o.out.addTo(f)
+	group(f, "Instead of serving", "ndjson", "postgres", "schema")
 }
 
 func (o *sandboxFlags) check() error {

@@ -40,8 +40,9 @@ type session struct {
 	closeCustomers func() error
 	noCount        bool
 	catchUp        bool
-	limit          int   // of profiles; 0: none
-	total          int64 // number of profiles, or -1 if it is not known
+	from           importer.Origin // nil: the Profile API
+	limit          int             // of profiles; 0: none
+	total          int64           // number of profiles, or -1 if it is not known
 	began          time.Time
 }
 
@@ -71,7 +72,9 @@ func (s *session) connect() (err error) {
 	for _, warning := range s.settings.warnings {
 		s.log.Warn(warning)
 	}
-	s.total = int64(s.sandboxProfiles)
+	if s.run.settings.fromAPI() {
+		s.total = int64(s.sandboxProfiles)
+	}
 	return nil
 }
 
@@ -79,6 +82,7 @@ func (s *session) connect() (err error) {
 // whatever port it listens.
 func (s *session) identity(profiles []segmentprofiles.Identifier) journal.Identity {
 	id := s.settings.identity(profiles)
+	id.Source = s.run.settings.sourceOf(s.settings)
 	if s.run.settings.sandbox {
 		id.SegmentURL, id.VoucherifyURL = "sandbox", "sandbox"
 	}
@@ -101,6 +105,7 @@ func (s *session) importSettings() importer.Settings {
 			Timeout:  s.run.confirm.timeout,
 		},
 		MaxRejects: s.run.confirm.maxRejects,
+		From:       s.from,
 		DryRun:     s.customers,
 	}
 }
@@ -158,7 +163,7 @@ func (s *session) carryOut(ctx context.Context, do func(context.Context) error) 
 		}
 		s.printError(err)
 		code := exitCodeOf(err)
-		if attempt == 2 || !s.interactive || s.dry.run || waits(err) || !s.askResume(s.offset(), interrupts) {
+		if attempt == 2 || !s.interactive || s.run.settings.fromStdin() || s.dry.run || waits(err) || !s.askResume(s.offset(), interrupts) {
 			return s.stopped(cmp.Or(interrupts.exitCode(), code), err)
 		}
 	}
@@ -170,7 +175,7 @@ func (s *session) announce(ctx context.Context) {
 	if s.dry.run {
 		s.log.Info("dry run: nothing is sent to Voucherify")
 	}
-	if s.run.settings.sandbox {
+	if s.run.settings.sandbox && s.run.settings.fromAPI() {
 		s.log.Info("importing from the embedded sandbox", "dir", s.run.dir)
 	}
 	if !s.live {
@@ -189,6 +194,9 @@ func (s *session) announce(ctx context.Context) {
 // takes, and what cannot be changed later.
 func (s *session) prospect(ctx context.Context) string {
 	permanent := fmt.Sprintf("source_id from %s: permanent. Mapping: %s.", s.settings.identifier(), cmp.Or(s.settings.mappingFile, "the default"))
+	if !s.run.settings.fromAPI() {
+		return permanent
+	}
 	if s.total < 0 && !s.noCount && s.importer.State().Since.IsZero() {
 		if n := importer.CountProfiles(ctx, s.segment, 0, s.log); n > 0 {
 			s.total = int64(n)
@@ -199,7 +207,7 @@ func (s *session) prospect(ctx context.Context) string {
 	}
 	const requests = 2.01 // for each profile: external IDs, traits, and a page of the list for 100
 	takes := time.Duration(float64(s.total) * requests / s.settings.segmentRate * float64(time.Second))
-	return fmt.Sprintf("%s profiles, about %s at %g requests/s. %s", screen.Number(s.total), screen.Estimate(takes), s.settings.segmentRate, permanent)
+	return fmt.Sprintf("%s profiles, %s at %g requests/s. %s", screen.Number(s.total), strings.Replace("about "+screen.Estimate(takes), "about <", "less than", 1), s.settings.segmentRate, permanent)
 }
 
 // what is import or verify.
@@ -211,5 +219,5 @@ func (s *session) offset() string {
 	if at.Done || at.Pass > 0 {
 		return "end of the list"
 	}
-	return at.Offset
+	return s.run.settings.place(at)
 }

@@ -1,0 +1,235 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"segsync/importer"
+	"segsync/importer/journal"
+	"segsync/profilessync"
+)
+
+// The values of --from that are no files.
+const (
+	fromAPI       = "api"
+	fromWarehouse = "warehouse"
+	fromStdin     = "-"
+)
+
+func (o *settingsFlags) addFrom(f *pflag.FlagSet) {
+	f.StringVar(&o.from, "from", fromAPI, "where the profiles come from: api, warehouse, or a `file`; - for stdin")
+}
+
+// fromAPI reports whether the profiles come from the Profile API.
+func (o *settingsFlags) fromAPI() bool { return o.from == "" || o.from == fromAPI }
+
+func (o *settingsFlags) fromWarehouse() bool { return o.from == fromWarehouse }
+
+func (o *settingsFlags) fromStdin() bool { return o.from == fromStdin }
+
+// fromFile returns the file that the profiles come from, or "".
+func (o *settingsFlags) fromFile() string {
+	if o.fromAPI() || o.fromWarehouse() || o.fromStdin() {
+		return ""
+	}
+	return o.from
+}
+
+// needs says which services the settings must have credentials for.
+func (o *settingsFlags) needs() needs {
+	return needs{segment: o.fromAPI(), voucherify: true, warehouse: o.fromWarehouse()}
+}
+
+// checkFrom returns what is wrong with the flags where the profiles do not come from the
+// Profile API.
+func (o *importOptions) checkFrom(flags *pflag.FlagSet) mistakes {
+	var m mistakes
+	from := &o.run.settings
+	if from.fromAPI() {
+		return nil
+	}
+	if flags.Changed("offset") {
+		m.add("--offset goes with --from api: elsewhere a place is no number; --resume continues, --restart starts anew")
+	}
+	for _, name := range []string{"profiles-from", "recheck", "no-catch-up"} {
+		if flags.Changed(name) {
+			m.add("--%s goes with --from api", name)
+		}
+	}
+	switch {
+	case from.fromWarehouse():
+	case o.choose.since != "":
+		m.add("--since goes with --from api and --from warehouse: a file does not say when profiles changed")
+	case from.fromStdin() && o.start.resume:
+		m.add("--resume: standard input cannot be read again from the middle; save it to a file, or use --restart")
+	}
+	return m
+}
+
+// sourceOf returns what the state calls the place that the profiles come from, "" for the
+// Profile API. A file may be moved: a resumed import knows it by what it has read of it. A
+// warehouse is known by its host, database and schema.
+func (o *settingsFlags) sourceOf(s *settings) string {
+	switch {
+	case o.fromAPI():
+		return ""
+	case o.fromStdin():
+		return "standard input"
+	case !o.fromWarehouse():
+		return "file"
+	}
+	place := ""
+	if u, err := url.Parse(s.warehouse.url); err == nil {
+		place = u.Host + u.Path
+	}
+	return "warehouse " + place + " " + s.warehouse.schema
+}
+
+// source is how the place that the profiles come from is shown.
+func (o *settingsFlags) source() string {
+	switch {
+	case o.fromStdin():
+		return "standard input"
+	case o.fromWarehouse():
+		return fromWarehouse
+	}
+	return o.from
+}
+
+// place is how a position is shown.
+func (o *settingsFlags) place(at journal.Position) string {
+	if o.fromAPI() || o.fromWarehouse() || at.Offset == importer.Beginning {
+		return at.Offset
+	}
+	return fmt.Sprintf("line %d", at.Line)
+}
+
+// stoppedAt says where the import has stopped.
+func (s *session) stoppedAt() string {
+	from := &s.run.settings
+	at := s.importer.State().Position
+	switch {
+	case from.fromAPI():
+		return "Stopped at the offset: " + s.offset()
+	case at.Done:
+		return "Everything is read."
+	case from.fromStdin():
+		return fmt.Sprintf("Stopped after line %d. Standard input cannot be read again from there: start anew with the same input.", at.Line)
+	case from.fromWarehouse() && at.Pass > 0:
+		return "Stopped while reading again what has changed."
+	case at.Offset == importer.Beginning:
+		return "Stopped at the beginning."
+	case from.fromWarehouse():
+		return "Stopped after the profile " + at.Offset + "."
+	}
+	return fmt.Sprintf("Stopped after line %d of the file.", at.Line)
+}
+
+// refuses returns an error if the import cannot go on from its state.
+func (o *settingsFlags) refuses(state *journal.State, continued bool) error {
+	if !continued || !o.fromStdin() || state.Position.Done || state.Position.Offset == importer.Beginning {
+		return nil
+	}
+	return &hinted{errors.New("standard input cannot be read again from the middle"), "start anew with --restart and the same input"}
+}
+
+// openFrom opens what the profiles come from, if it is not the Profile API.
+func (s *session) openFrom(cmd *cobra.Command) error {
+	from := &s.run.settings
+	if from.fromAPI() {
+		return nil
+	}
+	if from.fromWarehouse() {
+		warehouse, err := profilessync.Open(cmd.Context(), s.settings.warehouse.url, s.settings.warehouse.schema)
+		if err != nil {
+			return &exitError{exitOfWarehouse(err), err}
+		}
+		s.from = importer.FromWarehouse(warehouse)
+		s.recommendCheck()
+		return nil
+	}
+	file, err := from.openFile(cmd)
+	if err != nil {
+		return err
+	}
+	s.from = importer.FromFile(file)
+	return nil
+}
+
+// openFile opens the file that the profiles come from.
+func (o *settingsFlags) openFile(cmd *cobra.Command) (*profilessync.File, error) {
+	file, err := profilessync.OpenFile(o.from, cmd.InOrStdin())
+	var inFile *profilessync.FileError
+	switch {
+	case errors.As(err, &inFile):
+		return nil, &exitError{exitFailed, err}
+	case err != nil:
+		err = fmt.Errorf("--from: %w", err)
+		if !strings.ContainsAny(o.from, "./\\") && errors.Is(err, os.ErrNotExist) {
+			err = &hinted{err, "--from takes api, warehouse, or the name of a file"}
+		}
+		return nil, &exitError{exitUsage, err}
+	}
+	return file, nil
+}
+
+// exitOfWarehouse tells what must be set right first from what may be better later.
+func exitOfWarehouse(err error) int {
+	var of *profilessync.Error
+	if errors.As(err, &of) {
+		switch of.Problem {
+		case profilessync.Unreachable, profilessync.ConnectionLost, profilessync.Refused:
+			return exitFailed
+		}
+		return exitUsage
+	}
+	return exitFailed
+}
+
+// recommendCheck says, before the first import into a directory, that there is a check.
+func (s *session) recommendCheck() {
+	names := s.run.names(false)
+	if _, err := os.Stat(names.Path(names.State)); errors.Is(err, os.ErrNotExist) {
+		s.log.Info("the first import of this directory: segsync check --from warehouse tells whether the warehouse is complete and agrees with Segment")
+	}
+}
+
+func fileHint(e *profilessync.FileError) string {
+	switch {
+	case errors.Is(e, profilessync.ErrOtherFile):
+		return "give the file that the import began with, or start anew with --restart"
+	case errors.Is(e, profilessync.ErrReadOnce):
+		return "save it to a file, and import that"
+	}
+	return "correct it there; what was imported before is kept, and lines after it may change. docs/sources.md has the formats"
+}
+
+func warehouseHint(e *profilessync.Error) string {
+	switch e.Problem {
+	case profilessync.InvalidURL:
+		return "see SEGSYNC_WAREHOUSE_URL in .env-example"
+	case profilessync.Unreachable:
+		return "is the server up, and are host and port in SEGSYNC_WAREHOUSE_URL right?"
+	case profilessync.TLSFailed:
+		return "sslmode in SEGSYNC_WAREHOUSE_URL says how TLS is used; sslmode=disable does without it"
+	case profilessync.WrongPassword:
+		return "check user and password in SEGSYNC_WAREHOUSE_URL; special characters are percent-encoded, such as %40 for @"
+	case profilessync.UnknownDatabase:
+		return "check the end of SEGSYNC_WAREHOUSE_URL: /DATABASE"
+	case profilessync.UnknownSchema:
+		return "check SEGSYNC_WAREHOUSE_SCHEMA; Segment shows it in Unify > Profiles Sync"
+	case profilessync.MissingTable, profilessync.MissingColumn:
+		return "is SEGSYNC_WAREHOUSE_SCHEMA the one of Profiles Sync, and are user_traits and user_identifiers among its selected tables?"
+	case profilessync.PermissionDenied:
+		return "the user needs USAGE of the schema, and SELECT of user_traits and user_identifiers"
+	case profilessync.ConnectionLost:
+		return "continue with the command below"
+	}
+	return ""
+}

@@ -1,0 +1,71 @@
+//go:build !windows
+
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"segsync/internal/pgtest"
+	"segsync/internal/sandbox"
+	"segsync/profilessync"
+)
+
+// Wherever segsync is killed while it imports from a file or a warehouse, the next runs
+// account for every profile.
+func TestKilledImportFromElsewhereIsContinued(t *testing.T) {
+	t.Parallel()
+	points := []point{{post, 2, answered}, {post, 5, arrives}, {post, 9, after}, {look, 1, after}}
+	for from, prepare := range map[string]func(t *testing.T, k *killer) (args, env []string){
+		"file": func(t *testing.T, k *killer) ([]string, []string) {
+			path := filepath.Join(k.dir, "people.ndjson")
+			if err := writeNDJSON(path, os.Stdout, profilesOf(k.box)); err != nil {
+				t.Fatal(err)
+			}
+			return []string{"--from", "people.ndjson"}, nil
+		},
+		"warehouse": func(t *testing.T, k *killer) ([]string, []string) {
+			url := pgtest.URL(t)
+			schema := pgtest.Schema(t, url)
+			if err := profilessync.Fill(t.Context(), url, schema, profilesOf(k.box)); err != nil {
+				t.Fatal(err)
+			}
+			return []string{"--from", "warehouse"}, []string{"SEGSYNC_WAREHOUSE_URL=" + url, "SEGSYNC_WAREHOUSE_SCHEMA=" + schema}
+		},
+	} {
+		t.Run(from, func(t *testing.T) {
+			t.Parallel()
+			k := newKiller(t, sandbox.Options{Profiles: 200, Plain: true, Identified: 0.5}, kill, points...)
+			args, env := prepare(t, k)
+			if err := os.Mkdir(filepath.Join(k.dir, "out"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			env = append(k.environ(append(env, small...)...), "SEGMENT_ACCESS_TOKEN=", "SEGMENT_SPACE_ID=")
+			args = append([]string{"import", "--resume", "--dir", "out", "--verify-interval", "1s"}, args...)
+			for killed := 0; ; killed++ {
+				k.mu.Lock()
+				k.running = startProcess(t, k.dir, env, nil, args...)
+				p := k.running
+				k.mu.Unlock()
+				await(t, "the end of segsync", p.exited)
+				if p.cmd.ProcessState.ExitCode() == -1 {
+					continue
+				}
+				p.wantExit(t, exitDone)
+				if killed < 2 { // two points may be reached at the same time
+					t.Errorf("segsync was killed %d times", killed)
+				}
+				check(t, k.complete())
+				if !strings.HasSuffix(p.stdout.String(), ": it adds up\n") {
+					t.Errorf("the summary:\n%s", p.stdout)
+				}
+				break
+			}
+			if n := k.requests(`^GET /v1/spaces/`); n != 0 {
+				t.Errorf("%d requests to Segment", n)
+			}
+		})
+	}
+}

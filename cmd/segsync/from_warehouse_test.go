@@ -1,0 +1,137 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"segsync/internal/pgtest"
+	"segsync/internal/sandbox"
+)
+
+// warehouseWorld is a sandbox, and a Postgres with the same people.
+type warehouseWorld struct {
+	*world
+	url, schema string
+}
+
+func newWarehouseWorld(t *testing.T, o sandbox.Options) *warehouseWorld {
+	t.Helper()
+	url := pgtest.URL(t)
+	w := &warehouseWorld{startWorld(t, o), url, pgtest.Schema(t, url)}
+	p := startProcess(t, w.dir, w.environ(), nil,
+		"sandbox", "--profiles", itoa(o.Profiles), "--postgres", url, "--schema", w.schema)
+	p.wantExit(t, exitDone)
+	if !strings.Contains(p.stdout.String(), "export SEGSYNC_WAREHOUSE_SCHEMA='"+w.schema+"'\n") {
+		t.Errorf("the sandbox printed:\n%s", p.stdout)
+	}
+	return w
+}
+
+// segsync runs a command with other settings than the usual ones, if any are given, and
+// returns what it printed.
+func (w *warehouseWorld) segsync(t *testing.T, code int, env []string, args ...string) (stdout, stderr string) {
+	t.Helper()
+	env = append([]string{"SEGSYNC_WAREHOUSE_URL=" + w.url, "SEGSYNC_WAREHOUSE_SCHEMA=" + w.schema}, env...)
+	p := startProcess(t, w.dir, w.environ(env...), nil, args...)
+	p.wantExit(t, code)
+	return p.stdout.String(), p.stderr.String()
+}
+
+func wantMatch(t *testing.T, text, pattern string) {
+	t.Helper()
+	if !regexp.MustCompile(`(?m)` + pattern).MatchString(text) {
+		t.Errorf("there is no %q in:\n%s", pattern, text)
+	}
+}
+
+var noSegment = []string{"SEGMENT_ACCESS_TOKEN=", "SEGMENT_SPACE_ID="}
+
+func TestImportFromAWarehouse(t *testing.T) {
+	t.Parallel()
+	w := newWarehouseWorld(t, sandbox.Options{Profiles: 200})
+	stdout, stderr := w.segsync(t, exitDone, noSegment, "import", "--from", "warehouse", "--dir", "out")
+	wantMatch(t, stdout, `^196 read = .*: it adds up$`)
+	wantMatch(t, stderr, `segsync check --from warehouse`)
+	if n := w.requests(`^GET /v1/spaces/`); n != 0 {
+		t.Errorf("%d requests to Segment", n)
+	}
+	if n, want := len(w.box.Customers()), 160; n != want {
+		t.Errorf("%d customers, want %d", n, want)
+	}
+	// The next night: nothing has changed, but the rows may have come late.
+	_, stderr = w.segsync(t, exitDone, noSegment, "import", "--from", "warehouse", "--since", "last", "--dir", "out")
+	wantMatch(t, stderr, `importing what changed`)
+	// Neither is it another import's state.
+	_, stderr = w.segsync(t, exitUsage, noSegment, "verify", "--from", "people.ndjson", "--dir", "out")
+	wantMatch(t, stderr, `is about something else: the settings now have the source "file" instead of "warehouse`)
+	if strings.Contains(stderr, "postgres://") {
+		t.Errorf("a URL is shown:\n%s", stderr)
+	}
+}
+
+func TestCheckOfAWarehouse(t *testing.T) {
+	t.Parallel()
+	w := newWarehouseWorld(t, sandbox.Options{Profiles: 300})
+	stdout, _ := w.segsync(t, exitDone, nil, "check", "--from", "warehouse")
+	wantMatch(t, stdout, `^✓ warehouse +PostgreSQL \d+.*, schema "test.*", can be read$`)
+	wantMatch(t, stdout, `^✓ tables +294 profiles: \d+ rows of external IDs, \d+ of traits$`)
+	wantMatch(t, stdout, `^✓ coverage +246 of 294 profiles have an external ID`)
+	wantMatch(t, stdout, `^✓ freshness +the newest row was written at .* ago$`)
+	wantMatch(t, stdout, `^✓ completeness +294 profiles; Segment has some 300$`)
+	wantMatch(t, stdout, `^✓ agreement +\d+ profiles read both ways have the same source_id$`)
+
+	pgtest.Exec(t, w.url, `UPDATE "`+w.schema+`".user_identifiers SET value = 'x' || value, uuid_ts = now() - interval '3 days'`)
+	pgtest.Exec(t, w.url, `UPDATE "`+w.schema+`".user_traits SET uuid_ts = now() - interval '3 days'`)
+	stdout, _ = w.segsync(t, exitUsage, nil, "check", "--from", "warehouse")
+	wantMatch(t, stdout, `^✗ agreement +the source_id of \d+ of \d+ profiles is another one than by the API:\n +use_.*: "user-.*" by the API, "xuser-.*" here\n`)
+	wantMatch(t, stdout, `^! freshness +the newest row was written at .*, 72h0m0s ago$`)
+
+	stdout, _ = w.segsync(t, exitDone, noSegment, "check", "--from", "warehouse")
+	if strings.Contains(stdout, "agreement") {
+		t.Errorf("something was compared without credentials:\n%s", stdout)
+	}
+}
+
+// What is wrong with a warehouse is said with a hint, and without the password.
+func TestWarehouseThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	w := newWarehouseWorld(t, sandbox.Options{Profiles: 10})
+	for name, test := range map[string]struct {
+		env  []string
+		code int
+		want string
+	}{
+		"schema":      {[]string{"SEGSYNC_WAREHOUSE_SCHEMA=nowhere"}, exitUsage, `has no schema "nowhere"\nsegsync: hint: check SEGSYNC_WAREHOUSE_SCHEMA`},
+		"unreachable": {[]string{"SEGSYNC_WAREHOUSE_URL=postgres://u:made-up-secret@127.0.0.1:1/db"}, exitFailed, `hint: is the server up`},
+		"not set":     {[]string{"SEGSYNC_WAREHOUSE_URL="}, exitUsage, `SEGSYNC_WAREHOUSE_URL is missing`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, stderr := w.segsync(t, test.code, append(test.env, noSegment...), "import", "--from", "warehouse", "--dir", name)
+			wantMatch(t, stderr, test.want)
+			if strings.Contains(stderr, "made-up-secret") {
+				t.Errorf("the password is shown:\n%s", stderr)
+			}
+		})
+	}
+}
+
+// The result of segsync sql, saved as a file, is imported like the warehouse itself.
+func TestQueryResultIsImported(t *testing.T) {
+	t.Parallel()
+	w := newWarehouseWorld(t, sandbox.Options{Profiles: 200})
+	sql, _ := w.segsync(t, exitDone, noSegment, "sql", "--dialect", "postgres")
+	file, err := os.Create(filepath.Join(w.dir, "rows.csv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	pgtest.Copy(t, w.url, file, "COPY ("+sql+") TO STDOUT (FORMAT csv, HEADER)")
+	fromFile, _ := w.segsync(t, exitDone, noSegment, "import", "--from", "rows.csv", "--dry-run", "--dir", "out")
+	direct, _ := w.segsync(t, exitDone, noSegment, "import", "--from", "warehouse", "--dry-run", "--dir", "out")
+	if fromFile != direct || strings.Count(direct, "\n") != 160 {
+		t.Errorf("%d and %d bytes of %d customers", len(fromFile), len(direct), strings.Count(direct, "\n"))
+	}
+}

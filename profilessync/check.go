@@ -1,0 +1,110 @@
+package profilessync
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Report is what Check finds in a warehouse.
+type Report struct {
+	Server      string // what the server says of its version
+	Identifiers int64  // rows
+	Traits      int64  // rows
+	Profiles    int64
+	Identified  int64     // profiles with an external ID of the types of the query
+	Newest      time.Time // the newest uuid_ts; zero if there is none
+	// Age is how old Newest was by the warehouse's clock; 0 if there is none.
+	Age time.Duration
+	// Absent has the traits of the query, sorted, that no profile has: neither as they are
+	// nor as flattened members.
+	Absent []string
+}
+
+// Check counts what is in the tables. It reads them to their end several times.
+func (w *Warehouse) Check(ctx context.Context, q Query) (*Report, error) {
+	s, err := w.statement(q)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := w.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer closeConn(conn)
+	if err := w.begin(ctx, conn); err != nil {
+		return nil, err
+	}
+	now, err := w.now(ctx, conn)
+	if err != nil {
+		return nil, err
+	}
+	version, err := query(ctx, conn, "SELECT version()")
+	if err != nil {
+		return nil, err
+	}
+	r := &Report{Server: version[0][0]}
+	sql, err := s.execute("counts")
+	if err != nil {
+		return nil, err
+	}
+	counts, err := query(ctx, conn, sql)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.fill(counts[0], now); err != nil {
+		return nil, fmt.Errorf("counting in the warehouse: %w", err)
+	}
+	if sql, err = s.execute("names"); err != nil {
+		return nil, err
+	}
+	names, err := query(ctx, conn, sql)
+	if err != nil {
+		return nil, err
+	}
+	r.Absent = newPlan(q).absent(slices.Concat(names...))
+	return r, nil
+}
+
+// fill takes the columns of the statement counts.
+func (r *Report) fill(columns []string, now time.Time) (err error) {
+	for i, into := range []*int64{&r.Identifiers, &r.Traits, &r.Profiles, &r.Identified} {
+		if *into, err = strconv.ParseInt(columns[i], 10, 64); err != nil {
+			return err
+		}
+	}
+	for _, text := range columns[4:] {
+		if text == "" {
+			continue
+		}
+		t, err := time.Parse(time.RFC3339, text)
+		if err != nil {
+			return err
+		}
+		if t.After(r.Newest) {
+			r.Newest, r.Age = t, now.Sub(t)
+		}
+	}
+	return nil
+}
+
+// absent returns the traits of the plan that are not among the names.
+func (p *plan) absent(names []string) (absent []string) {
+	there := setOf(names)
+	hasMember := func(m member) bool {
+		return slices.ContainsFunc(m.names, func(name string) bool { return there[name] }) ||
+			slices.ContainsFunc(m.prefix, func(prefix string) bool {
+				return slices.ContainsFunc(names, func(name string) bool { return strings.HasPrefix(name, prefix) })
+			})
+	}
+	for _, key := range slices.Sorted(maps.Keys(p.traits)) {
+		if !there[key] && !slices.ContainsFunc(p.objects[key], hasMember) {
+			absent = append(absent, key)
+		}
+	}
+	return absent
+}

@@ -1,0 +1,28 @@
+package profilessync
+
+import "time"
+
+// SetPatience sets how long a statement stays open while nobody takes its profiles.
+func (w *Warehouse) SetPatience(d time.Duration) { w.patience = d }
+
+// Literal quotes a text for a dialect.
+func Literal(name, text string) string {
+	for _, d := range dialects {
+		if d.name == name {
+			return (&statement{dialect: d}).Literal(text)
+		}
+	}
+	panic(name)
+}
+
+// ReadAhead is how many profiles are read before they are taken.
+const ReadAhead = readAhead
+
+// NeedsTLS reports whether a connection to the URL must be encrypted.
+func NeedsTLS(url string) (bool, error) {
+	config, err := parseURL(url)
+	if err != nil {
+		return false, err
+	}
+	return !allowsPlaintext(config), nil
+}

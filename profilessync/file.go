@@ -1,0 +1,323 @@
+package profilessync
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+	"slices"
+	"unicode/utf8"
+)
+
+// Errors of a file as a whole, which errors.Is finds.
+var (
+	ErrOtherFile = errors.New("the file is not the one that the position is of: what is before it has changed")
+	ErrReadOnce  = errors.New("it is not a regular file, so it can be read once only, from its beginning")
+)
+
+// FileError is an error in a file, or of one.
+type FileError struct {
+	Name   string // of the file; "standard input" for -
+	Line   int64  // from 1; 0: the file as a whole
+	Column int    // in characters, from 1; 0: the line as a whole
+	Err    error
+}
+
+func (e *FileError) Error() string {
+	place := fmt.Sprintf("%q", e.Name)
+	if e.Line > 0 {
+		place += fmt.Sprintf(", line %d", e.Line)
+	}
+	if e.Column > 0 {
+		place += fmt.Sprintf(", column %d", e.Column)
+	}
+	return place + ": " + e.Err.Error()
+}
+
+// Unwrap returns what is wrong.
+func (e *FileError) Unwrap() error { return e.Err }
+
+// File is a file of profiles, or of the rows of the query that SQL returns. It may be
+// compressed with gzip.
+type File struct {
+	name   string
+	format format
+	once   *bufio.Reader // what is read, unless it is a regular file
+	input  *os.File      // to be closed behind it; nil for standard input
+	taken  bool          // and somebody has
+}
+
+type format int
+
+const (
+	formatProfiles format = iota + 1 // NDJSON: {"segment_id":…,"external_ids":[…],"traits":{…}}
+	formatRows                       // NDJSON: {"canonical_segment_id":…,"kind":…,"name":…,"value":…,"seq":…}
+	formatCSV                        // the same rows, with a header
+)
+
+// OpenFile looks at the beginning of a file to find out its format. The path - is standard
+// input, which stdin is. Errors in the file are *FileError.
+func OpenFile(path string, stdin io.Reader) (*File, error) {
+	f := &File{name: path}
+	var input io.Reader = stdin
+	regular := false
+	if path == "-" {
+		f.name = "standard input"
+	} else {
+		file, err := os.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		info, err := file.Stat()
+		if err != nil {
+			return nil, errors.Join(err, file.Close())
+		}
+		input, f.input, regular = file, file, info.Mode().IsRegular()
+	}
+	err := f.detect(input)
+	if regular || err != nil {
+		if f.input != nil {
+			f.input.Close() // it was only read
+		}
+		f.once, f.input = nil, nil
+	}
+	return f, err
+}
+
+// detect finds out the format from the first line. It leaves once at the beginning of the
+// decompressed content.
+func (f *File) detect(input io.Reader) error {
+	content, err := decompress(input)
+	if err != nil {
+		return &FileError{Name: f.name, Err: err}
+	}
+	var seen bytes.Buffer
+	lines := newLineReader(io.TeeReader(content, &seen))
+	first, err := lines.next()
+	if err == io.EOF {
+		return &FileError{Name: f.name, Err: errors.New("the file is empty")}
+	}
+	if err != nil {
+		return f.lineError(lines, nil, err)
+	}
+	if f.format, err = formatOf(first); err != nil {
+		return f.lineError(lines, first, err)
+	}
+	f.once = bufio.NewReader(io.MultiReader(&seen, content))
+	return nil
+}
+
+// decompress returns what r holds, decompressed if it begins as gzip does.
+func decompress(r io.Reader) (io.Reader, error) {
+	in := bufio.NewReaderSize(r, 64<<10)
+	if magic, _ := in.Peek(2); !bytes.Equal(magic, []byte{0x1f, 0x8b}) {
+		return in, nil
+	}
+	return gzip.NewReader(in)
+}
+
+func formatOf(line []byte) (format, error) {
+	switch bytes.TrimSpace(line)[0] {
+	case '{':
+	case '[':
+		return 0, errors.New("this is a JSON array; each line must be a JSON object of its own")
+	default:
+		return formatCSV, nil
+	}
+	var keys struct {
+		Profile *json.RawMessage `json:"segment_id"`
+		Row     *json.RawMessage `json:"canonical_segment_id"`
+	}
+	if err := json.Unmarshal(line, &keys); err != nil {
+		return 0, err
+	}
+	switch {
+	case keys.Profile != nil:
+		return formatProfiles, nil
+	case keys.Row != nil:
+		return formatRows, nil
+	}
+	return 0, errors.New("this is neither a profile, which has a segment_id, nor a row, which has a canonical_segment_id")
+}
+
+// Texts reports whether the traits of its profiles are texts: whether it is a file of rows.
+func (f *File) Texts() bool { return f.format != formatProfiles }
+
+// errStopped says that no more profiles are wanted.
+var errStopped = errors.New("stopped")
+
+// Profiles ranges over the profiles of the file from a position, in the order of the file.
+// A file of rows must have the rows of a profile one after the other, and the profiles in
+// the byte order of their ids; in a file of profiles any order will do, and the same id may
+// come again. It stops at the first error. A file that is not a regular one, such as
+// standard input, can be read once only, from its beginning. After, Since and Started of the
+// query are not used.
+func (f *File) Profiles(ctx context.Context, q Query, from Position) iter.Seq2[*Profile, error] {
+	return func(yield func(*Profile, error) bool) {
+		lines, closeFile, err := f.open(from)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		defer closeFile()
+		take := func(p *Profile) error {
+			if !yield(p, nil) {
+				return errStopped
+			}
+			return ctx.Err()
+		}
+		if f.format == formatProfiles {
+			err = f.readProfiles(lines, newPlan(q), from, take)
+		} else {
+			err = f.readRows(lines, newPlan(q), from, take)
+		}
+		if err != nil && err != errStopped {
+			yield(nil, err)
+		}
+	}
+}
+
+// open returns the lines of the file.
+func (f *File) open(from Position) (lines *lineReader, closeFile func(), err error) {
+	if f.once != nil || f.taken {
+		if f.taken || from != (Position{}) {
+			return nil, nil, &FileError{Name: f.name, Err: ErrReadOnce}
+		}
+		lines, f.once, f.taken = newLineReader(f.once), nil, true
+		lines.csv = f.format == formatCSV
+		return lines, func() {
+			if f.input != nil {
+				f.input.Close()
+			}
+		}, nil
+	}
+	file, err := os.Open(f.name)
+	if err != nil {
+		return nil, nil, err
+	}
+	content, err := decompress(file)
+	if err != nil {
+		file.Close()
+		return nil, nil, &FileError{Name: f.name, Err: err}
+	}
+	lines = newLineReader(content)
+	lines.csv = f.format == formatCSV
+	return lines, func() { file.Close() }, nil
+}
+
+// resume goes to the position, past what may have been read of the file, such as a header.
+func (f *File) resume(lines *lineReader, from Position) error {
+	lines.take()
+	if from == (Position{}) {
+		return nil
+	}
+	if from.Offset < lines.offset {
+		return &FileError{Name: f.name, Err: ErrOtherFile}
+	}
+	switch err := lines.skip(from.Offset); {
+	case err == io.EOF:
+		return &FileError{Name: f.name, Err: ErrOtherFile}
+	case err != nil:
+		return &FileError{Name: f.name, Err: err}
+	}
+	if lines.position("").Hash != from.Hash {
+		return &FileError{Name: f.name, Err: ErrOtherFile}
+	}
+	lines.line = from.Line
+	return nil
+}
+
+// lineError returns the error with its place. line is the record that was read, if any.
+func (f *File) lineError(lines *lineReader, line []byte, err error) error {
+	e := &FileError{Name: f.name, Line: lines.line + 1, Err: err}
+	at := -1
+	var syntax *json.SyntaxError
+	var kind *json.UnmarshalTypeError
+	var split *csvError
+	switch {
+	case errors.As(err, &syntax):
+		at = int(syntax.Offset) - 1
+		e.Err = fmt.Errorf("this is not JSON: %w", err)
+	case errors.As(err, &kind):
+		at = int(kind.Offset) - 1
+		e.Err = fmt.Errorf("%s must not be of type %s", kind.Field, kind.Value)
+	case errors.As(err, &split):
+		at = split.at
+	case errors.Is(err, io.ErrUnexpectedEOF) && line != nil:
+		at = len(line)
+		e.Err = errors.New("the JSON ends too early")
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		e.Err = errors.New("the compressed data ends too early")
+	}
+	if at < 0 || at > len(line) {
+		return e
+	}
+	before := line[:at]
+	if i := bytes.LastIndexByte(before, '\n'); i >= 0 { // in a record of CSV
+		e.Line += int64(bytes.Count(before, []byte("\n")))
+		before = before[i+1:]
+	}
+	e.Column = utf8.RuneCount(before) + 1
+	return e
+}
+
+// readProfiles reads a file of profiles.
+func (f *File) readProfiles(lines *lineReader, p *plan, from Position, take func(*Profile) error) error {
+	if err := f.resume(lines, from); err != nil {
+		return err
+	}
+	for {
+		line, err := lines.next()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return f.lineError(lines, nil, err)
+		}
+		profile, err := parseProfile(line, p)
+		if err != nil {
+			return f.lineError(lines, line, err)
+		}
+		lines.take()
+		profile.Position = lines.position(profile.SegmentID)
+		if err := take(profile); err != nil {
+			return err
+		}
+	}
+}
+
+func parseProfile(line []byte, p *plan) (*Profile, error) {
+	var parsed struct {
+		SegmentID   string         `json:"segment_id"`
+		ExternalIDs []ExternalID   `json:"external_ids"`
+		Traits      map[string]any `json:"traits"`
+	}
+	decoder := json.NewDecoder(bytes.NewReader(line))
+	decoder.UseNumber()
+	if err := decoder.Decode(&parsed); err != nil {
+		return nil, err
+	}
+	if rest := line[decoder.InputOffset():]; len(bytes.TrimSpace(rest)) > 0 {
+		return nil, &csvError{int(decoder.InputOffset()), "there is something behind the profile"}
+	}
+	if parsed.SegmentID == "" {
+		return nil, errors.New("the profile has no segment_id")
+	}
+	profile := &Profile{SegmentID: parsed.SegmentID, Traits: parsed.Traits}
+	profile.ExternalIDs = slices.DeleteFunc(parsed.ExternalIDs, func(id ExternalID) bool { return !p.types[id.Type] })
+	if profile.Traits == nil {
+		profile.Traits = map[string]any{}
+	}
+	for key := range profile.Traits {
+		if !p.all && !p.traits[key] {
+			delete(profile.Traits, key)
+		}
+	}
+	return profile, nil
+}

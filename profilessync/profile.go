@@ -1,0 +1,103 @@
+// Package profilessync reads profiles that Segment's Profiles Sync has written into a
+// warehouse: from Postgres and Redshift directly, from other warehouses by way of a file.
+//
+//	Postgres, Redshift ─▶ one ordered statement ─▶ rows ─┐
+//	CSV or NDJSON file with the rows of that query ──────┴─▶ groups of rows ─▶ *Profile
+//	NDJSON file with one profile a line ────────────────────────────────────▶ *Profile
+//
+// A row is an external ID or a trait of a profile, and has a sequence number. Rows of one
+// profile follow each other, and profiles come in the byte order of their ids, so that one
+// id is enough to continue from. The stages are in stream.go (the statement), file.go, lines.go
+// and rows.go (the file), group.go (rows to profile) and expand.go (text to objects); the
+// statement's text is in query.sql.tmpl.
+//
+// https://segment.com/docs/unify/profiles-sync/tables/
+package profilessync
+
+import (
+	"encoding/hex"
+	"errors"
+	"time"
+)
+
+// Profile is one profile.
+type Profile struct {
+	SegmentID string // canonical_segment_id
+	// ExternalIDs holds, for a profile that was made from rows, one external ID of each type
+	// of the Query: the one with the greatest seq, then the latest received_at, then the
+	// smallest ID. A profile of an NDJSON file has all of those types that its line has.
+	ExternalIDs []ExternalID
+	// Traits are texts where the profile was made from rows, but for those that the Query
+	// wants as objects and lists. Otherwise they are JSON values, numbers as json.Number.
+	Traits map[string]any
+	// Position is the place behind this profile.
+	Position Position
+	// Truncated has the traits, sorted, whose text is exactly 512 characters long: Segment
+	// cuts longer ones there. Nil for a profile of an NDJSON file.
+	Truncated []string
+}
+
+// ExternalID is one of a profile's identifiers.
+type ExternalID struct {
+	ID        string    `json:"id"`
+	Type      string    `json:"type"`
+	CreatedAt time.Time `json:"created_at,omitzero"` // zero where the profile was made from rows
+}
+
+// Position is a place between two profiles. The zero value is the beginning. A warehouse
+// continues from ID alone (see Query.After), a file from all of it.
+type Position struct {
+	ID     string `json:"id"`               // of the profile before it
+	Offset int64  `json:"offset,omitempty"` // bytes before it, decompressed
+	Line   int64  `json:"line,omitempty"`   // lines before it
+	Hash   Hash   `json:"hash,omitzero"`    // of the bytes before it
+}
+
+// Hash is the first half of a SHA-256. It is 32 hexadecimal digits in JSON.
+type Hash [16]byte
+
+// MarshalText returns the hash in hexadecimal.
+func (h Hash) MarshalText() ([]byte, error) {
+	return hex.AppendEncode(nil, h[:]), nil
+}
+
+// UnmarshalText reads what MarshalText returns.
+func (h *Hash) UnmarshalText(text []byte) error {
+	if hex.DecodedLen(len(text)) != len(h) {
+		return errors.New("a hash has 32 hexadecimal digits")
+	}
+	_, err := hex.Decode(h[:], text)
+	return err
+}
+
+// Query says which profiles to read, and what of them. Paths lead to a trait, then to a
+// member of the object that it is: {"address", "city"}.
+type Query struct {
+	IdentifierTypes []string // types of external IDs; none: no external IDs
+	// Traits are the keys of the traits to read; nil means all. Those that Members, Objects
+	// and Lists begin with are read in any case.
+	Traits []string
+	// Members are paths of two keys or more whose first keys are traits that are wanted as
+	// objects. Such a trait is read from JSON text; where it is absent, or some other text,
+	// from traits that Segment has flattened: address_city, and address_postal_code for
+	// {"address", "postalCode"}. The traits that an object is made from are themselves left
+	// out, unless Traits names them.
+	Members [][]string
+	// Objects are paths to objects that are wanted with all of their members: {"metadata"} is
+	// read from JSON text, too, or from all traits that begin with metadata_.
+	Objects [][]string
+	// Lists are keys of traits that are wanted as lists. They are read from JSON text; other
+	// text stays text.
+	Lists []string
+
+	// After limits a query to profiles whose ids are greater, byte by byte.
+	After string
+	// Since limits a query to profiles of which anything was written at this time or later,
+	// less the 28 hours that a row may take to arrive. Not for files.
+	Since time.Time
+	// Started, if it is not nil, is told the time by the warehouse's clock when a statement
+	// began, before its first profile. The first of these times is the Since of the next
+	// reading. If there is a second one, after a pause, the profiles are of two snapshots:
+	// what changed since the first time is to be read, too. Not for files.
+	Started func(time.Time)
+}
