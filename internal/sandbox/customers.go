@@ -12,6 +12,7 @@ import (
 type customer struct {
 	id               string
 	created, updated time.Time
+	sourceID         string          // only in an export
 	fields           json.RawMessage // an object, as sent and merged
 }
 
@@ -95,6 +96,10 @@ func (s *Sandbox) check(raw json.RawMessage) (string, *failure) {
 		if key, message, details := s.o.Reject(sourceID); key != "" {
 			return sourceID, &failure{message, details, key, sourceID}
 		}
+	}
+	if s.o.RejectShare > 0 && fraction(mix(s.o.Seed, hash(sourceID), 0x4e3)) < s.o.RejectShare {
+		return sourceID, &failure{"Metadata validation failed", "loyalty_tier: must be a string, must be equal to one of bronze,silver,gold (actual value is 'none')",
+			"metadata_validation_failed", sourceID}
 	}
 	return sourceID, nil
 }

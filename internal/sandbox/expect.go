@@ -26,11 +26,12 @@ func (s *Sandbox) Want() []Expect {
 	list := make([]Expect, s.o.Profiles)
 	for i := range list {
 		e := Expect{SegmentID: s.space.segmentID(i), Shape: string(s.space.shape(i))}
-		if s.space.shape(i) == vanished {
+		read := s.space.edits.survivor(i)
+		if s.space.vanished(read) {
 			e.Vanished = true
 		} else {
-			e.SourceID = s.space.sourceID(i)
-			e.Traits = s.space.traitMap(i)
+			e.SourceID = s.space.sourceID(read)
+			e.Traits = s.space.traitMap(read)
 		}
 		list[i] = e
 	}

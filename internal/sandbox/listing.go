@@ -12,14 +12,16 @@ import (
 type listing struct {
 	start    time.Time
 	profiles int
+	offset   time.Duration // as Options.ClockOffset
 
 	mu      sync.Mutex
 	order   []int32             // indexes in list order; nil: 0, 1, 2, ...
 	touched map[int32]time.Time // updated_at of profiles that became active
+	holes   map[int]bool        // offsets of ListEmptyPage
 }
 
 func newListing(o Options) *listing {
-	l := &listing{start: time.Now().UTC(), profiles: o.Profiles, touched: map[int32]time.Time{}}
+	l := &listing{start: time.Now().UTC().Add(o.ClockOffset), profiles: o.Profiles, offset: o.ClockOffset, touched: map[int32]time.Time{}}
 	if o.Order == Shuffled {
 		l.fill()
 		r := rand.New(rand.NewPCG(o.Seed, 2))
@@ -87,7 +89,7 @@ func (l *listing) touch(i int) {
 	at := slices.Index(l.order, int32(i))
 	copy(l.order[1:at+1], l.order[:at])
 	l.order[0] = int32(i)
-	l.touched[int32(i)] = time.Now().UTC()
+	l.touched[int32(i)] = time.Now().UTC().Add(l.offset)
 }
 
 // Touch makes a profile active now: its updated_at is the present and it

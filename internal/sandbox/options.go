@@ -20,6 +20,9 @@ type Options struct {
 	// Plain makes every profile a simple, valid one, for benchmarks. Answers
 	// are then never compressed.
 	Plain bool
+	// Clean leaves out what an import would complain about: the profiles that
+	// vanish, and most of those without identifier or with an invalid birthdate.
+	Clean bool
 	// Order is the order of the profile list.
 	Order Order
 	// Activity is the average number of profiles that become active after
@@ -29,6 +32,9 @@ type Options struct {
 	// RateLimit is Segment's quota: requests accepted in any window of one
 	// second, over the whole space. 0: no limit.
 	RateLimit int
+	// ClockOffset is how far Segment's clock is ahead of this machine's, in the
+	// Date header and in updated_at.
+	ClockOffset time.Duration
 	// Taken is the part of RateLimit that somebody else uses.
 	Taken int
 	// Latency is the mean time of a Segment answer; one in a hundred takes
@@ -79,8 +85,16 @@ type Options struct {
 	Schema json.RawMessage
 	// EnforceSchema rejects records whose metadata breaks Schema.
 	EnforceSchema bool
+	// RejectShare is the share of the customers, from 0 to 1, whose records fail
+	// with metadata_validation_failed. It is decided by Seed and source_id.
+	RejectShare float64
 	// Discard counts customers without keeping them.
 	Discard bool
+
+	// Exports says how exports of customers behave.
+	Exports ExportOptions
+	// Misbehave says what goes wrong beyond Faults.
+	Misbehave Misbehaviour
 
 	// AccessToken, SpaceID, AppID and SecretKey are what the sandbox accepts.
 	// Defaults: "sandbox-access-token", "spa_sandbox", "sandbox-app-id",
@@ -120,7 +134,7 @@ type Bucket struct {
 
 // A Request is one request that reached the sandbox.
 type Request struct {
-	API    string // "segment" or "voucherify"
+	API    string // "segment", "voucherify" or "download"
 	Method string
 	Path   string // as sent, with its escapes
 	Query  url.Values
@@ -149,6 +163,8 @@ type Stats struct {
 	Voucherify429      int
 	BulkRequests       int // POSTs to customers/bulk/async, whatever the answer
 	BulkAccepted       int // those answered, or meant to be answered, 202
+	Upserts            int // POSTs to customers, whatever the answer
+	Downloads          int // requests to the download host, in no other count
 	Customers          int // records applied
 	Rejected           int // records that failed inside an action
 	DuplicateInBatch   int // records whose source_id came before in the same request

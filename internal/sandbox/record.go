@@ -2,7 +2,6 @@ package sandbox
 
 import (
 	"net/http"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -44,15 +43,22 @@ func (s *Sandbox) Requests() []Request {
 type counters struct {
 	requests atomic.Int64
 	segment, segment429, list, traits, externalIDs,
-	voucherify, voucherify429, bulk, bulkAccepted, faults atomic.Int64
+	voucherify, voucherify429, bulk, bulkAccepted, upserts, downloads, faults atomic.Int64
 	first, last atomic.Int64 // unix nanoseconds
 }
 
 func (n *counters) received(c *call) {
+	if c.route == routeDownload {
+		n.downloads.Add(1)
+		return
+	}
 	if !c.segment {
 		n.voucherify.Add(1)
-		if c.Method == http.MethodPost && c.Path == bulkPath {
+		switch c.route {
+		case routeBulk:
 			n.bulk.Add(1)
+		case routeUpsert:
+			n.upserts.Add(1)
 		}
 		return
 	}
@@ -65,12 +71,12 @@ func (n *counters) received(c *call) {
 			break
 		}
 	}
-	switch {
-	case strings.HasSuffix(c.Path, "/traits"):
+	switch c.route {
+	case routeTraits:
 		n.traits.Add(1)
-	case strings.HasSuffix(c.Path, "/external_ids"):
+	case routeExternalIDs:
 		n.externalIDs.Add(1)
-	case strings.HasSuffix(c.Path, "/profiles"):
+	case routeList:
 		n.list.Add(1)
 	}
 }
@@ -105,6 +111,8 @@ func (s *Sandbox) Stats() Stats {
 		Voucherify429:       int(n.voucherify429.Load()),
 		BulkRequests:        int(n.bulk.Load()),
 		BulkAccepted:        int(n.bulkAccepted.Load()),
+		Upserts:             int(n.upserts.Load()),
+		Downloads:           int(n.downloads.Load()),
 		Customers:           customers,
 		Rejected:            rejected,
 		DuplicateInBatch:    duplicates,

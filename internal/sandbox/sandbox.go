@@ -24,19 +24,22 @@ import (
 // A Sandbox answers for one Segment space and one Voucherify project. It is
 // safe for concurrent use.
 type Sandbox struct {
-	o     Options
-	basic string // the Authorization header that is accepted
-	space *space
-	list  *listing
-	quota *window // nil: none
-	api   *bucket // nil: none
-	bulk  *bucket // nil: none
-	store *store
-	rules *schema // nil: nothing is enforced
-	count counters
-	log   requestLog
-	draws atomic.Uint64
-	zips  sync.Pool
+	o       Options
+	basic   string // the Authorization header that is accepted
+	space   *space
+	list    *listing
+	quota   *window // nil: none
+	api     *bucket // nil: none
+	bulk    *bucket // nil: none
+	store   *store
+	rules   *schema // nil: nothing is enforced
+	defined *schema // as Options.Schema
+	exports exports
+	count   counters
+	log     requestLog
+	out     outages
+	draws   atomic.Uint64
+	zips    sync.Pool
 }
 
 // New returns a sandbox. Nothing runs until it is asked something.
@@ -52,8 +55,10 @@ func New(o Options) *Sandbox {
 		bulk:  newBucket("bulk_api_calls", o.BulkCalls),
 		store: newStore(),
 	}
+	s.exports.host = o.Exports.DownloadURL
+	s.defined = parseSchema(o.Schema)
 	if o.EnforceSchema {
-		s.rules = parseSchema(o.Schema)
+		s.rules = s.defined
 	}
 	return s
 }
@@ -76,6 +81,8 @@ type call struct {
 	*Request
 	r        *http.Request
 	segment  bool
+	route    string // "" for a path that is none of the routes
+	last     string // what stands behind the last slash of the path
 	tooLarge bool
 	fault    fault // the one it is answered with
 }
@@ -89,9 +96,12 @@ type answer struct {
 
 // ServeHTTP answers for both APIs.
 func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	c, err := s.receive(r)
+	c, err := s.receive(r, "")
 	if err != nil {
 		return // the client went away while it sent the request
+	}
+	if c.segment {
+		w.Header().Set("Date", time.Now().Add(s.o.ClockOffset).UTC().Format(http.TimeFormat))
 	}
 	if s.o.Intercept != nil {
 		seen := &statusWriter{ResponseWriter: w}
@@ -103,9 +113,15 @@ func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.o.OnRequest != nil {
 		s.o.OnRequest(*c.Request)
 	}
+	if s.misbehave(w, c) {
+		return
+	}
 	refusal, header := s.admit(c)
 	if refusal != nil {
 		s.reply(w, c, *refusal)
+		return
+	}
+	if s.swallow(c) {
 		return
 	}
 	if f := s.drawFault(); f != noFault {
@@ -120,8 +136,9 @@ func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.reply(w, c, a)
 }
 
-// receive reads the request and takes note of it.
-func (s *Sandbox) receive(r *http.Request) (*call, error) {
+// receive reads the request and takes note of it. route is "" where the path
+// tells it.
+func (s *Sandbox) receive(r *http.Request, route string) (*call, error) {
 	c := &call{
 		Request: &Request{
 			API:    "voucherify",
@@ -133,7 +150,10 @@ func (s *Sandbox) receive(r *http.Request) (*call, error) {
 		},
 		r: r,
 	}
-	if strings.HasPrefix(c.Path, "/v1/spaces/") {
+	c.route, c.last = routeOf(c.Method, c.Path)
+	if route != "" {
+		c.API, c.route = route, route
+	} else if strings.HasPrefix(c.Path, segmentPrefix) {
 		c.API, c.segment = "segment", true
 	}
 	if err := s.readBody(c); err != nil {

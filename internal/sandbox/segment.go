@@ -10,6 +10,9 @@ import (
 	"time"
 )
 
+// segmentPrefix begins the path of every request to Segment.
+const segmentPrefix = "/v1/spaces/"
+
 // millis is the time format of the list.
 const millis = "2006-01-02T15:04:05.000Z07:00"
 
@@ -34,7 +37,7 @@ func (s *Sandbox) answerSegment(c *call) answer {
 	if c.Method != http.MethodGet {
 		return segmentError(http.StatusMethodNotAllowed, "invalid_request_error", "Only GET is supported.")
 	}
-	rest, ok := strings.CutPrefix(c.Path, "/v1/spaces/"+s.o.SpaceID+"/collections/users/profiles")
+	rest, ok := strings.CutPrefix(c.Path, segmentPrefix+s.o.SpaceID+"/collections/users/profiles")
 	if !ok {
 		return segmentError(http.StatusNotFound, "not_found", "The resource was not found.")
 	}
@@ -53,6 +56,9 @@ func (s *Sandbox) answerSegment(c *call) answer {
 	i, ok := s.space.lookUp(identifier)
 	if !ok {
 		return profileNotFound()
+	}
+	if dead := s.o.Misbehave.Dead; dead != nil && (what == "traits" || what == "external_ids") && dead(s.space.segmentID(i)) {
+		return s.deadProfile()
 	}
 	switch what {
 	case "traits":
@@ -78,33 +84,53 @@ func (s *Sandbox) listProfiles(c *call) answer {
 	if !ok {
 		return invalidParam("next", c.Query)
 	}
-	page := s.list.page(offset, limit)
-	b := make([]byte, 0, 128*len(page)+512)
+	var f ListFault
+	if choose := s.o.Misbehave.ListFault; choose != nil {
+		f = choose(offset)
+	}
+	at := offset - s.list.holesBefore(offset, f == ListEmptyPage)
+	p := listPage{entries: s.entries(at, limit), next: `""`}
+	if p.more = len(p.entries) > 0 && at+len(p.entries) < s.o.Profiles; p.more {
+		p.next = `"` + strconv.Itoa(offset+len(p.entries)) + `"`
+	}
+	p.spoil(f, offset, limit, func() []listEntry { return s.entries(0, limit) })
+	b := make([]byte, 0, 128*len(p.entries)+512)
 	b = append(b, `{"data":[`...)
-	for k, p := range page {
+	for k, e := range p.entries {
 		if k > 0 {
 			b = append(b, ',')
 		}
-		b = append(b, `{"segment_id":"`...)
-		b = append(b, s.space.segmentID(p.index)...)
-		b = append(b, `","metadata":{"created_at":"`...)
-		b = p.created.AppendFormat(b, millis)
-		if s.o.Order != NoUpdatedAt {
-			b = append(b, `","updated_at":"`...)
-			b = p.updated.AppendFormat(b, millis)
+		b = append(b, `{"segment_id":`+e.id+`,"metadata":{"created_at":`+e.created...)
+		if e.updated != "" {
+			b = append(b, `,"updated_at":`+e.updated...)
 		}
-		b = append(b, `"}}`...)
+		b = append(b, `}}`...)
 	}
-	end := offset + len(page)
-	more := len(page) > 0 && end < s.o.Profiles
-	next := ""
-	if more {
-		next = strconv.Itoa(end)
-	}
-	b = fmt.Appendf(b, `],"cursor":{"url":"https://profiles.example.com%s?limit=%d&next=%d","has_more":%t,"next":"%s","limit":%d}}`,
-		c.Path, limit, offset, more, next, limit)
+	b = fmt.Appendf(b, `],"cursor":{"url":"https://profiles.example.com%s?limit=%d&next=%d","has_more":%t,"next":%s,"limit":%d}}`,
+		c.Path, limit, offset, p.more, p.next, limit)
 	s.stir()
 	return answer{status: http.StatusOK, body: b}
+}
+
+// entries returns up to limit entries of the list from offset.
+func (s *Sandbox) entries(offset, limit int) []listEntry {
+	lines := s.list.page(offset, limit)
+	entries := make([]listEntry, len(lines))
+	for k, p := range lines {
+		entries[k] = listEntry{id: `"` + s.space.segmentID(p.index) + `"`, created: `"` + p.created.Format(millis) + `"`}
+		if s.o.Order != NoUpdatedAt {
+			entries[k].updated = `"` + p.updated.Format(millis) + `"`
+		}
+	}
+	return entries
+}
+
+// profileFault returns what is wrong with profile i.
+func (s *Sandbox) profileFault(i int) ProfileFault {
+	if choose := s.o.Misbehave.ProfileFault; choose != nil {
+		return choose(s.space.segmentID(i))
+	}
+	return ""
 }
 
 // traits answers GET .../traits for profile i.
@@ -116,6 +142,9 @@ func (s *Sandbox) traits(c *call, i int) answer {
 	class := c.Query.Get("class")
 	if class != "" && class != "audience" && class != "computed_trait" {
 		return invalidParam("class", c.Query)
+	}
+	if a := wrongTraits(c, s.profileFault(i)); a != nil {
+		return *a
 	}
 	list, null := s.space.traits(i)
 	if include, next := c.Query.Get("include"), c.Query.Get("next"); include != "" || next != "" || class != "" {
@@ -174,6 +203,9 @@ func (s *Sandbox) externalIDs(c *call, i int) answer {
 	limit, ok := intParam(c.Query, "limit", 10)
 	if !ok || limit < 1 || limit > 25 {
 		return invalidParam("limit", c.Query)
+	}
+	if a := s.wrongExternalIDs(c, s.profileFault(i), i); a != nil {
+		return *a
 	}
 	ids := s.space.externalIDs(i)
 	if include := c.Query.Get("include"); include != "" {

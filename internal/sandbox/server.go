@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -13,7 +14,7 @@ import (
 type Server struct {
 	URL string // http://127.0.0.1:port, without a slash at its end
 
-	http    *http.Server
+	http    []*http.Server // the APIs, and the host of the downloads
 	cancel  context.CancelFunc
 	running sync.WaitGroup // the accept loop and the connections
 }
@@ -35,10 +36,25 @@ func (s *Sandbox) Listen(addr string) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("starting the sandbox: %w", err)
 	}
+	downloads, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
+	if err != nil {
+		l.Close()
+		return nil, fmt.Errorf("starting the sandbox: %w", err)
+	}
+	s.exports.mu.Lock()
+	s.exports.host = "http://" + downloads.Addr().String()
+	s.exports.mu.Unlock()
 	ctx, cancel := context.WithCancel(context.Background())
 	srv := &Server{URL: "http://" + l.Addr().String(), cancel: cancel}
-	srv.http = &http.Server{
-		Handler:           s,
+	srv.serve(ctx, l, s)
+	srv.serve(ctx, downloads, http.HandlerFunc(s.ServeDownload))
+	return srv, nil
+}
+
+// serve serves h on l until Close.
+func (srv *Server) serve(ctx context.Context, l net.Listener, h http.Handler) {
+	server := &http.Server{
+		Handler:           h,
 		ReadHeaderTimeout: 10 * time.Second,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
@@ -53,15 +69,18 @@ func (s *Sandbox) Listen(addr string) (*Server, error) {
 			}
 		},
 	}
-	srv.running.Go(func() { srv.http.Serve(l) }) // its error is always ErrServerClosed
-	return srv, nil
+	srv.http = append(srv.http, server)
+	srv.running.Go(func() { server.Serve(l) }) // its error is always ErrServerClosed
 }
 
 // Close ends the server at once, answers that are waiting included, and
 // returns when nothing of it runs any more.
 func (srv *Server) Close() error {
-	err := srv.http.Close() // before the waits end, so that none is answered
+	var errs []error
+	for _, server := range srv.http { // before the waits end, so that none is answered
+		errs = append(errs, server.Close())
+	}
 	srv.cancel()
 	srv.running.Wait()
-	return err
+	return errors.Join(errs...)
 }

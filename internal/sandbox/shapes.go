@@ -71,6 +71,24 @@ func mixedShapes() []shape {
 	return shapes
 }
 
+// cleanShapes returns mixedShapes with plain ones instead of those that
+// Options.Clean leaves out.
+func cleanShapes() []shape {
+	shapes := mixedShapes()
+	left := 2 // anonymous ones
+	for i, sh := range shapes {
+		switch sh {
+		case anonymous:
+			if left--; left < 0 {
+				shapes[i] = plain
+			}
+		case vanished, controlChars, dateNumber, dateObject, dateEmpty:
+			shapes[i] = plain
+		}
+	}
+	return shapes
+}
+
 // trait is one trait of a profile; value is JSON.
 type trait struct{ key, value string }
 
@@ -86,9 +104,21 @@ func (l *traitList) remove(keys ...string) {
 	*l = slices.DeleteFunc(*l, func(t trait) bool { return slices.Contains(keys, t.key) })
 }
 
+// sort sorts the traits bytewise by key.
+func (l traitList) sort() {
+	slices.SortFunc(l, func(a, b trait) int { return strings.Compare(a.key, b.key) })
+}
+
 // traits returns the traits of profile i, sorted bytewise by key. null tells
 // that the API answers null instead of an object.
 func (s *space) traits(i int) (list traitList, null bool) {
+	list, null = s.madeTraits(i)
+	list = s.edits.apply(i, list)
+	return list, null && list == nil
+}
+
+// madeTraits returns the traits of profile i before anybody changed them.
+func (s *space) madeTraits(i int) (list traitList, null bool) {
 	switch sh := s.shape(i); sh {
 	case plain, anonymous:
 		return s.plainTraits(i), false
@@ -99,7 +129,7 @@ func (s *space) traits(i int) (list traitList, null bool) {
 	default:
 		list = s.plainTraits(i)
 		list.bend(sh)
-		slices.SortFunc(list, func(a, b trait) int { return strings.Compare(a.key, b.key) })
+		list.sort()
 		return list, false
 	}
 }

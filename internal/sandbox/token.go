@@ -1,6 +1,8 @@
 package sandbox
 
 import (
+	"hash/fnv"
+	"io"
 	"strconv"
 	"strings"
 )
@@ -67,4 +69,11 @@ func fraction(x uint64) float64 { return float64(x>>11) / (1 << 53) }
 func hexID(a, b uint64) string {
 	s := strconv.FormatUint(mix(a, b, 0x1d), 16)
 	return strings.Repeat("0", 16-len(s)) + s
+}
+
+// hash maps a text to a number.
+func hash(s string) uint64 {
+	h := fnv.New64a()
+	io.WriteString(h, s) // a hash takes everything
+	return h.Sum64()
 }

@@ -5,15 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
-)
-
-const (
-	bulkPath      = "/v1/customers/bulk/async"
-	customersPath = "/v1/customers"
-	actionsPath   = "/v1/async-actions"
-	schemasPath   = "/v1/metadata-schemas"
 )
 
 // admitVoucherify returns the answer that refuses c, or nil, and the headers
@@ -23,7 +15,7 @@ func (s *Sandbox) admitVoucherify(c *call) (*answer, http.Header) {
 		return &answer{status: http.StatusUnauthorized, body: []byte(`{"code":401,"message":"Unauthorized","key":"unauthorized"}`)}, nil
 	}
 	b := s.api
-	if c.Method == http.MethodPost && c.Path == bulkPath {
+	if c.route == routeBulk {
 		b = s.bulk
 	}
 	header, ok := b.take(time.Now())
@@ -41,31 +33,33 @@ func (s *Sandbox) answerVoucherify(c *call) answer {
 	case c.tooLarge:
 		return answer{status: http.StatusRequestEntityTooLarge, body: fmt.Appendf(nil,
 			`{"statusCode":413,"error":"Request Entity Too Large","message":"Payload content length greater than maximum allowed: %d"}`, s.o.MaxBody)}
-	case c.Path == bulkPath && c.Method == http.MethodPost:
-		return s.bulkUpsert(c)
-	case c.Method != http.MethodGet:
+	case c.route == "" && c.Method != http.MethodGet:
 		return s.voucherifyError(c, http.StatusMethodNotAllowed, "method_not_allowed", "Method not allowed", c.Method+" is not supported")
-	case c.Path == actionsPath:
-		return s.listActions(c)
-	case c.Path == customersPath:
-		return s.listCustomers(c)
-	case c.Path == schemasPath:
-		return s.listSchemas()
 	}
-	collection, escaped := c.Path, ""
-	if i := strings.LastIndexByte(c.Path, '/'); i > 0 {
-		collection, escaped = c.Path[:i], c.Path[i+1:]
-	}
-	id, err := url.PathUnescape(escaped)
+	id, err := url.PathUnescape(c.last)
 	if err != nil {
 		return s.voucherifyError(c, http.StatusBadRequest, "invalid_query_params", "Invalid query params", "The path is not well escaped")
 	}
-	switch collection {
-	case actionsPath:
+	switch c.route {
+	case routeBulk:
+		return s.bulkUpsert(c)
+	case routeUpsert:
+		return s.upsert(c)
+	case routeActions:
+		return s.listActions(c)
+	case routeAction:
 		return s.getAction(c, id)
-	case customersPath:
+	case routeCustomers:
+		return s.listCustomers(c)
+	case routeCustomer:
 		return s.getCustomer(c, id)
-	case schemasPath:
+	case routeExports:
+		return s.createExport(c)
+	case routeExport:
+		return s.getExport(c, id)
+	case routeSchemas:
+		return s.listSchemas()
+	case routeSchema:
 		return s.getSchema(c, id)
 	default:
 		return s.voucherifyError(c, http.StatusNotFound, "not_found", "Resource not found", "Cannot find "+c.Path)
@@ -87,6 +81,11 @@ func (s *Sandbox) bulkUpsert(c *call) answer {
 	if s.o.MaxCustomers > 0 && len(records) > s.o.MaxCustomers {
 		return s.voucherifyError(c, http.StatusBadRequest, "too_many_customers", "Too many customers",
 			fmt.Sprintf("Specify at most %d customers", s.o.MaxCustomers))
+	}
+	for i, record := range records {
+		if s.poisonous(record) {
+			return s.refusePoison(c, fmt.Sprintf("Payload[%d] cannot be processed", i))
+		}
 	}
 	a := s.store.enqueue(s, records, requestID(s.o.Seed, c), time.Now())
 	s.count.bulkAccepted.Add(1)
