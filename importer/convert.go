@@ -7,6 +7,7 @@ import (
 
 	"segsync/importer/journal"
 	"segsync/importer/mapping"
+	"segsync/segmentprofiles"
 	"segsync/voucherify"
 )
 
@@ -19,9 +20,15 @@ type converter struct {
 }
 
 // customer gives the profile its customer, or its outcome where there is nothing to send.
-func (c *converter) customer(p *profile, from mapping.Profile) (err error) {
-	if from.SourceID == "" {
+// ids are its external IDs of the types that conditions need. A profile without a source_id
+// counts as such, whatever the conditions say: its traits may not have been read.
+func (c *converter) customer(p *profile, from mapping.Profile, ids []segmentprofiles.ExternalID) (err error) {
+	switch {
+	case from.SourceID == "":
 		p.Outcome = journal.WithoutIdentifier
+		return nil
+	case !c.mapping.Matches(from, ids):
+		p.Outcome = journal.Filtered
 		return nil
 	}
 	customer, warnings := mapping.Map(from, c.mapping)

@@ -110,6 +110,13 @@ func New(segment *segmentprofiles.Client, vch *voucherify.Client, s Settings, j 
 			im.fetcher.include = append(im.fetcher.include, id.Trait)
 		}
 	}
+	conditionTypes := s.Mapping.ExternalIDTypes()
+	im.fetcher.needIDs = len(conditionTypes) > 0
+	for _, idType := range conditionTypes {
+		if !slices.Contains(im.fetcher.idTypes, idType) {
+			im.fetcher.idTypes = append(im.fetcher.idTypes, idType)
+		}
+	}
 	slices.Sort(im.fetcher.include)
 	im.fetcher.include = slices.Compact(im.fetcher.include)
 	return im

@@ -16,6 +16,9 @@ type Inspection struct {
 	Identifier string               `json:"identifier,omitempty"` // what source_id was taken from
 	Origins    []mapping.Origin     `json:"origins"`
 	Warnings   []string             `json:"warnings"`
+	// Filtered are the conditions of the mapping that the profile does not meet: its customer
+	// is not sent.
+	Filtered []string `json:"filtered,omitempty"`
 }
 
 // Inspect says what customer a profile becomes, and why. Only the identifiers and the
@@ -35,6 +38,11 @@ func Inspect(label string, ids []segmentprofiles.ExternalID, traits map[string]a
 	in.Origins = append(in.Origins, mapping.Explain(profile, m)...)
 	for _, w := range warnings {
 		in.Warnings = append(in.Warnings, w.String())
+	}
+	for _, condition := range m.Where {
+		if !(mapping.Mapping{Where: []mapping.Condition{condition}}).Matches(profile, ids) {
+			in.Filtered = append(in.Filtered, condition.String())
+		}
 	}
 	return in
 }

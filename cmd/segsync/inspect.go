@@ -166,6 +166,9 @@ func (o *inspectOptions) print(w io.Writer, in *importer.Inspection) error {
 		return nil
 	}
 	o.printCustomer(w, in)
+	for _, condition := range in.Filtered {
+		fmt.Fprintf(w, "\nfiltered: it is not imported, for it does not meet %s\n", safetext.Text(condition))
+	}
 	return nil
 }
 
