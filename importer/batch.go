@@ -2,6 +2,7 @@ package importer
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"sync/atomic"
 
@@ -57,6 +58,7 @@ type batcher struct {
 	batchSize int
 	pageSize  int
 	sources   *journal.Sources // the source ids sent
+	clears    clears
 	sink      sink
 	out       *feed
 	current   *batch
@@ -64,7 +66,8 @@ type batcher struct {
 
 // run takes the pages in order and fills batches. Each is started as soon as it is full,
 // and handed on in order. A page that could not be read ends it; what came before is sent.
-// It ends with wanted, and then says so in the feed. It closes the feed.
+// So does a batch that would clear too much, and is not sent itself. It ends with wanted,
+// and then says so in the feed. It closes the feed.
 func (b *batcher) run(ctx, wanted context.Context, pages iter.Seq2[*page, error]) error {
 	defer close(b.out.batches)
 	b.current = newBatch()
@@ -77,7 +80,7 @@ func (b *batcher) run(ctx, wanted context.Context, pages iter.Seq2[*page, error]
 			break
 		}
 		if err := b.take(ctx, p); err != nil {
-			return err
+			return b.unlessClears(err)
 		}
 	}
 	if ctx.Err() != nil {
@@ -86,7 +89,17 @@ func (b *batcher) run(ctx, wanted context.Context, pages iter.Seq2[*page, error]
 	if b.out.err == nil && wanted.Err() != nil {
 		b.out.err = ErrStopped
 	}
-	return b.flush(ctx)
+	return b.unlessClears(b.flush(ctx))
+}
+
+// unlessClears leaves a ClearsError to the feed, so that the batches before are finished.
+func (b *batcher) unlessClears(err error) error {
+	var clears *ClearsError
+	if errors.As(err, &clears) {
+		b.out.err = errors.Join(b.out.err, err)
+		return nil
+	}
+	return err
 }
 
 func (b *batcher) take(ctx context.Context, p *page) error {
@@ -118,6 +131,8 @@ func (b *batcher) flush(ctx context.Context) error {
 		return nil
 	} else if len(full.records) == 0 {
 		close(full.done)
+	} else if err := b.clears.add(full.records); err != nil {
+		return err
 	} else if err := b.sink.start(ctx, full); err != nil {
 		return err
 	}

@@ -1,7 +1,6 @@
 package importer
 
 import (
-	"encoding/json"
 	"log/slog"
 	"sync"
 
@@ -41,7 +40,8 @@ func (c *converter) customer(p *profile, from mapping.Profile, ids []segmentprof
 		p.InvalidBirthdate = p.InvalidBirthdate || w.Field == "birthdate"
 	}
 	c.fitMetadata(p, &customer)
-	p.customer, err = json.Marshal(customer)
+	p.clears = customer.Clear
+	p.customer, err = customer.JSON()
 	return err
 }
 
@@ -50,6 +50,8 @@ func (c *converter) fitMetadata(p *profile, customer *voucherify.Customer) {
 	if c.schema != nil {
 		var leftOut []mapping.LeftOut
 		customer.Metadata, leftOut = c.schema.Fit(customer.Metadata)
+		p.LeftOut = append(p.LeftOut, leftOut...)
+		customer.Clear, leftOut = c.schema.FitClear(customer.Clear)
 		p.LeftOut = append(p.LeftOut, leftOut...)
 		for _, key := range c.schema.Missing(customer.Metadata) {
 			if _, warned := c.missing.LoadOrStore(key, true); !warned {

@@ -73,6 +73,9 @@ type Settings struct {
 	RetryOutstanding bool
 	Verify           Verify
 	MaxRejects       int // stop after more rejected customers; negative: never
+	// MaxClears is how many customers of a run a field may be cleared in; negative: 5 % of
+	// the customers sent, and 100 at least.
+	MaxClears int
 	// DryRun gets the customers as lines of JSON, in order, instead of Voucherify, to which
 	// nothing is sent then. Nil sends them.
 	DryRun io.Writer
@@ -274,7 +277,7 @@ func (im *Importer) carry(ctx context.Context, from source, sources *journal.Sou
 	limits, allSent := newLimits(im.settings.BatchSize), make(chan struct{})
 	b := &batcher{
 		limits: limits, batchSize: im.settings.BatchSize, pageSize: im.settings.PageSize, sources: sources,
-		sink: im.sink(g, limits, resends), out: out,
+		clears: clears{max: im.settings.MaxClears}, sink: im.sink(g, limits, resends), out: out,
 	}
 	v := newVerifier(im.voucherify, im.settings.Verify, im.State, allSent, im.log)
 	c := &committer{

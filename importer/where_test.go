@@ -15,7 +15,13 @@ import (
 // withRules is the default mapping with lines of a mapping file added.
 func withRules(t *testing.T, lines string) mapping.Mapping {
 	t.Helper()
-	m, err := mapping.Parse("mapping.yaml", []byte(mapping.DefaultFile()+"\n"+lines+"\n"))
+	return onlyRules(t, mapping.DefaultFile()+"\n"+lines)
+}
+
+// onlyRules is the mapping of a file.
+func onlyRules(t *testing.T, lines string) mapping.Mapping {
+	t.Helper()
+	m, err := mapping.Parse("mapping.yaml", []byte(lines+"\n"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -92,6 +92,7 @@ type selectFlags struct {
 	noCatchUp bool
 	recheck   bool
 	noCount   bool
+	maxClears int // negative: the default
 }
 
 // dryFlags are those of a dry run.
@@ -131,6 +132,9 @@ func (o *importOptions) check(flags *pflag.FlagSet) error {
 	}
 	if flags.Changed("max-rejects") && o.run.confirm.maxRejects < 0 {
 		m.add("--max-rejects %d is negative", o.run.confirm.maxRejects)
+	}
+	if flags.Changed("max-clears") && o.choose.maxClears < 0 {
+		m.add("--max-clears %d is negative", o.choose.maxClears)
 	}
 	m = append(m, o.run.check(flags, o.dry.output)...)
 	return errors.Join(m...)

@@ -61,6 +61,7 @@ needed.
 	f.StringVar(&o.run.confirm.verify, "verify", "on", "`on|off`: ask Voucherify what became of the customers sent, or do not")
 	f.DurationVar(&o.run.confirm.interval, "verify-interval", 30*time.Second, "the longest time between two looks at what became of them")
 	f.IntVar(&o.run.confirm.maxRejects, "max-rejects", -1, "stop once more than this `number` of customers were rejected; without it there is no limit")
+	f.IntVar(&o.choose.maxClears, "max-clears", -1, "stop before a field would be cleared in more than this `number` of customers (default 5 % of those sent, at least 100)")
 	o.run.addTo(f)
 	f.BoolVar(&o.run.settings.sandbox, "sandbox", false, "import 500 made-up profiles from an embedded sandbox of both APIs")
 	f.BoolVar(&o.dry.run, "dry-run", false, "send nothing to Voucherify: write the customers as JSON, one per line, to stdout")
@@ -68,6 +69,7 @@ needed.
 	f.BoolVar(&o.choose.noCount, "no-count", false, "do not spend requests on finding out how many profiles there are")
 	f.BoolVar(&o.run.wait.nonInteractive, "non-interactive", false, "never ask whether to resume")
 	f.Lookup("max-rejects").DefValue = "0" // or the help would show -1
+	f.Lookup("max-clears").DefValue = "0"
 	for _, pair := range [][]string{
 		{"resume", "offset"}, {"resume", "restart"}, {"offset", "restart"}, {"dry-run", "resume"}, {"recheck", "no-catch-up"},
 		{"since", "profiles-from"}, {"verbose", "quiet"},
@@ -128,7 +130,7 @@ func (s *session) importOnce(ctx context.Context, o *importOptions, profiles []s
 		return err
 	}
 	settings := s.importSettings()
-	settings.Profiles = profiles
+	settings.Profiles, settings.MaxClears = profiles, o.choose.maxClears
 	settings.CatchUp, settings.Recheck = !o.choose.noCatchUp, o.choose.recheck
 	settings.RetryOutstanding = !o.start.noRetry && !o.dry.run
 	s.importer = importer.New(s.segment, s.voucherify, settings, s.journal, s.log)

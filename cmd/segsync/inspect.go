@@ -193,6 +193,9 @@ func (o *inspectOptions) printCustomer(w io.Writer, in *importer.Inspection) {
 	from := map[string][]string{"source_id": {in.Identifier}}
 	for _, origin := range in.Origins {
 		name := cmp.Or(origin.Trait, "a constant of the mapping")
+		if origin.Cleared {
+			name = "cleared: none of its traits is there"
+		}
 		from[origin.Field] = append(from[origin.Field], name)
 	}
 	for _, f := range customerFields(in.Customer) {
