@@ -3,6 +3,7 @@ package importer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"sync/atomic"
 
@@ -59,6 +60,7 @@ type batcher struct {
 	pageSize  int
 	sources   *journal.Sources // the source ids sent
 	clears    clears
+	existing  *Existing // customers that are as they would be sent are left out; nil: none are
 	sink      sink
 	out       *feed
 	current   *batch
@@ -112,7 +114,7 @@ func (b *batcher) take(ctx context.Context, p *page) error {
 				return err
 			}
 		}
-		if err := b.add(profile); err != nil {
+		if err := b.add(ctx, profile); err != nil {
 			return err
 		}
 	}
@@ -167,7 +169,7 @@ func (b *batcher) overdue() bool {
 // those the most recently active one is: the first in the list, but one that a later pass
 // found was active after it. Customers of a failed action give way to whoever was sent
 // after them, for sending them again would restore older data.
-func (b *batcher) add(p *profile) error {
+func (b *batcher) add(ctx context.Context, p *profile) error {
 	c := b.current
 	sender, err := b.sources.Sender(p.SourceID, p.SegmentID)
 	if err != nil {
@@ -188,10 +190,35 @@ func (b *batcher) add(p *profile) error {
 		p.drop()
 		return nil
 	}
+	if unchanged, err := b.unchanged(ctx, p); err != nil {
+		return err
+	} else if unchanged {
+		p.Outcome, p.customer = journal.Unchanged, nil
+		return b.claim(p)
+	}
 	c.at[p.SourceID] = len(c.records)
 	c.records = append(c.records, p)
 	c.bytes += len(p.customer) + len(",")
 	return b.claim(p)
+}
+
+// unchanged reports whether Voucherify has the customer as it would be sent. One that may
+// take the place of another one sent by this import is never taken for unchanged: what the
+// export says of it is out of date.
+func (b *batcher) unchanged(ctx context.Context, p *profile) (bool, error) {
+	if b.existing == nil || p.page.late || p.page.retry || p.page.replaces != "" {
+		return false, nil
+	}
+	now, err := b.existing.stored(ctx, p.SourceID)
+	if err != nil {
+		return false, err
+	}
+	d, err := compare(p.customer, now)
+	if err != nil {
+		return false, fmt.Errorf("comparing the customer of %s: %w", p.SegmentID, err)
+	}
+	p.clears = d.cleared()
+	return d.Kind == Unchanged, nil
 }
 
 // claim notes that the profile is the one that its source_id is sent with. One that is

@@ -79,6 +79,12 @@ type Settings struct {
 	// DryRun gets the customers as lines of JSON, in order, instead of Voucherify, to which
 	// nothing is sent then. Nil sends them.
 	DryRun io.Writer
+	// Plan compares the customers with those of Voucherify, instead of sending them. Nil
+	// sends them.
+	Plan *Plan
+	// OnlyChanges leaves customers out that Voucherify has as they would be sent. Nil sends
+	// all.
+	OnlyChanges *Existing
 }
 
 // Importer carries out one import, in one or more runs.
@@ -277,7 +283,7 @@ func (im *Importer) carry(ctx context.Context, from source, sources *journal.Sou
 	limits, allSent := newLimits(im.settings.BatchSize), make(chan struct{})
 	b := &batcher{
 		limits: limits, batchSize: im.settings.BatchSize, pageSize: im.settings.PageSize, sources: sources,
-		clears: clears{max: im.settings.MaxClears}, sink: im.sink(g, limits, resends), out: out,
+		clears: clears{max: im.settings.MaxClears}, existing: im.settings.OnlyChanges, sink: im.sink(g, limits, resends), out: out,
 	}
 	v := newVerifier(im.voucherify, im.settings.Verify, im.State, allSent, im.log)
 	c := &committer{
@@ -316,6 +322,9 @@ func (im *Importer) sayWaiting() {
 func (im *Importer) sink(g *errgroup.Group, l *limits, resends bool) sink {
 	if im.settings.DryRun != nil {
 		return &dryRun{im.settings.DryRun}
+	}
+	if im.settings.Plan != nil {
+		return im.settings.Plan
 	}
 	accepted := &acceptedIDs{ids: make(map[string]bool)}
 	for _, a := range im.State().Actions {
