@@ -63,8 +63,9 @@ func compare(customer []byte, now *stored) (Difference, error) {
 	if err != nil {
 		return Difference{}, err
 	}
-	if now == nil {
-		return Difference{Kind: Create}, nil
+	create := now == nil
+	if create {
+		now = &stored{known: func(string) bool { return true }}
 	}
 	d := Difference{Kind: Unchanged}
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
@@ -81,6 +82,8 @@ func compare(customer []byte, now *stored) (Difference, error) {
 		}
 	}
 	switch n := len(d.cleared()); {
+	case create:
+		d.Kind = Create
 	case len(d.Changes) > n:
 		d.Kind = ChangeFields
 	case n > 0:

@@ -82,9 +82,6 @@ type Settings struct {
 	// Plan compares the customers with those of Voucherify, instead of sending them. Nil
 	// sends them.
 	Plan *Plan
-	// OnlyChanges leaves customers out that Voucherify has as they would be sent. Nil sends
-	// all.
-	OnlyChanges *Existing
 }
 
 // Importer carries out one import, in one or more runs.
@@ -96,6 +93,7 @@ type Importer struct {
 	log        *slog.Logger
 	converter  *converter
 	fetcher    *fetcher
+	existing   *Existing // see SendOnlyChanges
 
 	stopped context.Context
 	stop    context.CancelFunc
@@ -139,6 +137,10 @@ func (im *Importer) UseSchema(s *mapping.Schema, strict bool) {
 		im.converter.schema = s
 	}
 }
+
+// SendOnlyChanges leaves out the customers that Voucherify has as they would be sent. It must
+// not be called during a run, and existing must stay open.
+func (im *Importer) SendOnlyChanges(existing *Existing) { im.existing = existing }
 
 // Stop ends the run, and every later one, gently: listing stops, what is being read
 // is finished and sent.
@@ -283,7 +285,7 @@ func (im *Importer) carry(ctx context.Context, from source, sources *journal.Sou
 	limits, allSent := newLimits(im.settings.BatchSize), make(chan struct{})
 	b := &batcher{
 		limits: limits, batchSize: im.settings.BatchSize, pageSize: im.settings.PageSize, sources: sources,
-		clears: clears{max: im.settings.MaxClears}, existing: im.settings.OnlyChanges, sink: im.sink(g, limits, resends), out: out,
+		clears: clears{max: im.settings.MaxClears}, existing: im.existing, sink: im.sink(g, limits, resends), out: out,
 	}
 	v := newVerifier(im.voucherify, im.settings.Verify, im.State, allSent, im.log)
 	c := &committer{

@@ -89,7 +89,7 @@ func (p *Plan) add(ctx context.Context, sourceID string, customer []byte) error 
 	if len(p.Examples[d.Kind]) < p.show {
 		p.Examples[d.Kind] = append(p.Examples[d.Kind], Example{sourceID, d.Changes})
 	}
-	if d.Kind == Rejected {
+	if d.Kind == Rejected || d.Kind == Create {
 		return nil
 	}
 	for _, c := range d.Changes {

@@ -96,8 +96,8 @@ func TestPlanImportPlan(t *testing.T) {
 						t.Errorf("after the import: %v, %v, %+v; want %d unchanged", after.Counts, after.Changes, after.Examples, sent)
 					}
 					w.ForgetBulk()
-					w.settings.OnlyChanges = w.export(keys...)
 					im = w.importerOf(from("0"))
+					im.SendOnlyChanges(w.export(keys...))
 					if err := im.Run(t.Context()); err != nil {
 						t.Fatal(err)
 					}
@@ -125,10 +125,11 @@ func TestOnlyChangesLeavesTheSameState(t *testing.T) {
 					w.settings.Mapping = withRules(t, "clear: [phone, email]")
 					w.settings.MaxClears = 1000
 					w.putBefore(seed)
+					im := w.importer()
 					if i == 1 {
-						w.settings.OnlyChanges = w.export("lang", "loyalty", "n", "at", "ok")
+						im.SendOnlyChanges(w.export("lang", "loyalty", "n", "at", "ok"))
 					}
-					if err := w.importer().Run(t.Context()); err != nil {
+					if err := im.Run(t.Context()); err != nil {
 						t.Fatal(err)
 					}
 					states[i] = comparableCustomers(w)
@@ -208,7 +209,7 @@ func TestPlanTellsWhatWouldChange(t *testing.T) {
 		{`{"source_id":"2","email":"a@example.com"}`, importer.NotComparable, nil},
 		{`{"source_id":"2","name":"Eve","metadata":{"unknown":1}}`, importer.ChangeFields, []string{"name: Ada → Eve"}},
 		{`{"source_id":"3","birthdate":null}`, importer.Unchanged, nil},
-		{`{"source_id":"4","name":"Ada"}`, importer.Create, nil},
+		{`{"source_id":"4","name":"Ada","phone":null}`, importer.Create, []string{"name: <nil> → Ada"}},
 	} {
 		t.Run(c.customer, func(t *testing.T) {
 			existing, err := importer.ReadExisting(strings.NewReader(export), nil, false)

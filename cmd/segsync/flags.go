@@ -93,6 +93,8 @@ type selectFlags struct {
 	recheck   bool
 	noCount   bool
 	maxClears int // negative: the default
+	// onlyChanges sends only what differs from what Voucherify has.
+	onlyChanges bool
 }
 
 // dryFlags are those of a dry run.

@@ -61,6 +61,7 @@ needed.
 	f.StringVar(&o.run.confirm.verify, "verify", "on", "`on|off`: ask Voucherify what became of the customers sent, or do not")
 	f.DurationVar(&o.run.confirm.interval, "verify-interval", 30*time.Second, "the longest time between two looks at what became of them")
 	f.IntVar(&o.run.confirm.maxRejects, "max-rejects", -1, "stop once more than this `number` of customers were rejected; without it there is no limit")
+	f.BoolVar(&o.choose.onlyChanges, "only-changes", false, "take an export of Voucherify's customers first, and send only what would be created, changed or cleared")
 	f.IntVar(&o.choose.maxClears, "max-clears", -1, "stop before a field would be cleared in more than this `number` of customers (default 5 % of those sent, at least 100)")
 	o.run.addTo(f)
 	f.BoolVar(&o.run.settings.sandbox, "sandbox", false, "import 500 made-up profiles from an embedded sandbox of both APIs")
@@ -139,7 +140,11 @@ func (s *session) importOnce(ctx context.Context, o *importOptions, profiles []s
 		if err := s.readSchema(ctx); err != nil {
 			return err
 		}
-		err := s.importer.Run(ctx)
+		run := s.importer.Run
+		if o.choose.onlyChanges {
+			run = s.runOnlyChanges
+		}
+		err := run(ctx)
 		if s.closeCustomers != nil { // a dry run is not resumed
 			err = errors.Join(err, s.closeCustomers())
 		}

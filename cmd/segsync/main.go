@@ -22,6 +22,7 @@ const (
 	exitNotImported = 3 // done, but some profiles were not imported
 	exitUnconfirmed = 4 // done, but some customers are sent and not confirmed
 	exitLater       = 5 // stopped for a quota or an outage; continue later
+	exitChanges     = 6 // of segsync plan --exit-code: an import would change something
 	exitLocked      = 11
 	exitInterrupted = 130
 	exitTerminated  = 143
@@ -115,7 +116,7 @@ project. Try it without any settings:
 			return cmd.Help()
 		},
 	}
-	root.AddCommand(newImportCommand(), newVerifyCommand(), newCheckCommand(), newInspectCommand(), newMappingCommand(), newSandboxCommand(), newVersionCommand())
+	root.AddCommand(newImportCommand(), newVerifyCommand(), newPlanCommand(), newCheckCommand(), newInspectCommand(), newMappingCommand(), newSandboxCommand(), newVersionCommand())
 	root.AddCommand(developerCommands()...)
 	addVersionFlag(root)
 	addCompletionCommand(root)
