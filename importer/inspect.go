@@ -1,6 +1,9 @@
 package importer
 
 import (
+	"context"
+	"fmt"
+
 	"segsync/importer/mapping"
 	"segsync/segmentprofiles"
 	"segsync/voucherify"
@@ -19,6 +22,33 @@ type Inspection struct {
 	// Filtered are the conditions of the mapping that the profile does not meet: its customer
 	// is not sent.
 	Filtered []string `json:"filtered,omitempty"`
+	// Existing is what Voucherify has of the customer by field, such as address.city; nil
+	// where it was not asked, or has no such customer.
+	Existing map[string]any `json:"existing,omitempty"`
+	Effect   Kind           `json:"effect,omitempty"` // of an import now; "" where Voucherify was not asked
+}
+
+// CompareWith asks Voucherify for the customer, if there is one to send.
+func (in *Inspection) CompareWith(ctx context.Context, vch *voucherify.Client) error {
+	if in.Customer == nil {
+		return nil
+	}
+	now, err := oneByOne{vch}.stored(ctx, in.Customer.SourceID)
+	if err != nil {
+		return fmt.Errorf("reading the customer: %w", err)
+	}
+	customer, err := in.Customer.JSON()
+	if err != nil {
+		return err
+	}
+	d, err := compare(customer, now)
+	if err != nil {
+		return err
+	}
+	if in.Effect = d.Kind; now != nil {
+		in.Existing = now.fields
+	}
+	return nil
 }
 
 // Inspect says what customer a profile becomes, and why. Only the identifiers and the
