@@ -41,6 +41,7 @@ what Voucherify has now. PROFILE is a segment id or type:value. Nothing is chang
 With --file the profile is read from a JSON file with the members traits and
 external_ids, as Segment's API answers them; nothing is sent at all then.`,
 		Example: `  segsync inspect user_id:42
+  segsync inspect user_id:42 --offline
   segsync inspect use_1zbUiWwtDGiBTOEbVFbjwZVTlEt --json
   segsync inspect --file profile.json`,
 		Args: cobra.MaximumNArgs(1),

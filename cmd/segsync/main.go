@@ -35,6 +35,7 @@ const exitCodes = `Exit codes:
   3    done, but some profiles were not imported, or rejected by Voucherify
   4    everything is sent, but not confirmed; run segsync verify
   5    stopped for a quota or an outage; run segsync import --resume later
+  6    segsync plan --exit-code: an import would change something
   11   another import is running in the same directory
   130  interrupted by Ctrl-C (143: by SIGTERM); the last lines say how to continue`
 

@@ -50,6 +50,7 @@ cleared.`,
 		Example: `  segsync plan
   segsync plan --sample 200 --show 3
   segsync plan --json --exit-code
+  segsync plan --existing customers.csv
   segsync plan --orphans only-in-voucherify.txt`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
