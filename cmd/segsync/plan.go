@@ -41,7 +41,7 @@ func newPlanCommand() *cobra.Command {
 become with those of Voucherify, of which it takes an export. Nothing is sent to
 Voucherify, and nothing is written.
 
-With --sample the first profiles of the list are read, and Voucherify is asked
+With --sample the first profiles are read, and Voucherify is asked
 for their customers one by one.
 
 Exit codes: 0 done; 1 failed; 2 wrong usage, settings or credentials; 5 stopped for a
@@ -50,6 +50,7 @@ cleared.`,
 		Example: `  segsync plan
   segsync plan --sample 200 --show 3
   segsync plan --json --exit-code
+  segsync plan --from warehouse
   segsync plan --existing customers.csv
   segsync plan --orphans only-in-voucherify.txt`,
 		Args: cobra.NoArgs,
@@ -67,6 +68,7 @@ cleared.`,
 	f.BoolVar(&o.exitCode, "exit-code", false, "end with exit code 6 where something would be created, changed or cleared")
 	f.StringVar(&o.run.profilesFrom, "profiles-from", "", "plan only for the profiles that this `file` names; - for stdin")
 	f.StringVar(&o.since, "since", "", "plan only for what changed since this `time`: 24h, 7d, 2026-11-19T00:00:00Z")
+	o.run.settings.addFrom(f)
 	o.run.settings.addMapping(f)
 	o.run.settings.addEnvFile(f)
 	f.DurationVar(&o.run.wait.maxWait, "max-wait", 5*time.Minute, "the longest pause to wait out when a server asks for one; after a longer one, exit code 5")
@@ -101,6 +103,14 @@ func (o *planOptions) check() error {
 	if o.run.wait.retryFor < 0 {
 		m.add("--retry-for %s: it must be above 0", o.run.wait.retryFor)
 	}
+	if !o.run.settings.fromAPI() {
+		if o.run.profilesFrom != "" {
+			m.add("--profiles-from goes with --from api")
+		}
+		if o.since != "" && !o.run.settings.fromWarehouse() {
+			m.add("--since goes with --from api and --from warehouse: a file does not say when profiles changed")
+		}
+	}
 	if _, err := parseSince(o.since, time.Now()); o.since != "" && err != nil {
 		m.add("--since %q: %w", o.since, err)
 	}
@@ -118,6 +128,9 @@ func runPlan(cmd *cobra.Command, o *planOptions) (err error) {
 		return err
 	}
 	defer s.close()
+	if err := s.openFrom(cmd); err != nil {
+		return err
+	}
 	profiles, err := o.run.profiles(cmd.InOrStdin(), s.log)
 	if err != nil {
 		return &exitError{exitUsage, err}
@@ -152,7 +165,7 @@ func runPlan(cmd *cobra.Command, o *planOptions) (err error) {
 
 // plan reads the profiles and compares their customers.
 func (s *session) plan(ctx context.Context, o *planOptions, profiles []segmentprofiles.Identifier) (*planReport, error) {
-	if o.sample > 0 {
+	if o.sample > 0 && s.run.settings.fromAPI() {
 		var err error
 		if profiles, err = s.firstProfiles(ctx, o.sample); err != nil {
 			return nil, err
@@ -178,6 +191,9 @@ func (s *session) plan(ctx context.Context, o *planOptions, profiles []segmentpr
 	}
 	plan := importer.NewPlan(existing, s.voucherify, refusalsOf(schema), o.show)
 	settings := s.importSettings()
+	if !s.run.settings.fromAPI() {
+		settings.Limit = o.sample
+	}
 	settings.Profiles, settings.Plan, settings.MaxRejects, settings.MaxClears = profiles, plan, -1, math.MaxInt
 	s.importer = importer.New(s.segment, s.voucherify, settings, s.journal, s.log)
 	if err := s.readSchema(ctx); err != nil {
