@@ -2,6 +2,8 @@ package importer
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"iter"
 	"sync/atomic"
 
@@ -64,6 +66,8 @@ type batcher struct {
 	batchSize int
 	pageSize  int
 	sources   *journal.Sources // the source ids sent
+	clears    clears
+	existing  *Existing // customers that are as they would be sent are left out; nil: none are
 	sink      sink
 	out       *feed
 	current   *batch
@@ -74,7 +78,8 @@ type batcher struct {
 
 // run takes the pages in order and fills batches. Each is started as soon as it is full,
 // and handed on in order. A page that could not be read ends it; what came before is sent.
-// It ends with wanted, and then says so in the feed. It closes the feed.
+// So does a batch that would clear too much, and is not sent itself. It ends with wanted,
+// and then says so in the feed. It closes the feed.
 func (b *batcher) run(ctx, wanted context.Context, pages iter.Seq2[*page, error]) error {
 	defer close(b.out.batches)
 	b.late = make(map[string]int)
@@ -88,7 +93,7 @@ func (b *batcher) run(ctx, wanted context.Context, pages iter.Seq2[*page, error]
 			break
 		}
 		if err := b.take(ctx, p); err != nil {
-			return err
+			return b.unlessClears(err)
 		}
 	}
 	if ctx.Err() != nil {
@@ -97,7 +102,17 @@ func (b *batcher) run(ctx, wanted context.Context, pages iter.Seq2[*page, error]
 	if b.out.err == nil && wanted.Err() != nil {
 		b.out.err = ErrStopped
 	}
-	return b.flush(ctx)
+	return b.unlessClears(b.flush(ctx))
+}
+
+// unlessClears leaves a ClearsError to the feed, so that the batches before are finished.
+func (b *batcher) unlessClears(err error) error {
+	var clears *ClearsError
+	if errors.As(err, &clears) {
+		b.out.err = errors.Join(b.out.err, err)
+		return nil
+	}
+	return err
 }
 
 func (b *batcher) take(ctx context.Context, p *page) error {
@@ -110,7 +125,7 @@ func (b *batcher) take(ctx context.Context, p *page) error {
 				return err
 			}
 		}
-		if err := b.add(profile); err != nil {
+		if err := b.add(ctx, profile); err != nil {
 			return err
 		}
 	}
@@ -129,6 +144,8 @@ func (b *batcher) flush(ctx context.Context) error {
 		return nil
 	} else if len(full.records) == 0 {
 		close(full.done)
+	} else if err := b.clears.add(full.records); err != nil {
+		return err
 	} else if err := b.sink.start(ctx, full); err != nil {
 		return err
 	}
@@ -163,7 +180,7 @@ func (b *batcher) overdue() bool {
 // those the most recently active one is: the first in the list, but one that a later pass
 // found was active after those of the passes before. Customers of a failed action give way to
 // customers that were sent after them: sending them again would restore older data.
-func (b *batcher) add(p *profile) error {
+func (b *batcher) add(ctx context.Context, p *profile) error {
 	c := b.current
 	sender, err := b.sources.Sender(p.SourceID, p.SegmentID)
 	if err != nil {
@@ -185,10 +202,35 @@ func (b *batcher) add(p *profile) error {
 		p.drop()
 		return nil
 	}
+	if unchanged, err := b.unchanged(ctx, p); err != nil {
+		return err
+	} else if unchanged {
+		p.Outcome, p.customer = journal.Unchanged, nil
+		return b.claim(p)
+	}
 	c.at[p.SourceID] = len(c.records)
 	c.records = append(c.records, p)
 	c.bytes += len(p.customer) + len(",")
 	return b.claim(p)
+}
+
+// unchanged reports whether Voucherify has the customer as it would be sent. One that may
+// take the place of another one sent by this import is never taken for unchanged: what the
+// export says of it is out of date.
+func (b *batcher) unchanged(ctx context.Context, p *profile) (bool, error) {
+	if b.existing == nil || p.page.pass > 0 || p.page.retry || p.page.replaces != "" {
+		return false, nil
+	}
+	now, err := b.existing.stored(ctx, p.SourceID)
+	if err != nil {
+		return false, err
+	}
+	d, err := compare(p.customer, now)
+	if err != nil {
+		return false, fmt.Errorf("comparing the customer of %s: %w", p.SegmentID, err)
+	}
+	p.clears = d.cleared()
+	return d.Kind == Unchanged, nil
 }
 
 // claim notes that the profile is the one that its source_id is sent with. One that is

@@ -55,6 +55,11 @@ func needed(identifiers []mapping.Identifier, m mapping.Mapping) (types, traits 
 			traits = append(traits, id.Trait)
 		}
 	}
+	for _, idType := range m.ExternalIDTypes() { // of conditions
+		if !slices.Contains(types, idType) {
+			types = append(types, idType)
+		}
+	}
 	slices.Sort(traits)
 	return types, slices.Compact(traits)
 }
@@ -93,11 +98,12 @@ func (in *intake) add(p *page, from *profilessync.Profile) error {
 func (in *intake) complete(p *profile, from *profilessync.Profile) error {
 	in.read.Add(1)
 	var identifier mapping.Identifier
-	p.SourceID, identifier = mapping.SourceID(in.identifiers, externalIDs(from), from.Traits)
+	ids := externalIDs(from)
+	p.SourceID, identifier = mapping.SourceID(in.identifiers, ids, from.Traits)
 	p.Identifier = identifier.String()
 	err := in.convert.customer(p, mapping.Profile{
 		SegmentID: from.SegmentID, SourceID: p.SourceID, Traits: from.Traits, Texts: in.texts,
-	})
+	}, ids)
 	for _, key := range from.Truncated {
 		p.Warnings = append(p.Warnings, mapping.Warning{
 			Field: key, Trait: key, Value: "the text", Kind: "maybe_cut", Reason: "has exactly 512 characters: the warehouse may have cut it",

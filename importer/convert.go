@@ -1,12 +1,12 @@
 package importer
 
 import (
-	"encoding/json"
 	"log/slog"
 	"sync"
 
 	"segsync/importer/journal"
 	"segsync/importer/mapping"
+	"segsync/segmentprofiles"
 	"segsync/voucherify"
 )
 
@@ -19,9 +19,15 @@ type converter struct {
 }
 
 // customer gives the profile its customer, or its outcome where there is nothing to send.
-func (c *converter) customer(p *profile, from mapping.Profile) (err error) {
-	if from.SourceID == "" {
+// ids are its external IDs of the types that conditions need. A profile without a source_id
+// counts as such, whatever the conditions say: its traits may not have been read.
+func (c *converter) customer(p *profile, from mapping.Profile, ids []segmentprofiles.ExternalID) (err error) {
+	switch {
+	case from.SourceID == "":
 		p.Outcome = journal.WithoutIdentifier
+		return nil
+	case !c.mapping.Matches(from, ids):
+		p.Outcome = journal.Filtered
 		return nil
 	}
 	customer, warnings := mapping.Map(from, c.mapping)
@@ -34,7 +40,8 @@ func (c *converter) customer(p *profile, from mapping.Profile) (err error) {
 		p.InvalidBirthdate = p.InvalidBirthdate || w.Field == "birthdate"
 	}
 	c.fitMetadata(p, &customer)
-	p.customer, err = json.Marshal(customer)
+	p.clears = customer.Clear
+	p.customer, err = customer.JSON()
 	return err
 }
 
@@ -43,6 +50,8 @@ func (c *converter) fitMetadata(p *profile, customer *voucherify.Customer) {
 	if c.schema != nil {
 		var leftOut []mapping.LeftOut
 		customer.Metadata, leftOut = c.schema.Fit(customer.Metadata)
+		p.LeftOut = append(p.LeftOut, leftOut...)
+		customer.Clear, leftOut = c.schema.FitClear(customer.Clear)
 		p.LeftOut = append(p.LeftOut, leftOut...)
 		for _, key := range c.schema.Missing(customer.Metadata) {
 			if _, warned := c.missing.LoadOrStore(key, true); !warned {

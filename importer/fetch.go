@@ -54,7 +54,8 @@ func (e *UnreadableError) Unwrap() error { return e.Err }
 type fetcher struct {
 	segment     *segmentprofiles.Client
 	identifiers []mapping.Identifier
-	idTypes     []string // of the external IDs that are read
+	idTypes     []string // of the external IDs that are read: of identifiers and conditions
+	needIDs     bool     // conditions need them, wherever the source_id comes from
 	include     []string // the traits that are read; nil: all
 	traitsLimit int
 	given       bool // the profiles were asked for by name: one that is not there is unknown, not vanished
@@ -75,8 +76,8 @@ func (f *fetcher) profile(ctx context.Context, p *profile) error {
 	if p.Outcome != journal.None { // its entry in the list is malformed
 		return nil
 	}
-	sourceID, identifier, traits, err := f.identify(ctx, p)
-	p.SourceID, p.Identifier = sourceID, identifier.String()
+	read, identifier, err := f.identify(ctx, p)
+	p.SourceID, p.Identifier = read.SourceID, identifier.String()
 	if reason, concerns := ofProfile(ctx, err); concerns && f.stopped.Err() == nil {
 		return f.setAside(p, reason, err)
 	}
@@ -96,40 +97,54 @@ func (f *fetcher) profile(ctx context.Context, p *profile) error {
 		return f.watchGone(ctx, p, answer)
 	}
 	f.goneInRow.Store(0)
-	return f.convert.customer(p, mapping.Profile{SegmentID: p.SegmentID, SourceID: sourceID, Traits: traits})
+	return f.convert.customer(p, read.Profile, read.ids)
 }
 
-// identify returns the source_id of the profile, the identifier that it comes from, which
-// is the first that the profile has one of, and its traits; "" if it has none. With an
-// error the source_id is as far as it is known.
-func (f *fetcher) identify(ctx context.Context, p *profile) (sourceID string, from mapping.Identifier, traits map[string]any, err error) {
-	var ids []segmentprofiles.ExternalID
-	haveIDs := false
+// wholeProfile is what the mapping needs of a profile.
+type wholeProfile struct {
+	mapping.Profile
+	ids []segmentprofiles.ExternalID // nil: not read
+}
+
+// identify reads the profile as far as the mapping needs it, and returns the identifier that
+// its source_id comes from, which is the first that the profile has one of. A profile
+// without one is not read any further. With an error the source_id is as far as it is
+// known.
+func (f *fetcher) identify(ctx context.Context, p *profile) (read wholeProfile, from mapping.Identifier, err error) {
+	read.SegmentID = p.SegmentID
 	for _, id := range f.identifiers {
-		if id.Trait != "" && traits == nil {
-			traits, err = f.traits(ctx, p)
-		} else if id.Trait == "" && !haveIDs {
-			ids, err = f.externalIDs(ctx, p)
-			haveIDs = true
+		if id.Trait != "" && read.Traits == nil {
+			read.Traits, err = f.traits(ctx, p)
+		} else if id.Trait == "" && read.ids == nil {
+			read.ids, err = f.externalIDs(ctx, p)
 		}
 		if err != nil {
-			return "", id, nil, err
+			return read, id, err
 		}
-		if sourceID = id.SourceID(ids, traits); sourceID == "" {
+		if read.SourceID = id.SourceID(read.ids, read.Traits); read.SourceID == "" {
 			continue
 		}
-		if traits == nil {
-			traits, err = f.traits(ctx, p)
+		if f.needIDs && read.ids == nil {
+			if read.ids, err = f.externalIDs(ctx, p); err != nil {
+				return read, id, err
+			}
 		}
-		return sourceID, id, traits, err
+		if read.Traits == nil {
+			read.Traits, err = f.traits(ctx, p)
+		}
+		return read, id, err
 	}
-	return "", mapping.Identifier{}, traits, nil
+	return read, mapping.Identifier{}, nil
 }
 
+// externalIDs returns those of the types that are read, never nil without an error.
 func (f *fetcher) externalIDs(ctx context.Context, p *profile) ([]segmentprofiles.ExternalID, error) {
 	ids, err := f.segment.ExternalIDs(ctx, p.id, f.idTypes)
 	if err != nil {
 		return nil, fmt.Errorf("reading the external IDs of %s: %w", p.SegmentID, err)
+	}
+	if ids == nil {
+		ids = []segmentprofiles.ExternalID{}
 	}
 	return ids, nil
 }

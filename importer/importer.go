@@ -80,9 +80,15 @@ type Settings struct {
 	RetryOutstanding bool
 	Verify           Verify
 	MaxRejects       int // stop after more rejected customers; negative: never
+	// MaxClears is how many customers of a run a field may be cleared in; negative: 5 % of
+	// the customers sent, and 100 at least.
+	MaxClears int
 	// DryRun gets the customers as lines of JSON, in order, instead of Voucherify, to which
 	// nothing is sent then. Nil sends them.
 	DryRun io.Writer
+	// Plan compares the customers with those of Voucherify, instead of sending them. Nil
+	// sends them.
+	Plan *Plan
 }
 
 // Importer carries out one import, in one or more runs.
@@ -94,6 +100,7 @@ type Importer struct {
 	log        *slog.Logger
 	converter  *converter
 	fetcher    *fetcher
+	existing   *Existing // see SendOnlyChanges
 
 	stopped context.Context
 	stop    context.CancelFunc
@@ -110,6 +117,7 @@ func New(segment *segmentprofiles.Client, vch *voucherify.Client, s Settings, j 
 		given: s.Profiles != nil, convert: im.converter, stopped: im.stopped,
 	}
 	im.fetcher.idTypes, im.fetcher.include = needed(s.Identifiers, s.Mapping)
+	im.fetcher.needIDs = len(s.Mapping.ExternalIDTypes()) > 0
 	return im
 }
 
@@ -121,6 +129,10 @@ func (im *Importer) UseSchema(s *mapping.Schema, strict bool) {
 		im.converter.schema = s
 	}
 }
+
+// SendOnlyChanges leaves out the customers that Voucherify has as they would be sent. It must
+// not be called during a run, and existing must stay open.
+func (im *Importer) SendOnlyChanges(existing *Existing) { im.existing = existing }
 
 // Stop ends the run, and every later one, gently: listing stops, what is being read
 // is finished and sent.
@@ -280,7 +292,7 @@ func (im *Importer) carry(ctx context.Context, from source, sources *journal.Sou
 	limits, allSent := newLimits(im.settings.BatchSize), make(chan struct{})
 	b := &batcher{
 		limits: limits, batchSize: im.settings.BatchSize, pageSize: im.settings.PageSize, sources: sources,
-		sink: im.sink(g, limits, resends), out: out,
+		clears: clears{max: im.settings.MaxClears}, existing: im.existing, sink: im.sink(g, limits, resends), out: out,
 	}
 	v := newVerifier(im.voucherify, im.settings.Verify, im.State, allSent, im.log)
 	c := &committer{
@@ -319,6 +331,9 @@ func (im *Importer) sayWaiting() {
 func (im *Importer) sink(g *errgroup.Group, l *limits, resends bool) sink {
 	if im.settings.DryRun != nil {
 		return &dryRun{im.settings.DryRun}
+	}
+	if im.settings.Plan != nil {
+		return im.settings.Plan
 	}
 	accepted := &acceptedIDs{ids: make(map[string]bool)}
 	for _, a := range im.State().Actions {

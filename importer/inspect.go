@@ -1,6 +1,9 @@
 package importer
 
 import (
+	"context"
+	"fmt"
+
 	"segsync/importer/mapping"
 	"segsync/segmentprofiles"
 	"segsync/voucherify"
@@ -16,6 +19,36 @@ type Inspection struct {
 	Identifier string               `json:"identifier,omitempty"` // what source_id was taken from
 	Origins    []mapping.Origin     `json:"origins"`
 	Warnings   []string             `json:"warnings"`
+	// Filtered are the conditions of the mapping that the profile does not meet: its customer
+	// is not sent.
+	Filtered []string `json:"filtered,omitempty"`
+	// Existing is what Voucherify has of the customer by field, such as address.city; nil
+	// where it was not asked, or has no such customer.
+	Existing map[string]any `json:"existing,omitempty"`
+	Effect   Kind           `json:"effect,omitempty"` // of an import now; "" where Voucherify was not asked
+}
+
+// CompareWith asks Voucherify for the customer, if there is one to send.
+func (in *Inspection) CompareWith(ctx context.Context, vch *voucherify.Client) error {
+	if in.Customer == nil {
+		return nil
+	}
+	now, err := oneByOne{vch}.stored(ctx, in.Customer.SourceID)
+	if err != nil {
+		return fmt.Errorf("reading the customer: %w", err)
+	}
+	customer, err := in.Customer.JSON()
+	if err != nil {
+		return err
+	}
+	d, err := compare(customer, now)
+	if err != nil {
+		return err
+	}
+	if in.Effect = d.Kind; now != nil {
+		in.Existing = now.fields
+	}
+	return nil
 }
 
 // Inspect says what customer a profile becomes, and why. Only the identifiers and the
@@ -35,6 +68,11 @@ func Inspect(label string, ids []segmentprofiles.ExternalID, traits map[string]a
 	in.Origins = append(in.Origins, mapping.Explain(profile, m)...)
 	for _, w := range warnings {
 		in.Warnings = append(in.Warnings, w.String())
+	}
+	for _, condition := range m.Where {
+		if !(mapping.Mapping{Where: []mapping.Condition{condition}}).Matches(profile, ids) {
+			in.Filtered = append(in.Filtered, condition.String())
+		}
 	}
 	return in
 }

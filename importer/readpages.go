@@ -24,10 +24,10 @@ func readPages(ctx, wanted context.Context, pages listing, n, window int, read f
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		wanted, unwant := context.WithCancel(wanted)
-		defer unwant()
 		g, ctx := errgroup.WithContext(ctx)
 		defer g.Wait()
 		defer cancel()
+		defer unwant() // listing ends with it, and not with ctx
 
 		listed := make(chan *page, pagesAhead)
 		work := make(chan *profile)

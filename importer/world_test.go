@@ -63,6 +63,7 @@ func newWorld(t testing.TB, o sandbox.Options) *world {
 		Mapping:     mapping.Default(),
 		Verify:      importer.Verify{Interval: 30 * time.Second, Timeout: 10 * time.Minute},
 		MaxRejects:  -1,
+		MaxClears:   -1,
 	}}
 }
 

@@ -183,11 +183,14 @@ func (s *session) continueCommand(cause error) string {
 	atEnd := at.Done || at.Pass > 0
 	but := []string{}
 	var rejects *importer.TooManyRejectsError
+	var clears *importer.ClearsError
 	switch { // not with the flag that would end it again
 	case errors.Is(cause, importer.ErrUndated):
 		but = append(but, "since")
 	case errors.As(cause, &rejects):
 		but = append(but, "max-rejects")
+	case errors.As(cause, &clears):
+		but = append(but, "max-clears")
 	}
 	switch {
 	case s.run.settings.fromStdin() && !at.Done, s.dry.run && !s.run.settings.fromAPI():

@@ -107,6 +107,9 @@ type selectFlags struct {
 	limit     int // 0: none
 	values    bool
 	noCount   bool
+	maxClears int // negative: the default
+	// onlyChanges sends only what differs from what Voucherify has.
+	onlyChanges bool
 }
 
 // dryFlags are those of a dry run.
@@ -150,6 +153,9 @@ func (o *importOptions) check(flags *pflag.FlagSet) error {
 	}
 	if flags.Changed("max-rejects") && o.run.confirm.maxRejects < 0 {
 		m.add("--max-rejects %d is negative", o.run.confirm.maxRejects)
+	}
+	if flags.Changed("max-clears") && o.choose.maxClears < 0 {
+		m.add("--max-clears %d is negative", o.choose.maxClears)
 	}
 	m = append(m, o.run.check(flags, o.dry.output)...)
 	m = append(m, o.checkFrom(flags)...)

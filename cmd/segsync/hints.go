@@ -37,6 +37,8 @@ func hintOf(err error) string {
 		return "the profile list is not what Segment documents; continue later, or import the profiles of a list with --profiles-from"
 	case *importer.TooManyRejectsError:
 		return "look at the reasons in the file of profiles that were not imported; then continue with a larger --max-rejects"
+	case *importer.ClearsError:
+		return "is the source complete? segsync plan shows what would be cleared; if that is right, continue with a larger --max-clears"
 	case *journal.DamagedError:
 		return "put the file back, or start anew with --restart, which keeps the state as a .bak file"
 	case *profilessync.FileError:

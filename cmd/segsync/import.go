@@ -49,6 +49,9 @@ Voucherify project. It first tries again what earlier imports could not import.`
 	f.BoolVar(&o.start.noRetry, "no-retry-rejected", false, "do not first try again what earlier imports could not import")
 	f.BoolVar(&o.dry.run, "dry-run", false, "send nothing to Voucherify: write the customers as JSON, one per line, to stdout")
 	f.StringVar(&o.dry.output, "output", "", "write the customers of a dry run to this `file`")
+	f.BoolVar(&o.choose.onlyChanges, "only-changes", false, "take an export of Voucherify's customers first, and send only what would be created, changed or cleared")
+	f.IntVar(&o.choose.maxClears, "max-clears", -1, "stop before a field would be cleared in more than this `number` of customers (default 5 % of those sent, at least 100)")
+	f.Lookup("max-clears").DefValue = "0"
 	f.StringVar(&o.run.confirm.verify, "verify", "on", "`on|off`: ask Voucherify what became of the customers sent, or do not")
 	f.IntVar(&o.run.confirm.maxRejects, "max-rejects", -1, "stop once more than this `number` of customers were rejected; without it there is no limit")
 	f.Lookup("max-rejects").DefValue = "0" // or the help would show -1
@@ -73,7 +76,7 @@ Voucherify project. It first tries again what earlier imports could not import.`
 func groupImportFlags(f *pflag.FlagSet) {
 	group(f, "What", "from", "limit", "since", "profiles-from", "mapping", "env-file", "sandbox", "messy-sandbox")
 	group(f, "Where it continues", "dir", "resume", "restart", "offset", "no-retry-rejected", "non-interactive")
-	group(f, "Sending and confirming", "dry-run", "output", "verify", "max-rejects")
+	group(f, "Sending and confirming", "dry-run", "output", "only-changes", "max-clears", "verify", "max-rejects")
 	group(f, "Output", "summary", "metrics-file", "log-format", "color", "verbose", "quiet", "warn-values")
 	group(f, "Tuning", "no-catch-up", "recheck", "no-count", "retry-for", "max-wait", "verify-interval", "verify-timeout")
 }
@@ -135,7 +138,7 @@ func (s *session) importOnce(ctx context.Context, o *importOptions, profiles []s
 		return err
 	}
 	settings := s.importSettings()
-	settings.Profiles = profiles
+	settings.Profiles, settings.MaxClears = profiles, o.choose.maxClears
 	settings.CatchUp, settings.Recheck, settings.Limit = !o.choose.noCatchUp, o.choose.recheck, o.choose.limit
 	s.limit = o.choose.limit
 	settings.RetryOutstanding = !o.start.noRetry && !o.dry.run
@@ -145,7 +148,11 @@ func (s *session) importOnce(ctx context.Context, o *importOptions, profiles []s
 		if err := s.readSchema(ctx); err != nil {
 			return err
 		}
-		err := s.importer.Run(ctx)
+		run := s.importer.Run
+		if o.choose.onlyChanges {
+			run = s.runOnlyChanges
+		}
+		err := run(ctx)
 		if s.closeCustomers != nil { // a dry run is not resumed
 			err = errors.Join(err, s.closeCustomers())
 		}

@@ -26,6 +26,7 @@ type inspectOptions struct {
 	settings settingsFlags
 	file     string
 	json     bool
+	offline  bool // Voucherify is not asked
 }
 
 func newInspectCommand() *cobra.Command {
@@ -34,12 +35,13 @@ func newInspectCommand() *cobra.Command {
 		Use:   "inspect PROFILE",
 		Short: "Show one profile and the customer that it becomes",
 		Long: `Inspect shows the external IDs and the traits of a profile, and the customer that the
-import makes of it: where each field comes from, and what was left out and why.
-PROFILE is a segment id or type:value. Nothing is sent to Voucherify.
+import makes of it: where each field comes from, and what was left out and why, beside
+what Voucherify has now. PROFILE is a segment id or type:value. Nothing is changed.
 
 With --file the profile is read from a JSON file with the members traits and
 external_ids, as Segment's API answers them; nothing is sent at all then.`,
 		Example: `  segsync inspect user_id:42
+  segsync inspect user_id:42 --offline
   segsync inspect use_1zbUiWwtDGiBTOEbVFbjwZVTlEt --json
   segsync inspect --file profile.json`,
 		Args: cobra.MaximumNArgs(1),
@@ -55,6 +57,7 @@ external_ids, as Segment's API answers them; nothing is sent at all then.`,
 	f.SortFlags = false
 	f.StringVar(&o.file, "file", "", "read the profile from this JSON `file`")
 	f.BoolVar(&o.json, "json", false, "print the profile and the customer as JSON")
+	f.BoolVar(&o.offline, "offline", false, "do not ask Voucherify what it has of the customer")
 	o.settings.addEnvFile(f)
 	o.settings.addMapping(f)
 	f.BoolVar(&o.settings.sandbox, "sandbox", false, "inspect a profile of the embedded sandbox")
@@ -91,7 +94,14 @@ func (o *inspectOptions) inspect(cmd *cobra.Command, args []string) (*importer.I
 	if err != nil {
 		return nil, &exitError{exitCodeOf(err), err}
 	}
-	return importer.Inspect(args[0], ids, traits, set.identifiers, set.mapping), nil
+	in := importer.Inspect(args[0], ids, traits, set.identifiers, set.mapping)
+	if o.offline {
+		return in, nil
+	}
+	if err := in.CompareWith(cmd.Context(), c.voucherify); err != nil {
+		fmt.Fprintf(cmd.ErrOrStderr(), "segsync: warning: what Voucherify has is not shown: %s\n", safetext.Text(err.Error()))
+	}
+	return in, nil
 }
 
 // profileFile is a profile in a file: the answers of Segment's API put together.
@@ -166,6 +176,9 @@ func (o *inspectOptions) print(w io.Writer, in *importer.Inspection) error {
 		return nil
 	}
 	o.printCustomer(w, in)
+	for _, condition := range in.Filtered {
+		fmt.Fprintf(w, "\nfiltered: it is not imported, for it does not meet %s\n", safetext.Text(condition))
+	}
 	return nil
 }
 
@@ -190,6 +203,9 @@ func (o *inspectOptions) printCustomer(w io.Writer, in *importer.Inspection) {
 	from := map[string][]string{"source_id": {in.Identifier}}
 	for _, origin := range in.Origins {
 		name := cmp.Or(origin.Trait, "a constant of the mapping")
+		if origin.Cleared {
+			name = "cleared: none of its traits is there"
+		}
 		from[origin.Field] = append(from[origin.Field], name)
 	}
 	for _, f := range customerFields(in.Customer) {
@@ -197,7 +213,18 @@ func (o *inspectOptions) printCustomer(w io.Writer, in *importer.Inspection) {
 		if traits := from[f.name]; len(traits) > 0 {
 			origin = "  ← " + safetext.Text(strings.Join(traits, ", "))
 		}
-		fmt.Fprintf(w, "  %-20s %s%s\n", safetext.Text(f.name), inOneLine(f.value), origin)
+		now := ""
+		if value, there := in.Existing[f.name]; there {
+			now = "  (now " + inOneLine(value) + ")"
+		}
+		fmt.Fprintf(w, "  %-20s %s%s%s\n", safetext.Text(f.name), inOneLine(f.value), origin, now)
+	}
+	switch in.Effect {
+	case "":
+	case importer.Create:
+		fmt.Fprintf(w, "\nIn Voucherify: no such customer yet\n")
+	default:
+		fmt.Fprintf(w, "\nIn Voucherify: an import would do this: %s\n", in.Effect)
 	}
 	if len(in.Warnings) > 0 {
 		fmt.Fprintf(w, "\nWarnings\n")

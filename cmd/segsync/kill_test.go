@@ -218,7 +218,7 @@ func TestKilledImportIsContinued(t *testing.T) {
 		"before the answer to a batch":          {{post, 5, answered}},
 		"while it waits for confirmation":       {{look, 1, answered}},
 		"at the last action":                    {{judge, 10, answered}},
-		"three times while it sends":            {{post, 2, answered}, {post, 6, arrives}, {post, 12, answered}},
+		"three times":                           {{traits, 30, answered}, {post, 7, answered}, {judge, 3, answered}},
 		"while it sends, and while it verifies": {{post, 1, after}, {judge, 2, answered}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -27,6 +27,7 @@ const (
 	exitNotImported = 3 // done, but profiles are outstanding
 	exitUnconfirmed = 4 // done, but some customers are sent and not confirmed
 	exitLater       = 5 // stopped for a quota; continue later
+	exitChanges     = 6 // of segsync plan --exit-code: an import would change something
 	exitLocked      = 11
 	exitInterrupted = 130
 	exitTerminated  = 143
@@ -39,6 +40,7 @@ const exitCodes = `Exit codes:
   3    done, but profiles are outstanding; segsync outstanding lists them
   4    everything is sent, but not confirmed; run segsync verify
   5    stopped for a quota; run segsync import --resume later
+  6    segsync plan --exit-code: an import would change something
   11   another import is running in the same directory
   130  interrupted by Ctrl-C (143: by SIGTERM); the last lines say how to continue`
 
@@ -79,7 +81,7 @@ func run(args []string) int {
 		exit = &exitError{exitUsage, &hinted{usageError(err), fmt.Sprintf("see %s --help", command.CommandPath())}}
 	}
 	if exit.err != nil {
-		printError(os.Stderr, exit.err)
+		printError(os.Stderr, exit.err, func(text string) string { return text })
 	}
 	return exit.code
 }
@@ -117,8 +119,8 @@ project. Try it without any settings:
 			return cmd.Help()
 		},
 	}
-	root.AddCommand(newImportCommand(), newVerifyCommand(), newCheckCommand(), newInspectCommand(), newMappingCommand(), newOutstandingCommand(),
-		newSQLCommand(), newSandboxCommand(), newVersionCommand())
+	root.AddCommand(newImportCommand(), newPlanCommand(), newVerifyCommand(), newOutstandingCommand(), newCheckCommand(), newInspectCommand(),
+		newMappingCommand(), newSQLCommand(), newSandboxCommand(), newVersionCommand())
 	root.AddCommand(developerCommands()...)
 	useUsageErrors(root)
 	useHelp(root)

@@ -163,7 +163,7 @@ func (s *session) carryOut(ctx context.Context, do func(context.Context) error) 
 		}
 		s.printError(err)
 		code := exitCodeOf(err)
-		if attempt == 2 || !s.interactive || s.run.settings.fromStdin() || s.dry.run || code == exitLater || !s.askResume(s.offset(), interrupts) {
+		if attempt == 2 || !s.interactive || s.run.settings.fromStdin() || s.dry.run || waits(err) || !s.askResume(s.offset(), interrupts) {
 			return s.stopped(cmp.Or(interrupts.exitCode(), code), err)
 		}
 	}
@@ -194,6 +194,9 @@ func (s *session) announce(ctx context.Context) {
 // takes, and what cannot be changed later.
 func (s *session) prospect(ctx context.Context) string {
 	permanent := fmt.Sprintf("source_id from %s: permanent. Mapping: %s.", s.settings.identifier(), cmp.Or(s.settings.mappingFile, "the default"))
+	if !s.run.settings.fromAPI() {
+		return permanent
+	}
 	if s.total < 0 && !s.noCount && s.importer.State().Since.IsZero() {
 		if n := importer.CountProfiles(ctx, s.segment, 0, s.log); n > 0 {
 			s.total = int64(n)
@@ -204,7 +207,7 @@ func (s *session) prospect(ctx context.Context) string {
 	}
 	const requests = 2.01 // for each profile: external IDs, traits, and a page of the list for 100
 	takes := time.Duration(float64(s.total) * requests / s.settings.segmentRate * float64(time.Second))
-	return fmt.Sprintf("%s profiles, about %s at %g requests/s. %s", screen.Number(s.total), screen.Estimate(takes), s.settings.segmentRate, permanent)
+	return fmt.Sprintf("%s profiles, %s at %g requests/s. %s", screen.Number(s.total), strings.Replace("about "+screen.Estimate(takes), "about <", "less than", 1), s.settings.segmentRate, permanent)
 }
 
 // what is import or verify.

@@ -110,12 +110,13 @@ func (t *telling) printError(err error) {
 		t.log.Error(err.Error(), "hints", hints(err))
 		return
 	}
-	printError(t.stderr, err)
+	printError(t.screen, err, t.secrets.clean)
 }
 
 // printError prints the error, and after it the hints of all errors in it.
-func printError(w io.Writer, err error) {
-	fmt.Fprintf(w, "segsync: error: %s\n", strings.ReplaceAll(safetext.Text(err.Error()), "\n", "\n  "))
+// The hints are this program's own words: there is nothing to clean in them.
+func printError(w io.Writer, err error, clean func(string) string) {
+	fmt.Fprintf(w, "segsync: error: %s\n", strings.ReplaceAll(safetext.Text(clean(err.Error())), "\n", "\n  "))
 	for _, hint := range hints(err) {
 		fmt.Fprintf(w, "segsync: hint: %s\n", hint)
 	}

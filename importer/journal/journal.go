@@ -109,6 +109,9 @@ func (j *Journal) Start() error {
 	if err := os.MkdirAll(j.names.Dir, 0o700); err != nil {
 		return fmt.Errorf("making the directory for the files of the import: %w", err)
 	}
+	if err := j.names.removeTemporaries(); err != nil {
+		return err
+	}
 	var err error
 	j.next, j.clean = j.State().clone(), true
 	for i := range j.next.Actions {

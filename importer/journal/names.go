@@ -1,6 +1,10 @@
 package journal
 
-import "path/filepath"
+import (
+	"os"
+	"path/filepath"
+	"strings"
+)
 
 // Names are the names of the files of an import in its directory.
 type Names struct {
@@ -54,4 +58,22 @@ func (n Names) Paths() []string {
 		paths = append(paths, n.Path(name))
 	}
 	return append(paths, n.Path(lockFile))
+}
+
+// removeTemporaries removes what a killed run left of the files that it was replacing.
+func (n Names) removeTemporaries() error {
+	entries, err := os.ReadDir(n.Dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		for _, name := range []string{n.State, n.NotImported} {
+			if strings.HasPrefix(e.Name(), "."+name+".") && strings.HasSuffix(e.Name(), ".tmp") {
+				if err := os.Remove(n.Path(e.Name())); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
 }

@@ -21,6 +21,8 @@ type call struct {
 	probe bool // it is a probe, and has less time
 
 	began    time.Time // when the first attempt was sent
+	last     time.Time // when the last one was sent
+	previous time.Time // when the one before it was sent
 	attempts int
 	allowed  int // attempts while the API answers other requests
 	timeouts int // attempts that ran out of time
@@ -103,11 +105,15 @@ func (t *Transport) delay(c *call) (delay time.Duration, asked bool, err error) 
 func (t *Transport) ended(c *call, delay time.Duration, asked bool) (bool, error) {
 	used := c.attempts >= c.allowed || c.doubtful()
 	alone := t.opts.RetryFor < 0
-	answers := !alone && t.health.goodSince(c.began)
+	recent := c.previous // an outage may have begun after the first attempt, and after good answers to others
+	if t.opts.Probe == nil {
+		recent = c.began
+	}
+	answers := !alone && t.health.goodSince(recent)
 	over := !alone && time.Since(c.began)+delay > t.patience(c)
 	late := !alone && time.Since(c.began)+delay > t.opts.RetryFor
 	if (used || over) && !alone && !answers {
-		answers = t.probeGood(c.req.Context(), c.began)
+		answers = t.probeGood(c.req.Context(), recent)
 	}
 	switch {
 	case c.doubtful() && (alone || answers || t.opts.Probe == nil):
@@ -237,8 +243,9 @@ func (t *Transport) pass(c *call) (*http.Response, error) {
 		return nil, err
 	}
 	sent := time.Now()
+	c.previous, c.last = c.last, sent
 	if c.began.IsZero() {
-		c.began = sent
+		c.began, c.previous = sent, sent
 	}
 	if c.attempts > 0 {
 		t.retries.Add(1)

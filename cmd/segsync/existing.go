@@ -1,0 +1,65 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"os"
+	"slices"
+
+	"segsync/importer"
+	"segsync/voucherify"
+)
+
+// schemaOfExport returns the project's metadata schema, which says what metadata an export
+// has; nil for none, or where the key may not read it. Then no metadata can be compared.
+func (s *session) schemaOfExport(ctx context.Context) (*voucherify.MetadataSchema, error) {
+	if !s.settings.mapping.Metadata.Any() {
+		return nil, nil
+	}
+	schema, err := s.voucherify.MetadataSchema(ctx, "customer")
+	var answer *voucherify.Error
+	switch {
+	case errors.As(err, &answer) && (answer.Forbidden() || answer.Unknown()):
+		s.log.Warn("the metadata schema cannot be read: metadata cannot be compared", "cause", err)
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("reading the metadata schema: %w", err)
+	}
+	return schema, nil
+}
+
+// definedKeys are the metadata keys that a schema, which may be nil, defines.
+func definedKeys(schema *voucherify.MetadataSchema) []string {
+	if schema == nil {
+		return nil
+	}
+	keys := slices.Sorted(maps.Keys(schema.Properties))
+	return slices.DeleteFunc(keys, func(key string) bool { return schema.Properties[key].Deleted })
+}
+
+// takeExport returns what Voucherify has of all customers.
+func (s *session) takeExport(ctx context.Context, schema *voucherify.MetadataSchema) (*importer.Existing, error) {
+	s.log.Info("asking Voucherify for an export of its customers")
+	return importer.TakeExport(ctx, s.voucherify, func(ctx context.Context, req *http.Request, into *os.File) error {
+		_, err := s.toVoucherify.Download(ctx, req, into)
+		return err
+	}, definedKeys(schema))
+}
+
+// runOnlyChanges runs the importer with what has changed.
+func (s *session) runOnlyChanges(ctx context.Context) (err error) {
+	schema, err := s.schemaOfExport(ctx)
+	if err != nil {
+		return err
+	}
+	existing, err := s.takeExport(ctx, schema)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, existing.Close()) }()
+	s.importer.SendOnlyChanges(existing)
+	return s.importer.Run(ctx)
+}

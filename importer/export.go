@@ -1,0 +1,92 @@
+package importer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"time"
+
+	"segsync/voucherify"
+)
+
+const (
+	exportTimeout   = 30 * time.Minute // for Voucherify to make an export
+	firstExportLook = time.Second
+	exportLook      = 30 * time.Second // the longest time between two looks
+	exportDownloads = 3                // of a file that is cut
+)
+
+// ExportError says that Voucherify did not make an export of the customers.
+type ExportError struct{ Status string }
+
+func (e *ExportError) Error() string {
+	if e.Status == "ERROR" {
+		return "Voucherify could not make an export of the customers"
+	}
+	return fmt.Sprintf("Voucherify has not made an export of the customers within %s: it is %s", exportTimeout, e.Status)
+}
+
+// Download writes the body of the answer into an empty file. Its errors do not show the URL.
+type Download func(ctx context.Context, req *http.Request, into *os.File) error
+
+// TakeExport orders an export of all customers, waits for it, and reads it. schemaKeys are
+// the metadata keys that the project defines.
+func TakeExport(ctx context.Context, vch *voucherify.Client, download Download, schemaKeys []string) (_ *Existing, err error) {
+	id, err := vch.CreateExport(ctx, orderedFields())
+	if err != nil {
+		return nil, fmt.Errorf("ordering an export of the customers: %w", err)
+	}
+	file, err := os.CreateTemp("", "segsync-export-") // 0600
+	if err != nil {
+		return nil, fmt.Errorf("downloading the export: %w", err)
+	}
+	defer func() { err = errors.Join(err, file.Close(), os.Remove(file.Name())) }()
+	for attempt := 1; ; attempt++ {
+		url, err := exportURL(ctx, vch, id)
+		if err != nil {
+			return nil, err
+		}
+		req, err := vch.DownloadRequest(ctx, url)
+		if err != nil {
+			return nil, fmt.Errorf("downloading the export: %w", err)
+		}
+		if err := download(ctx, req, file); err != nil {
+			return nil, fmt.Errorf("downloading the export: %w", err)
+		}
+		if _, err := file.Seek(0, io.SeekStart); err != nil {
+			return nil, fmt.Errorf("reading the export: %w", err)
+		}
+		existing, err := ReadExisting(file, schemaKeys, true)
+		if err == nil || attempt == exportDownloads || ctx.Err() != nil {
+			return existing, err
+		}
+		if err := file.Truncate(0); err != nil { // half a row: it was cut, and nothing said so
+			return nil, fmt.Errorf("downloading the export: %w", err)
+		}
+	}
+}
+
+// exportURL waits until the export is done.
+func exportURL(ctx context.Context, vch *voucherify.Client, id string) (string, error) {
+	pause, end := firstExportLook, time.Now().Add(exportTimeout)
+	for {
+		export, err := vch.Export(ctx, id)
+		switch {
+		case err != nil:
+			return "", fmt.Errorf("waiting for the export of the customers: %w", err)
+		case export.Status == "DONE":
+			return export.URL, nil
+		case export.Status == "ERROR", time.Now().After(end):
+			return "", &ExportError{export.Status}
+		}
+		select {
+		case <-time.After(pause):
+			pause = min(pause*3/2, exportLook)
+		case <-ctx.Done():
+			return "", ctx.Err()
+		}
+	}
+}

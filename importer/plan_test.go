@@ -1,0 +1,277 @@
+package importer_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/google/go-cmp/cmp"
+
+	"segsync/importer"
+	"segsync/importer/journal"
+	"segsync/importer/mapping"
+	"segsync/internal/sandbox"
+	"segsync/internal/sandboxtest"
+	"segsync/voucherify"
+)
+
+// download downloads from the sandbox, without a network.
+func (w *world) download(_ context.Context, req *http.Request, into *os.File) error {
+	answer := httptest.NewRecorder()
+	w.Box.ServeDownload(answer, req)
+	if answer.Code != http.StatusOK {
+		return fmt.Errorf("the download host answered %d", answer.Code)
+	}
+	_, err := into.WriteAt(answer.Body.Bytes(), 0)
+	return err
+}
+
+const schemaKeysOfSandbox = `{"properties":{"lang":{"type":"string","optional":true},"loyalty":{"type":"string","optional":true},` +
+	`"n":{"type":"number","optional":true},"at":{"type":"datetime","optional":true},"ok":{"type":"boolean","optional":true}}}`
+
+// export takes an export of the sandbox's customers.
+func (w *world) export(schemaKeys ...string) *importer.Existing {
+	w.t.Helper()
+	_, vch := sandboxtest.Clients(w.t, w, sandboxtest.NoNetwork)
+	existing, err := importer.TakeExport(w.t.Context(), vch, w.download, schemaKeys)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { existing.Close() })
+	return existing
+}
+
+// plan returns what an import would do.
+func (w *world) plan(existing *importer.Existing) *importer.Plan {
+	w.t.Helper()
+	_, vch := sandboxtest.Clients(w.t, w, sandboxtest.NoNetwork)
+	plan := importer.NewPlan(existing, vch, nil, 3)
+	names, settings := w.names, w.settings
+	defer func() { w.names, w.settings = names, settings }()
+	w.names, w.settings.Plan, w.settings.Verify.Off = journal.NewNames(w.t.TempDir(), ""), plan, true
+	im := w.importer()
+	if err := im.Run(w.t.Context()); err != nil {
+		w.t.Fatal(err)
+	}
+	w.wantCounts(im, len(w.Profiles()))
+	return plan
+}
+
+func exports(o sandbox.ExportOptions) sandbox.ExportOptions {
+	o.DownloadURL = "http://127.0.0.1:9"
+	return o
+}
+
+// A plan before an import creates all, one after it has nothing to do, for every shape of
+// profile and every form of an export; and a second import of changes sends nothing.
+func TestPlanImportPlan(t *testing.T) {
+	for _, header := range []sandbox.ExportHeader{sandbox.HeaderTitles, sandbox.HeaderFields, sandbox.HeaderMixed} {
+		for _, form := range []sandbox.ExportMetadata{sandbox.MetadataJSON, sandbox.MetadataColumns, sandbox.MetadataKeys} {
+			t.Run(fmt.Sprintf("header %d, metadata %d", header, form), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					w := newWorld(t, sandbox.Options{Profiles: 300, Schema: []byte(schemaKeysOfSandbox),
+						Exports: exports(sandbox.ExportOptions{Header: header, Metadata: form})})
+					keys := []string{"lang", "loyalty", "n", "at", "ok"}
+					before := w.plan(w.export(keys...))
+					if len(before.Counts) != 1 || before.Counts[importer.Create] == 0 {
+						t.Fatalf("before the import: %v", before.Counts)
+					}
+					im := w.importer()
+					if err := im.Run(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+					after := w.plan(w.export(keys...))
+					sent := before.Counts[importer.Create]
+					if n := after.Counts[importer.Unchanged] + after.Counts[importer.NotComparable]; n != sent || len(after.Changes) > 0 ||
+						after.Counts[importer.Unchanged] == 0 {
+						t.Errorf("after the import: %v, %v, %+v; want %d unchanged", after.Counts, after.Changes, after.Examples, sent)
+					}
+					w.ForgetBulk()
+					im = w.importerOf(from("0"))
+					im.SendOnlyChanges(w.export(keys...))
+					if err := im.Run(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+					w.wantConfirmed(im, 300)
+					if n := im.State().Count(journal.Unchanged); n != after.Counts[importer.Unchanged] {
+						t.Errorf("%d unchanged, want %d", n, after.Counts[importer.Unchanged])
+					}
+					if after.Counts[importer.NotComparable] == 0 && len(w.Bulk()) > 0 {
+						t.Errorf("%d bulk requests of an unchanged space", len(w.Bulk()))
+					}
+				})
+			})
+		}
+	}
+}
+
+// An import of changes leaves Voucherify as a full import does, whatever was there before.
+func TestOnlyChangesLeavesTheSameState(t *testing.T) {
+	for seed := range uint64(6) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var states [2]map[string]any
+				for i := range states {
+					w := newWorld(t, sandbox.Options{Profiles: 120, Seed: seed + 1, Schema: []byte(schemaKeysOfSandbox), Exports: exports(sandbox.ExportOptions{})})
+					w.settings.Mapping = withRules(t, "clear: [phone, email]")
+					w.settings.MaxClears = 1000
+					w.putBefore(seed)
+					im := w.importer()
+					if i == 1 {
+						im.SendOnlyChanges(w.export("lang", "loyalty", "n", "at", "ok"))
+					}
+					if err := im.Run(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+					states[i] = comparableCustomers(w)
+				}
+				if diff := cmp.Diff(states[0], states[1]); diff != "" {
+					t.Errorf("customers (-full import +only changes):\n%.3000s", diff)
+				}
+			})
+		})
+	}
+}
+
+// comparableCustomers are the customers without what an export does not tell: null from
+// absent, and the system metadata.
+func comparableCustomers(w *world) map[string]any {
+	all := map[string]any{}
+	for id, data := range w.Box.Customers() {
+		customer := sandboxtest.Decoded(data).(map[string]any)
+		delete(customer, "system_metadata")
+		for name, value := range customer {
+			if value == nil {
+				delete(customer, name)
+			}
+		}
+		all[id] = customer
+	}
+	return all
+}
+
+// putBefore gives some profiles a customer that agrees with them, or differs.
+func (w *world) putBefore(seed uint64) {
+	w.t.Helper()
+	r := rand.New(rand.NewPCG(seed, 1))
+	_, vch := sandboxtest.Clients(w.t, w, sandboxtest.NoNetwork)
+	for _, e := range w.Profiles() {
+		if e.SourceID == "" || r.IntN(4) == 0 {
+			continue
+		}
+		customer, _ := mapping.Map(mapping.Profile{SegmentID: e.SegmentID, SourceID: e.SourceID, Traits: e.Traits}, w.settings.Mapping)
+		switch r.IntN(5) {
+		case 0:
+			customer.Name = "Somebody Else"
+		case 1:
+			customer.Phone, customer.Clear = "+48 123", nil
+		case 2:
+			customer.Address = &voucherify.Address{City: "Łódź"}
+		case 3:
+			customer = voucherify.Customer{SourceID: e.SourceID, Metadata: map[string]any{"lang": "xx"}}
+		}
+		data, err := customer.JSON()
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if err := vch.UpsertCustomer(w.t.Context(), data); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
+// Each kind of change is told by field, and by value, not by text.
+func TestPlanTellsWhatWouldChange(t *testing.T) {
+	const export = "source_id,name,phone,birthdate,metadata.n,metadata.ok,metadata.at,metadata.list,metadata.empty\n" +
+		`1,Ada,,2001-02-03,1.50,TRUE,2026-01-01T00:00:00.000Z,"[1, 2.0]",` + "\n" +
+		"2,Ada,123,,2,false,,,\n3,,,,,,,,\n"
+	for _, c := range []struct {
+		customer string
+		kind     importer.Kind
+		fields   []string
+	}{
+		{`{"source_id":"1","name":"Ada","birthdate":"2001-02-03","metadata":{"n":1.5,"ok":true,"at":"2026-01-01T00:00:00Z","list":[1,2],"empty":null}}`, importer.Unchanged, nil},
+		{`{"source_id":"1","phone":null,"metadata":{"n":15e-1}}`, importer.Unchanged, nil},
+		{`{"source_id":"2","phone":null}`, importer.ClearFields, []string{"phone: 123 → <nil>"}},
+		{`{"source_id":"2","phone":null,"name":"Eve"}`, importer.ChangeFields, []string{"name: Ada → Eve", "phone: 123 → <nil>"}},
+		{`{"source_id":"2","metadata":{"n":"two"}}`, importer.ChangeFields, []string{"metadata.n: 2 → two"}},
+		{`{"source_id":"2","metadata":{"ok":true}}`, importer.ChangeFields, []string{"metadata.ok: false → true"}},
+		{`{"source_id":"2","metadata":{"unknown":1}}`, importer.NotComparable, nil},
+		{`{"source_id":"2","email":"a@example.com"}`, importer.NotComparable, nil},
+		{`{"source_id":"2","name":"Eve","metadata":{"unknown":1}}`, importer.ChangeFields, []string{"name: Ada → Eve"}},
+		{`{"source_id":"3","birthdate":null}`, importer.Unchanged, nil},
+		{`{"source_id":"4","name":"Ada","phone":null}`, importer.Create, []string{"name: <nil> → Ada"}},
+	} {
+		t.Run(c.customer, func(t *testing.T) {
+			existing, err := importer.ReadExisting(strings.NewReader(export), nil, false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer existing.Close()
+			d, err := existing.Compare(t.Context(), []byte(c.customer))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var fields []string
+			for _, change := range d.Changes {
+				fields = append(fields, fmt.Sprintf("%s: %v → %v", change.Field, change.Old, change.New))
+			}
+			if d.Kind != c.kind || !slices.Equal(fields, c.fields) {
+				t.Errorf("%s %q, want %s %q", d.Kind, fields, c.kind, c.fields)
+			}
+		})
+	}
+}
+
+// An export that Voucherify cannot make is an error, and one that it takes long for is
+// waited for. One whose download ends in half a row is downloaded again.
+func TestTakeExport(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, sandbox.Options{Exports: exports(sandbox.ExportOptions{Delay: 100e9})})
+		if n := w.export().Unseen(); n != 0 {
+			t.Errorf("%d customers of none", n)
+		}
+		w = newWorld(t, sandbox.Options{Exports: exports(sandbox.ExportOptions{Fails: true})})
+		_, vch := sandboxtest.Clients(t, w, sandboxtest.NoNetwork)
+		var failed *importer.ExportError
+		if _, err := importer.TakeExport(t.Context(), vch, w.download, nil); !errors.As(err, &failed) {
+			t.Errorf("error %v, want that of an export", err)
+		}
+		w = newWorld(t, sandbox.Options{Profiles: 20, Plain: true, Identified: 1, Exports: exports(sandbox.ExportOptions{})})
+		if err := w.importer().Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		_, vch = sandboxtest.Clients(t, w, sandboxtest.NoNetwork)
+		downloads := 0
+		existing, err := importer.TakeExport(t.Context(), vch, func(ctx context.Context, req *http.Request, into *os.File) error {
+			err := w.download(ctx, req, into)
+			if downloads++; downloads == 1 {
+				data, _ := os.ReadFile(into.Name())
+				into.Truncate(int64(bytes.LastIndexByte(data, ',')))
+			}
+			return err
+		}, nil)
+		if err != nil || existing.Unseen() != 20 || downloads != 2 {
+			t.Fatalf("%v customers after %d downloads, error %v", existing, downloads, err)
+		}
+		defer existing.Close()
+		ids := 0
+		for _, err := range existing.UnseenIDs() {
+			if ids++; err != nil {
+				t.Fatal(err)
+			}
+		}
+		if ids != 20 {
+			t.Errorf("%d source ids of customers that were not asked for, want 20", ids)
+		}
+	})
+}
