@@ -67,6 +67,7 @@ cleared.`,
 	f.BoolVar(&o.exitCode, "exit-code", false, "end with exit code 6 where something would be created, changed or cleared")
 	f.StringVar(&o.run.profilesFrom, "profiles-from", "", "plan only for the profiles that this `file` names; - for stdin")
 	f.StringVar(&o.since, "since", "", "plan only for what changed since this `time`: 24h, 7d, 2026-11-19T00:00:00Z")
+	o.run.settings.addFrom(f)
 	o.run.settings.addMapping(f)
 	o.run.settings.addEnvFile(f)
 	f.DurationVar(&o.run.wait.maxWait, "max-wait", 5*time.Minute, "the longest pause to wait out when a server asks for one; after a longer one, exit code 5")
@@ -104,6 +105,14 @@ func (o *planOptions) check() error {
 	if _, err := parseSince(o.since, time.Now()); o.since != "" && err != nil {
 		m.add("--since %q: %w", o.since, err)
 	}
+	if from := &o.run.settings; !from.fromAPI() {
+		if o.sample > 0 || o.run.profilesFrom != "" {
+			m.add("--sample and --profiles-from go with --from api")
+		}
+		if o.since != "" && !from.fromWarehouse() {
+			m.add(noSinceOfFile)
+		}
+	}
 	return errors.Join(m...)
 }
 
@@ -118,6 +127,9 @@ func runPlan(cmd *cobra.Command, o *planOptions) (err error) {
 		return err
 	}
 	defer s.close()
+	if err := s.openFrom(cmd); err != nil {
+		return err
+	}
 	profiles, err := o.run.profiles(cmd.InOrStdin(), s.log)
 	if err != nil {
 		return &exitError{exitUsage, err}
