@@ -105,6 +105,9 @@ func (in *intake) complete(p *profile, from *profilessync.Profile) error {
 		SegmentID: from.SegmentID, SourceID: p.SourceID, Traits: from.Traits, Texts: in.texts,
 	}, ids)
 	for _, key := range from.Truncated {
+		if p.customer == nil {
+			break
+		}
 		p.Warnings = append(p.Warnings, mapping.Warning{
 			Field: key, Trait: key, Value: "the text", Kind: "maybe_cut", Reason: "has exactly 512 characters: the warehouse may have cut it",
 		})

@@ -9,8 +9,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -262,5 +264,45 @@ func TestFileStopsGently(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.wantNames(names(1, 400))
+	})
+}
+
+// Batches without a number of customers to speak of are filled to what a request takes.
+func TestBatchesAreFilledByBytes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var content strings.Builder
+		for i := range 500 {
+			fmt.Fprintf(&content, `{"segment_id":"use_%03d","external_ids":[{"type":"user_id","id":"u%03d"}],"traits":{"description":%q}}`+"\n",
+				i, i, strings.Repeat("d", 50_000))
+		}
+		w := newFromFile(t, sandbox.Options{VoucherifyLatency: time.Second}, content.String())
+		w.settings.BatchSize = 100_000
+		var mu sync.Mutex
+		sent := map[time.Time]int{}
+		w.On("POST .*/bulk", func(http.ResponseWriter, *http.Request) bool {
+			mu.Lock()
+			defer mu.Unlock()
+			sent[time.Now()]++
+			return false
+		})
+		im := w.continued(t)
+		if err := im.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.wantConfirmed(im, 500)
+		for _, n := range sent {
+			if n > 2 {
+				t.Errorf("%d of them are under way at the same time, want two at most", n)
+			}
+		}
+		bulk := w.Bulk()
+		if len(bulk) != 3 {
+			t.Errorf("%d bulk requests, want 3", len(bulk))
+		}
+		for i, body := range bulk {
+			if len(body) > 10<<20-64<<10 || i+1 < len(bulk) && len(body) < 5<<20 {
+				t.Errorf("bulk request %d has %d bytes", i+1, len(body))
+			}
+		}
 	})
 }

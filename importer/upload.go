@@ -18,7 +18,8 @@ import (
 const (
 	// customersInFlight is how many customers may be in bulk requests under way, and
 	// largestShare how much of that one request takes at the most: it bounds the memory
-	// that they take, to twenty requests of 100 customers, or to two of any size.
+	// that they take, to twenty requests of 100 customers, or to two of any size. A request
+	// with few large customers counts by its bytes.
 	customersInFlight = 2000
 	largestShare      = customersInFlight / 2
 
@@ -61,7 +62,7 @@ type uploader struct {
 // start sends the batch in the background, once enough of the customers in flight have
 // been answered.
 func (u *uploader) start(ctx context.Context, b *batch) error {
-	slots := int64(min(len(b.records), largestShare))
+	slots := int64(min(max(len(b.records), b.bytes*largestShare/voucherify.MaxBulkBytes), largestShare))
 	if err := u.slots.Acquire(ctx, slots); err != nil {
 		return err
 	}

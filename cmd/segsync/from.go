@@ -22,6 +22,8 @@ const (
 	fromStdin     = "-"
 )
 
+const noSinceOfFile = "--since goes with --from api and --from warehouse: a file does not say when profiles changed"
+
 func (o *settingsFlags) addFrom(f *pflag.FlagSet) {
 	f.StringVar(&o.from, "from", fromAPI, "where the profiles come from: api, warehouse, or a `file`; - for stdin")
 }
@@ -65,7 +67,7 @@ func (o *importOptions) checkFrom(flags *pflag.FlagSet) mistakes {
 	switch {
 	case from.fromWarehouse():
 	case o.choose.since != "":
-		m.add("--since goes with --from api and --from warehouse: a file does not say when profiles changed")
+		m.add(noSinceOfFile)
 	case from.fromStdin() && o.start.resume:
 		m.add("--resume: standard input cannot be read again from the middle; save it to a file, or use --restart")
 	}

@@ -114,6 +114,14 @@ func (o *planOptions) check() error {
 	if _, err := parseSince(o.since, time.Now()); o.since != "" && err != nil {
 		m.add("--since %q: %w", o.since, err)
 	}
+	if from := &o.run.settings; !from.fromAPI() {
+		if o.sample > 0 || o.run.profilesFrom != "" {
+			m.add("--sample and --profiles-from go with --from api")
+		}
+		if o.since != "" && !from.fromWarehouse() {
+			m.add(noSinceOfFile)
+		}
+	}
 	return errors.Join(m...)
 }
 
