@@ -103,20 +103,12 @@ func (o *planOptions) check() error {
 	if o.run.wait.retryFor < 0 {
 		m.add("--retry-for %s: it must be above 0", o.run.wait.retryFor)
 	}
-	if !o.run.settings.fromAPI() {
-		if o.run.profilesFrom != "" {
-			m.add("--profiles-from goes with --from api")
-		}
-		if o.since != "" && !o.run.settings.fromWarehouse() {
-			m.add("--since goes with --from api and --from warehouse: a file does not say when profiles changed")
-		}
-	}
 	if _, err := parseSince(o.since, time.Now()); o.since != "" && err != nil {
 		m.add("--since %q: %w", o.since, err)
 	}
 	if from := &o.run.settings; !from.fromAPI() {
-		if o.sample > 0 || o.run.profilesFrom != "" {
-			m.add("--sample and --profiles-from go with --from api")
+		if o.run.profilesFrom != "" {
+			m.add("--profiles-from goes with --from api")
 		}
 		if o.since != "" && !from.fromWarehouse() {
 			m.add(noSinceOfFile)
