@@ -157,7 +157,7 @@ func TestOutageThatIsTooLong(t *testing.T) {
 }
 
 // Answers that are still on their way when an outage begins are no sign that the API
-// answers others: requests that were sent together with them sit it out as well.
+// answers others: requests that were sent together with them wait it out as well.
 func TestLastGoodAnswersBeforeAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const outage = 10 * time.Minute
