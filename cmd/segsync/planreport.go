@@ -24,6 +24,7 @@ type planReport struct {
 	BulkCalls  planCalls                            `json:"bulk_calls"`
 	Examples   map[importer.Kind][]importer.Example `json:"examples,omitempty"`
 
+	source string
 	target string
 }
 
@@ -61,7 +62,7 @@ func newPlanReport(s *session, plan *importer.Plan) *planReport {
 	all := c.sent()
 	return &planReport{
 		Space: state.Space, Identifier: s.settings.identifier(), Counts: c, Changes: plan.Changes, Rejected: plan.Rejected,
-		BulkCalls: planCalls{calls(all), calls(all - c.Unchanged)}, Examples: plan.Examples, target: s.target(),
+		BulkCalls: planCalls{calls(all), calls(all - c.Unchanged)}, Examples: plan.Examples, source: s.planSource(), target: s.target(),
 	}
 }
 
@@ -73,8 +74,16 @@ func (c *planCounts) sent() int {
 // differs reports whether an import would create, change or clear something.
 func (r *planReport) differs() bool { return r.Counts.Create+r.Counts.Change+r.Counts.Clear > 0 }
 
+// planSource names where the profiles come from.
+func (s *session) planSource() string {
+	if !s.run.settings.fromAPI() {
+		return s.run.settings.source()
+	}
+	return "Segment space " + s.settings.spaceID
+}
+
 func (r *planReport) print(to io.Writer) {
-	fmt.Fprintf(to, "Segment space %s  →  %s\nsource_id from %s\n\n", safetext.Text(r.Space), safetext.Text(r.target), safetext.Text(r.Identifier))
+	fmt.Fprintf(to, "%s  →  %s\nsource_id from %s\n\n", safetext.Text(r.source), safetext.Text(r.target), safetext.Text(r.Identifier))
 	w := tabwriter.NewWriter(to, 0, 0, 4, ' ', 0)
 	line := func(label string, n int, note string, always bool) {
 		if n > 0 || always {
