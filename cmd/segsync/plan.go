@@ -41,7 +41,7 @@ func newPlanCommand() *cobra.Command {
 become with those of Voucherify, of which it takes an export. Nothing is sent to
 Voucherify, and nothing is written.
 
-With --sample the first profiles of the list are read, and Voucherify is asked
+With --sample the first profiles are read, and Voucherify is asked
 for their customers one by one.
 
 Exit codes: 0 done; 1 failed; 2 wrong usage, settings or credentials; 5 stopped for a
@@ -50,6 +50,7 @@ cleared.`,
 		Example: `  segsync plan
   segsync plan --sample 200 --show 3
   segsync plan --json --exit-code
+  segsync plan --from warehouse
   segsync plan --existing customers.csv
   segsync plan --orphans only-in-voucherify.txt`,
 		Args: cobra.NoArgs,
@@ -106,8 +107,8 @@ func (o *planOptions) check() error {
 		m.add("--since %q: %w", o.since, err)
 	}
 	if from := &o.run.settings; !from.fromAPI() {
-		if o.sample > 0 || o.run.profilesFrom != "" {
-			m.add("--sample and --profiles-from go with --from api")
+		if o.run.profilesFrom != "" {
+			m.add("--profiles-from goes with --from api")
 		}
 		if o.since != "" && !from.fromWarehouse() {
 			m.add(noSinceOfFile)
@@ -164,7 +165,7 @@ func runPlan(cmd *cobra.Command, o *planOptions) (err error) {
 
 // plan reads the profiles and compares their customers.
 func (s *session) plan(ctx context.Context, o *planOptions, profiles []segmentprofiles.Identifier) (*planReport, error) {
-	if o.sample > 0 {
+	if o.sample > 0 && s.run.settings.fromAPI() {
 		var err error
 		if profiles, err = s.firstProfiles(ctx, o.sample); err != nil {
 			return nil, err
@@ -190,6 +191,9 @@ func (s *session) plan(ctx context.Context, o *planOptions, profiles []segmentpr
 	}
 	plan := importer.NewPlan(existing, s.voucherify, refusalsOf(schema), o.show)
 	settings := s.importSettings()
+	if !s.run.settings.fromAPI() {
+		settings.Limit = o.sample
+	}
 	settings.Profiles, settings.Plan, settings.MaxRejects, settings.MaxClears = profiles, plan, -1, math.MaxInt
 	s.importer = importer.New(s.segment, s.voucherify, settings, s.journal, s.log)
 	if err := s.readSchema(ctx); err != nil {

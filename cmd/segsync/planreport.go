@@ -12,6 +12,7 @@ import (
 	"segsync/importer"
 	"segsync/importer/journal"
 	"segsync/internal/safetext"
+	"segsync/internal/screen"
 )
 
 // planReport is what segsync plan prints; docs/plan.schema.json describes its JSON.
@@ -24,8 +25,7 @@ type planReport struct {
 	BulkCalls  planCalls                            `json:"bulk_calls"`
 	Examples   map[importer.Kind][]importer.Example `json:"examples,omitempty"`
 
-	source string
-	target string
+	from, target string
 }
 
 // planCounts add up to the profiles read, without OnlyInVoucherify.
@@ -62,7 +62,7 @@ func newPlanReport(s *session, plan *importer.Plan) *planReport {
 	all := c.sent()
 	return &planReport{
 		Space: state.Space, Identifier: s.settings.identifier(), Counts: c, Changes: plan.Changes, Rejected: plan.Rejected,
-		BulkCalls: planCalls{calls(all), calls(all - c.Unchanged)}, Examples: plan.Examples, source: s.planSource(), target: s.target(),
+		BulkCalls: planCalls{calls(all), calls(all - c.Unchanged)}, Examples: plan.Examples, from: s.source(), target: s.target(),
 	}
 }
 
@@ -74,20 +74,12 @@ func (c *planCounts) sent() int {
 // differs reports whether an import would create, change or clear something.
 func (r *planReport) differs() bool { return r.Counts.Create+r.Counts.Change+r.Counts.Clear > 0 }
 
-// planSource names where the profiles come from.
-func (s *session) planSource() string {
-	if !s.run.settings.fromAPI() {
-		return s.run.settings.source()
-	}
-	return "Segment space " + s.settings.spaceID
-}
-
 func (r *planReport) print(to io.Writer) {
-	fmt.Fprintf(to, "%s  →  %s\nsource_id from %s\n\n", safetext.Text(r.source), safetext.Text(r.target), safetext.Text(r.Identifier))
+	fmt.Fprintf(to, "%s  →  %s\nsource_id from %s\n\n", safetext.Text(r.from), safetext.Text(r.target), safetext.Text(r.Identifier))
 	w := tabwriter.NewWriter(to, 0, 0, 4, ' ', 0)
 	line := func(label string, n int, note string, always bool) {
 		if n > 0 || always {
-			fmt.Fprintf(w, "  %s\t%9d\t%s\n", label, n, note)
+			fmt.Fprintf(w, "  %s\t%9s\t%s\n", label, screen.Number(int64(n)), note)
 		}
 	}
 	c := &r.Counts
@@ -106,8 +98,9 @@ func (r *planReport) print(to io.Writer) {
 		line("only in Voucherify", *c.OnlyInVoucherify, "(--orphans FILE lists them)", false)
 	}
 	w.Flush()
-	fmt.Fprintf(to, "\nimporting this: %d bulk calls, %d customers; with --only-changes %d calls, %d customers\n",
-		r.BulkCalls.All, c.sent(), r.BulkCalls.OnlyChanges, c.sent()-c.Unchanged)
+	number := func(n int) string { return screen.Number(int64(n)) }
+	fmt.Fprintf(to, "\nimporting this: %s bulk calls, %s customers; with --only-changes %s calls, %s customers\n",
+		number(r.BulkCalls.All), number(c.sent()), number(r.BulkCalls.OnlyChanges), number(c.sent()-c.Unchanged))
 	for _, kind := range slices.Sorted(maps.Keys(r.Examples)) {
 		for _, e := range r.Examples[kind] {
 			fmt.Fprintf(to, "\n%s %s\n", kind, safetext.Text(e.SourceID))

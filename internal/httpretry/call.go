@@ -21,8 +21,7 @@ type call struct {
 	probe bool // it is a probe, and has less time
 
 	began    time.Time // when the first attempt was sent
-	last     time.Time // when the last one was sent
-	previous time.Time // when the one before it was sent
+	since    time.Time // when the last pause began, else began
 	attempts int
 	allowed  int // attempts while the API answers other requests
 	timeouts int // attempts that ran out of time
@@ -65,7 +64,9 @@ func (t *Transport) persist(c *call) (*http.Response, error) {
 		}
 		t.opts.Log.Log(ctx, t.level(c), "trying again", "api", t.opts.API, "attempt", c.attempts,
 			"wait", delay.Round(time.Millisecond).String(), "cause", c.describe())
-		if t.waits.sleep(ctx, delay, t.shown(c, delay, asked)) != nil {
+		shown := t.shown(c, delay, asked)
+		c.since = time.Now()
+		if t.waits.sleep(ctx, delay, shown) != nil {
 			if ctx.Err() != nil {
 				return nil, ctx.Err()
 			}
@@ -105,15 +106,11 @@ func (t *Transport) delay(c *call) (delay time.Duration, asked bool, err error) 
 func (t *Transport) ended(c *call, delay time.Duration, asked bool) (bool, error) {
 	used := c.attempts >= c.allowed || c.doubtful()
 	alone := t.opts.RetryFor < 0
-	recent := c.previous // an outage may have begun after the first attempt, and after good answers to others
-	if t.opts.Probe == nil {
-		recent = c.began
-	}
-	answers := !alone && t.health.goodSince(recent)
+	answers := !alone && t.answered(c)
 	over := !alone && time.Since(c.began)+delay > t.patience(c)
 	late := !alone && time.Since(c.began)+delay > t.opts.RetryFor
 	if (used || over) && !alone && !answers {
-		answers = t.probeGood(c.req.Context(), recent)
+		answers = t.probeGood(c.req.Context(), c.since)
 	}
 	switch {
 	case c.doubtful() && (alone || answers || t.opts.Probe == nil):
@@ -135,6 +132,16 @@ func (t *Transport) ended(c *call, delay time.Duration, asked bool) (bool, error
 		return true, t.outageError(c)
 	}
 	return false, nil
+}
+
+// answered reports whether the API has given other requests a good answer. Where the probe
+// can tell, only one since the last pause counts: at the beginning of an outage, requests
+// that were sent together with this one still have good answers.
+func (t *Transport) answered(c *call) bool {
+	if t.opts.Probe == nil {
+		return t.health.goodSince(c.began)
+	}
+	return t.health.goodSince(c.since)
 }
 
 // patience returns how long an outage may last, from the first attempt of the call.
@@ -169,7 +176,7 @@ func (t *Transport) shown(c *call, delay time.Duration, asked bool) *Wait {
 	case asked:
 		since, until := t.gate.paused()
 		return &Wait{Reason: WaitPause, Since: since, Until: until}
-	case t.health.goodSince(c.began):
+	case t.answered(c):
 		return nil
 	}
 	return &Wait{Reason: WaitOutage, Attempt: c.attempts, Since: t.health.failing(), Until: now.Add(delay)}
@@ -180,7 +187,7 @@ func (t *Transport) shown(c *call, delay time.Duration, asked bool) *Wait {
 func (t *Transport) level(c *call) slog.Level {
 	const quietSeconds = 10
 	now, last := time.Now().Unix(), t.warned.Load()
-	many := c.attempts >= 3 || c.attempts == 2 && !t.health.goodSince(c.began)
+	many := c.attempts >= 3 || c.attempts == 2 && !t.answered(c)
 	if many && now-last >= quietSeconds && t.warned.CompareAndSwap(last, now) {
 		return slog.LevelWarn
 	}
@@ -204,7 +211,7 @@ func (c *call) record(resp *http.Response, err error) {
 func (c *call) renew(now time.Time, attempts int) {
 	c.outage, c.renewed = false, true
 	c.allowed = c.attempts + attempts
-	c.began = now
+	c.began, c.since = now, now
 }
 
 // result returns the last answer or error, which says how many attempts there were.
@@ -243,9 +250,8 @@ func (t *Transport) pass(c *call) (*http.Response, error) {
 		return nil, err
 	}
 	sent := time.Now()
-	c.previous, c.last = c.last, sent
 	if c.began.IsZero() {
-		c.began, c.previous = sent, sent
+		c.began, c.since = sent, sent
 	}
 	if c.attempts > 0 {
 		t.retries.Add(1)

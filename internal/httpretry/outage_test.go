@@ -156,6 +156,39 @@ func TestOutageThatIsTooLong(t *testing.T) {
 	}
 }
 
+// Answers that are still on their way when an outage begins are no sign that the API
+// answers others: requests that were sent together with them sit it out as well.
+func TestLastGoodAnswersBeforeAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const outage = 10 * time.Minute
+		began := time.Now()
+		tr := httpretry.New(httpretry.Options{API: "Segment", Probe: getProbe, Base: server(func(r *http.Request) (*http.Response, error) {
+			late := strings.HasSuffix(r.URL.Path, "/late")
+			if late {
+				time.Sleep(100 * time.Millisecond)
+			}
+			if !late && time.Since(began) < outage {
+				return response(503, strings.NewReader("")), nil
+			}
+			return response(200, strings.NewReader(`{}`)), nil
+		})})
+		var all sync.WaitGroup
+		all.Go(func() {
+			if _, err := tr.Client().Get(apiURL + "/late"); err != nil {
+				t.Error(err)
+			}
+		})
+		for range 20 {
+			all.Go(func() {
+				if resp, err := get(t, tr); err != nil || resp.StatusCode != 200 {
+					t.Errorf("%v, %v, want the answer after the outage", resp, err)
+				}
+			})
+		}
+		all.Wait()
+	})
+}
+
 // One request that always fails has ten attempts while the API answers another one, or
 // the probe.
 func TestOneBadRequestIsNoOutage(t *testing.T) {
