@@ -89,7 +89,8 @@ func (o *settingsFlags) sourceOf(s *settings) string {
 		return "file"
 	}
 	place := ""
-	if u, err := url.Parse(s.warehouse.url); err == nil {
+	// What is behind an @ in the path is the host, and before it the end of a password.
+	if u, err := url.Parse(s.warehouse.url); err == nil && !strings.Contains(u.Path, "@") {
 		place = u.Host + u.Path
 	}
 	return "warehouse " + place + " " + s.warehouse.schema
