@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
 
 	"segsync/importer/mapping"
+	"segsync/profilessync"
 	"segsync/segmentprofiles"
 )
 
@@ -51,17 +53,38 @@ type Sampler struct {
 	PageSize    int
 	TraitsLimit int
 	Readers     int
+	Texts       bool // the traits are texts, as a warehouse has them
 	// Refusals says what the project's schema does not take of a customer's metadata; nil
 	// stands for a project without a schema.
 	Refusals func(metadata map[string]any) []mapping.LeftOut
 }
 
-// Sample reads the first n profiles of the list with all their external IDs and traits.
-func (sr *Sampler) Sample(ctx context.Context, n int) (*Sample, error) {
-	sample := &Sample{
+func newSample() *Sample {
+	return &Sample{
 		Types: map[string]TypeSeen{}, Taken: map[string]int{}, Mapped: map[string]int{}, LeftOut: map[string]int{},
 		Warnings: []SampleWarning{}, SchemaRefusals: map[string]map[string]int{},
 	}
+}
+
+// SampleOf takes the first n of profiles that are read elsewhere. Of Sampler only the
+// identifiers, the mapping, Texts and Refusals are used.
+func (sr *Sampler) SampleOf(all iter.Seq2[*profilessync.Profile, error], n int) (*Sample, error) {
+	sample := newSample()
+	for p, err := range all {
+		if err != nil {
+			return nil, err
+		}
+		sr.add(sample, p.SegmentID, externalIDs(p), p.Traits)
+		if sample.Profiles == n {
+			break
+		}
+	}
+	return sample, nil
+}
+
+// Sample reads the first n profiles of the list with all their external IDs and traits.
+func (sr *Sampler) Sample(ctx context.Context, n int) (*Sample, error) {
+	sample := newSample()
 	number := make(map[string]int) // in the list, by segment id
 	var mu sync.Mutex
 	g, ctx := errgroup.WithContext(ctx)
@@ -142,7 +165,7 @@ func (sr *Sampler) add(s *Sample, segmentID string, ids []segmentprofiles.Extern
 		return
 	}
 	s.Taken[from.String()]++
-	customer, warnings := mapping.Map(mapping.Profile{SegmentID: segmentID, SourceID: sourceID, Traits: traits}, sr.Mapping)
+	customer, warnings := mapping.Map(mapping.Profile{SegmentID: segmentID, SourceID: sourceID, Traits: traits, Texts: sr.Texts}, sr.Mapping)
 	for _, w := range warnings {
 		s.Warnings = append(s.Warnings, SampleWarning{segmentID, sourceID, w.String()})
 		if w.Field == "birthdate" {

@@ -70,11 +70,15 @@ would make of them. It writes nothing.
 Exit codes: 0 everything is as it should be, perhaps with warnings; 2 something is wrong.`,
 		Example: `  segsync check
   segsync check --sample 200
+  segsync check --from warehouse
   segsync check --sandbox --sample 200 --json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.sample < 0 {
 				return &exitError{exitUsage, fmt.Errorf("--sample %d is negative", o.sample)}
+			}
+			if o.sample > 0 && o.settings.fromStdin() {
+				return &exitError{exitUsage, errors.New("--sample: standard input can be read only once")}
 			}
 			return runCheck(cmd, &o)
 		},
@@ -187,12 +191,12 @@ func (c *checker) all(cmd *cobra.Command) {
 	refusals := c.schema(ctx)
 	c.unfinished(journal.NewNames(c.options.dir, ""))
 	c.checkFrom(cmd)
-	if c.options.sample > 0 && c.segment != nil && !c.failed() {
+	if c.options.sample > 0 && !c.failed() {
 		sampler := &importer.Sampler{
 			Segment: conn.segment, Identifiers: conn.settings.identifiers, Mapping: c.mapping, PageSize: conn.settings.pageSize,
 			TraitsLimit: conn.settings.traitsLimit, Readers: readers(conn.settings.segmentRate), Refusals: refusals,
 		}
-		if c.sample, err = sampler.Sample(ctx, c.options.sample); err != nil {
+		if c.sample, err = c.takeSample(cmd, sampler); err != nil {
 			c.sample = nil
 			c.fail("sample", err)
 		}
@@ -396,6 +400,9 @@ func (c *checker) identifierAdvice() string {
 	advice := fmt.Sprintf("IDENTIFIER_SAVED_AS_SOURCE_ID=%s gives %d of %d profiles a source_id", c.settings.identifier(), covered, c.sample.Profiles)
 	if c.sample.Types[best].Have > covered {
 		return fmt.Sprintf("%s; %s would give %d one.", advice, safetext.Text(best), c.sample.Types[best].Have)
+	}
+	if !c.options.settings.fromAPI() {
+		return advice + "." // other types are not read there
 	}
 	return advice + "; no other type of external ID gives more."
 }

@@ -111,7 +111,7 @@ func (c *checker) checkWarehouse(ctx context.Context, query profilessync.Query, 
 
 func (c *checker) checkFile(cmd *cobra.Command, query profilessync.Query, listed int, ids []string) {
 	const check = "file"
-	file, err := c.options.settings.openFile(cmd)
+	file, err := c.options.settings.openFile(cmd.InOrStdin())
 	if err != nil {
 		var exit *exitError
 		if errors.As(err, &exit) {
@@ -220,4 +220,29 @@ func (c *checker) agreement(ctx context.Context, ids []string, found map[string]
 		fields = append(fields, fmt.Sprintf("%s (%d)", safetext.Line(field), a.Fields[field]))
 	}
 	c.warn(check, "docs/sources.md says what a warehouse cannot hold", "fields that differ, and in how many of %d customers: %s", a.Compared, strings.Join(fields, ", "))
+}
+
+// takeSample reads the first profiles of where they come from. A warehouse and a file give
+// the external IDs of the types that are set only.
+func (c *checker) takeSample(cmd *cobra.Command, sampler *importer.Sampler) (*importer.Sample, error) {
+	ctx, o := cmd.Context(), &c.options.settings
+	query := importer.QueryFor(c.settings.identifiers, c.mapping)
+	query.Traits = nil // all
+	switch {
+	case o.fromAPI():
+		return sampler.Sample(ctx, c.options.sample)
+	case o.fromWarehouse():
+		warehouse, err := profilessync.Open(ctx, c.settings.warehouse.url, c.settings.warehouse.schema)
+		if err != nil {
+			return nil, err
+		}
+		sampler.Texts = true
+		return sampler.SampleOf(warehouse.Profiles(ctx, query), c.options.sample)
+	}
+	file, err := o.openFile(cmd.InOrStdin())
+	if err != nil {
+		return nil, err
+	}
+	sampler.Texts = file.Texts()
+	return sampler.SampleOf(file.Profiles(ctx, query, profilessync.Position{}), c.options.sample)
 }

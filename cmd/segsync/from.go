@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"os"
 	"strings"
@@ -87,7 +89,8 @@ func (o *settingsFlags) sourceOf(s *settings) string {
 		return "file"
 	}
 	place := ""
-	if u, err := url.Parse(s.warehouse.url); err == nil {
+	// What is behind an @ in the path is the host, and before it the end of a password.
+	if u, err := url.Parse(s.warehouse.url); err == nil && !strings.Contains(u.Path, "@") {
 		place = u.Host + u.Path
 	}
 	return "warehouse " + place + " " + s.warehouse.schema
@@ -156,7 +159,11 @@ func (s *session) openFrom(cmd *cobra.Command) error {
 		s.recommendCheck()
 		return nil
 	}
-	file, err := from.openFile(cmd)
+	stdin := cmd.InOrStdin()
+	if from.fromStdin() {
+		stdin, s.closeStdin = interruptible(stdin)
+	}
+	file, err := from.openFile(stdin)
 	if err != nil {
 		return err
 	}
@@ -164,9 +171,20 @@ func (s *session) openFrom(cmd *cobra.Command) error {
 	return nil
 }
 
+// interruptible returns what r has, until stop is called. Its goroutine ends with the process
+// at the latest: a read of a pipe cannot be called off.
+func interruptible(r io.Reader) (until io.Reader, stop func()) {
+	out, in := io.Pipe()
+	go func() {
+		_, err := io.Copy(in, r)
+		in.CloseWithError(err)
+	}()
+	return out, func() { out.CloseWithError(context.Canceled) }
+}
+
 // openFile opens the file that the profiles come from.
-func (o *settingsFlags) openFile(cmd *cobra.Command) (*profilessync.File, error) {
-	file, err := profilessync.OpenFile(o.from, cmd.InOrStdin())
+func (o *settingsFlags) openFile(stdin io.Reader) (*profilessync.File, error) {
+	file, err := profilessync.OpenFile(o.from, stdin)
 	var inFile *profilessync.FileError
 	switch {
 	case errors.As(err, &inFile):

@@ -41,6 +41,7 @@ type session struct {
 	noCount        bool
 	catchUp        bool
 	from           importer.Origin // nil: the Profile API
+	closeStdin     func()          // ends the reading of profiles from stdin
 	limit          int             // of profiles; 0: none
 	total          int64           // number of profiles, or -1 if it is not known
 	began          time.Time
@@ -48,7 +49,7 @@ type session struct {
 
 // newSession returns a session that can speak.
 func newSession(cmd *cobra.Command, o *runFlags) (*session, error) {
-	s := &session{flags: cmd.Flags(), command: cmd.CommandPath(), run: o, total: -1, began: time.Now()}
+	s := &session{flags: cmd.Flags(), command: cmd.CommandPath(), run: o, total: -1, began: time.Now(), closeStdin: func() {}}
 	var err error
 	if s.telling, err = newTelling(cmd.OutOrStdout(), &o.report, o.wait.nonInteractive); err != nil {
 		return nil, &exitError{exitUsage, err}
@@ -144,6 +145,7 @@ func (s *session) readSchema(ctx context.Context) error {
 func (s *session) carryOut(ctx context.Context, do func(context.Context) error) error {
 	interrupts := watchInterrupts(ctx, func() {
 		s.importer.Stop()
+		s.closeStdin()
 		s.hurry()
 	}, s.log)
 	defer interrupts.close()

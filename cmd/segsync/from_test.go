@@ -1,0 +1,16 @@
+package main
+
+import "testing"
+
+func TestSourceOfAWarehouseHasNoPassword(t *testing.T) {
+	for url, want := range map[string]string{
+		"postgres://u:secret@db.example.com:5432/analytics?sslmode=require": "warehouse db.example.com:5432/analytics profiles",
+		"redshift://u@db.example.com/analytics":                             "warehouse db.example.com/analytics profiles",
+		"postgres://u:12/34@db.example.com/analytics":                       "warehouse  profiles", // nothing can be connected to
+	} {
+		o := &settingsFlags{from: fromWarehouse}
+		if got := o.sourceOf(&settings{warehouse: warehouseSettings{url: url, schema: "profiles"}}); got != want {
+			t.Errorf("%s: %q, want %q", url, got, want)
+		}
+	}
+}
