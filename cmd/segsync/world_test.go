@@ -366,7 +366,7 @@ func (w *world) addsUp(stdout string) error {
 // printedCommand returns the command in the last line of stderr, and the offset in the
 // line before, "" if the import has come to its end.
 func printedCommand(stderr string) (command, offset string, err error) {
-	m := regexp.MustCompile(`(?:^|\n)(?:Stopped at the offset: (.+)|\d+ customers are sent, not confirmed\.|The import itself is not finished\.)\nContinue with: (segsync .*)\n$`).FindStringSubmatch(stderr)
+	m := regexp.MustCompile(`(?:^|\n)(?:Stopped at the offset: (.+)|\d+ customers are sent, not confirmed\.|The import itself is not finished\.|Stopped after \d+ profiles, as --limit says\.)\nContinue with: (segsync .*)\n$`).FindStringSubmatch(stderr)
 	if m == nil {
 		return "", "", fmt.Errorf("the last two lines are not the offset and the command:\n%s", stderr)
 	}
