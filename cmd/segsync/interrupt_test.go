@@ -117,8 +117,9 @@ func TestInterruptsEndEveryWait(t *testing.T) {
 				}
 				t.Run(fmt.Sprintf("%s, %s, twice %v", wait.name, sig, twice), func(t *testing.T) {
 					t.Parallel()
-					wait.options.Profiles, wait.options.Plain = 300, true
-					w := startWorld(t, wait.options)
+					options := wait.options // a copy for this test alone
+					options.Profiles, options.Plain = 300, true
+					w := startWorld(t, options)
 					var reached <-chan struct{}
 					if wait.hold {
 						reached = w.hold(wait.match, 1)
