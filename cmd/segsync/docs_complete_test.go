@@ -64,7 +64,7 @@ func TestDocumentsNameCommandsThatExist(t *testing.T) {
 	}
 }
 
-var commandStart = regexp.MustCompile(`(?:^\$ |^|[|&;(] *|Continue with: |ExecStart=\S*/|[0-9*] |go run \./cmd/|"|\x60)segsync ((?:import|verify|check|sandbox|inspect|mapping|version|completion)\b.*)`)
+var commandStart = regexp.MustCompile(`(?:^\$ |^|[|&;(] *|Continue with: |ExecStart=\S*/|[0-9*] |go run \./cmd/|"|\x60)segsync ((?:import|verify|check|sandbox|inspect|mapping|outstanding|version|completion)\b.*)`)
 
 // segsyncCommands returns the arguments of each segsync command in a line.
 func segsyncCommands(line string) [][]string {
@@ -151,7 +151,9 @@ func TestEveryFlagIsDocumented(t *testing.T) {
 	all := ""
 	for _, path := range documents(t) {
 		name, _ := filepath.Rel(repository, path)
-		all += readDocument(t, name)
+		if name == "README.md" || filepath.Dir(name) == "docs" { // the others are not for users
+			all += readDocument(t, name)
+		}
 	}
 	eachCommand(newRootCommand(), func(cmd *cobra.Command) {
 		cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
@@ -159,8 +161,12 @@ func TestEveryFlagIsDocumented(t *testing.T) {
 				t.Errorf("no document mentions --%s of %s", f.Name, cmd.CommandPath())
 			}
 		})
-		if cmd.HasParent() && !strings.Contains(all, cmd.CommandPath()) {
-			t.Errorf("no document mentions %s", cmd.CommandPath())
+		path := cmd.CommandPath()
+		if cmd.IsAdditionalHelpTopicCommand() {
+			path = "segsync help " + cmd.Name()
+		}
+		if cmd.HasParent() && !strings.Contains(all, path) {
+			t.Errorf("no document mentions %s", path)
 		}
 	})
 }

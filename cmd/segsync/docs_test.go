@@ -308,9 +308,8 @@ var changing = []struct {
 	{regexp.MustCompile(`answers in [0-9a-zµ.]+`), "answers in D"},
 	{regexp.MustCompile(`(process) \d+, since`), "$1 N, since"},
 	{regexp.MustCompile(`(per_second|elapsed|left)=\S+`), "$1=N"},
-	{regexp.MustCompile(`(?m)^ *(Requests to Segment|Requests to Voucherify|Retries|Time|Profiles per second) +\S+$`), "$1 N"},
-	{regexp.MustCompile(`(?m)^ *([A-Z][a-z][a-z, A-Z]*?) {2,}(\S)`), "$1  $2"}, // the summary: its columns are as wide as they must be
-	{regexp.MustCompile(`(?m), \d+/s.*$`), ", N/s"},                            // the progress bar
+	{regexp.MustCompile(`(?m)^([✓!✗] | *)([A-Z][a-z][a-z, A-Z]*?) {2,}(\S)`), "$1$2  $3"}, // the summary: its columns are as wide as they must be
+	{regexp.MustCompile(`(?m), \d+/s.*$`), ", N/s"},                                       // the progress bar
 	{regexp.MustCompile(`(?m)[ \t]+$`), ""},
 }
 
@@ -369,7 +368,7 @@ func TestMatcher(t *testing.T) {
 			t.Errorf("%q shows %q: %v, want %v", c.shown, c.output, got, c.want)
 		}
 	}
-	a, b := normal("time=2026-01-02T03:04:05.678Z at 127.0.0.1:4711\n    Time  1.5s\n"), normal("time=2027-11-12T13:14:15Z at 127.0.0.1:1\n Time  200ms\n")
+	a, b := normal("time=2026-01-02T03:04:05.678Z at 127.0.0.1:4711\n✓ Confirmed    9\n"), normal("time=2027-11-12T13:14:15Z at 127.0.0.1:1\n✓ Confirmed  9\n")
 	if a != b {
 		t.Errorf("%q and %q are not made equal", a, b)
 	}

@@ -118,7 +118,7 @@ func TestLargeEnvFiles(t *testing.T) {
 		}
 		began := time.Now()
 		_, err := readEnvFile(path, true)
-		if took := time.Since(began); took > 2*time.Second {
+		if took := time.Since(began); took > patience { // in proportion to the square it would be many minutes
 			t.Errorf("%s took %s", name, took)
 		}
 		if name == "a long value of $" {

@@ -206,7 +206,7 @@ func (o *runFlags) profiles(stdin io.Reader, log *slog.Logger) ([]segmentprofile
 // goes to stderr. A device or a pipe is written to as it is.
 func (s *session) openOutput() error {
 	if s.dry.output == "" {
-		s.customers, s.stdout = s.plain, s.stderr
+		s.customers, s.stdout, s.stdoutStyle = s.plain, s.stderr, s.stderrStyle
 		return nil
 	}
 	info, err := os.Stat(s.dry.output)

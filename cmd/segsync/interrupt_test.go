@@ -117,8 +117,9 @@ func TestInterruptsEndEveryWait(t *testing.T) {
 				}
 				t.Run(fmt.Sprintf("%s, %s, twice %v", wait.name, sig, twice), func(t *testing.T) {
 					t.Parallel()
-					wait.options.Profiles, wait.options.Plain = 300, true
-					w := startWorld(t, wait.options)
+					options := wait.options // a copy for this test alone
+					options.Profiles, options.Plain = 300, true
+					w := startWorld(t, options)
 					var reached <-chan struct{}
 					if wait.hold {
 						reached = w.hold(wait.match, 1)
@@ -146,6 +147,41 @@ func TestInterruptsEndEveryWait(t *testing.T) {
 				})
 			}
 		}
+	}
+}
+
+// On a terminal the profiles are counted before anything else is done.
+func TestInterruptedWhileCounting(t *testing.T) {
+	t.Parallel()
+	for _, held := range []bool{false, true} {
+		t.Run(fmt.Sprintf("request held %v", held), func(t *testing.T) {
+			t.Parallel()
+			w := startWorld(t, sandbox.Options{Profiles: 300, Plain: true})
+			p, keyboard := (*process)(nil), io.Writer(nil)
+			if held { // two interrupts end it at once
+				reached := w.hold(`/profiles\?`, 1)
+				p, keyboard = w.onTerminal(t, "import")
+				await(t, "the request", reached)
+				io.WriteString(keyboard, "\x03")
+				p.stderr.await(t, "interrupted: finishing", 1)
+			} else { // one ends a wait
+				w.answer(`/profiles\?`, 1, 0, pauseOf("200"))
+				p, keyboard = w.onTerminal(t, "import", "-v")
+				p.stderr.await(t, "the server asks for a pause", 1)
+			}
+			io.WriteString(keyboard, "\x03")
+			began := time.Now()
+			p.wantExit(t, exitInterrupted)
+			if took := time.Since(began); took > endsWithin {
+				t.Errorf("it ended after %s", took)
+			}
+			if n := w.requests(`^POST|external_ids|traits`); n != 0 {
+				t.Errorf("%d requests came after those that count", n)
+			}
+			w.mend()
+			w.resume(t, p, exitDone)
+			check(t, w.complete(), w.reportsExact(w.dir))
+		})
 	}
 }
 

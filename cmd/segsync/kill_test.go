@@ -62,6 +62,7 @@ func newKiller(t *testing.T, o sandbox.Options, do func(*process), points ...poi
 	}
 	o.OnRequest, o.OnAnswer = both(k.onRequest, o.OnRequest), both(k.onAnswer, o.OnAnswer)
 	k.world = startWorld(t, o)
+	check(t, os.Mkdir(filepath.Join(k.dir, "out"), 0o700)) // or --resume would refuse it
 	return k
 }
 

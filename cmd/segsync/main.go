@@ -8,6 +8,7 @@ import (
 	"io"
 	"log"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 )
@@ -102,7 +103,7 @@ func hints(err error) []string {
 			all = append(all, hints(inner)...)
 		}
 	}
-	return all
+	return slices.Compact(all) // an error and what it wraps may give the same advice
 }
 
 func newRootCommand() *cobra.Command {

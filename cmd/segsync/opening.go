@@ -13,13 +13,13 @@ import (
 // makeDir makes the directory of an import if need be, unless the import is to go on from
 // what the directory has: then a slip of the fingers must not make an empty one.
 func (s *session) makeDir(dir string, goesOn bool) error {
-	_, err := os.Stat(dir)
-	if err == nil {
+	info, err := os.Stat(dir)
+	if err == nil && info.IsDir() {
 		return nil
 	}
 	if errors.Is(err, fs.ErrNotExist) && goesOn && s.flags.Changed("dir") {
 		err = &hinted{err, "with --resume and --since last the directory of the import must exist; leave them out for a first import"}
-	} else if errors.Is(err, fs.ErrNotExist) {
+	} else if err == nil || errors.Is(err, fs.ErrNotExist) {
 		if err = os.MkdirAll(dir, 0o700); err == nil {
 			s.log.Info("made the directory for the files of the import", "dir", dir)
 			return nil

@@ -13,7 +13,7 @@ import (
 )
 
 // patience is how long a test waits for what must come before it fails.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // output is what a process has written so far.
 type output struct {

@@ -54,7 +54,8 @@ func (w *world) startOnTerminal(t *testing.T, change func(*exec.Cmd), args ...st
 }
 
 // failing returns a world in which the page at 400 cannot be listed, the first times
-// that it is asked for.
+// that it is asked for. An import on a terminal asks for it in order to count the profiles,
+// too, unless it has --no-count.
 func failing(t *testing.T, times int) *world {
 	w := startWorld(t, sandbox.Options{Profiles: 500})
 	w.answer(`next=400$`, 1, times, status(400))
@@ -65,7 +66,7 @@ func TestPromptYesContinues(t *testing.T) {
 	t.Parallel()
 	each(t, []string{"yes\r", "  YES  \r", "y\r", "resume\ry\r"}, func(t *testing.T, answer string) {
 		w := failing(t, 1)
-		p, keyboard := w.onTerminal(t, "import")
+		p, keyboard := w.onTerminal(t, "import", "--no-count")
 		answerEach(t, p, keyboard, question, answer)
 		p.wantExit(t, 0)
 		check(t, w.complete(), w.reportsExact(w.dir), w.addsUp(p.stdout.String()))
@@ -107,7 +108,7 @@ func TestPromptNoStops(t *testing.T) {
 	t.Parallel()
 	each(t, []string{"no\r", "N\r", "\rno\r", "yes please\rn\r", "\x04", "ye\x04\x04\x04"}, func(t *testing.T, answer string) {
 		w := failing(t, 1)
-		p, keyboard := w.onTerminal(t, "import")
+		p, keyboard := w.onTerminal(t, "import", "--no-count")
 		answerEach(t, p, keyboard, question, answer)
 		p.wantExit(t, 1)
 		_, offset, err := printedCommand(shown(p.stderr.String()))
@@ -123,7 +124,7 @@ func TestPromptNoStops(t *testing.T) {
 func TestPromptComesOnce(t *testing.T) {
 	t.Parallel()
 	w := failing(t, 2)
-	p, keyboard := w.onTerminal(t, "import")
+	p, keyboard := w.onTerminal(t, "import", "--no-count")
 	p.stderr.await(t, question+" ", 1)
 	io.WriteString(keyboard, "yes\r")
 	p.wantExit(t, 1)
@@ -137,7 +138,7 @@ func TestPromptComesOnce(t *testing.T) {
 func TestPromptNotWithNonInteractive(t *testing.T) {
 	t.Parallel()
 	w := failing(t, 1)
-	p, _ := w.onTerminal(t, "import", "--non-interactive")
+	p, _ := w.onTerminal(t, "import", "--no-count", "--non-interactive")
 	p.wantExit(t, 1)
 	if strings.Contains(p.stderr.String(), "Do you wish") {
 		t.Errorf("asked:\n%s", p.stderr)
@@ -151,7 +152,7 @@ func TestPromptNotWithNonInteractive(t *testing.T) {
 func TestPromptCtrlCInterrupts(t *testing.T) {
 	t.Parallel()
 	w := failing(t, 1)
-	p, keyboard := w.onTerminal(t, "import")
+	p, keyboard := w.onTerminal(t, "import", "--no-count")
 	p.stderr.await(t, question+" ", 1)
 	io.WriteString(keyboard, "\x03")
 	p.wantExit(t, 130)
@@ -167,7 +168,7 @@ func TestPromptNeedsATerminalForStdinAndStderr(t *testing.T) {
 		"stderr": func(c *exec.Cmd) { c.Stderr = newOutput() },
 	} {
 		w := failing(t, 1)
-		p, _ := w.startOnTerminal(t, redirect, "import")
+		p, _ := w.startOnTerminal(t, redirect, "import", "--no-count")
 		p.wantExit(t, 1)
 		if n := w.requests(`next=400$`); n != 1 {
 			t.Errorf("with %s redirected the page was asked for %d times", name, n)
@@ -222,7 +223,7 @@ func TestPromptContinuesAnUnfinishedImport(t *testing.T) {
 			w := failing(t, 1)
 			w.start(t, "import").wantExit(t, 1)
 			before := w.requests(`next=0$`)
-			p, keyboard := w.onTerminal(t, "import")
+			p, keyboard := w.onTerminal(t, "import", "--no-count")
 			answerEach(t, p, keyboard, "The import in this directory is not finished: 400 profiles read, ", c.answer)
 			p.wantExit(t, 0)
 			if n := w.requests(`next=0$`) - before; n != c.first {

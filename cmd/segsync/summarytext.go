@@ -50,7 +50,7 @@ func (s *session) printSummary(sum summary) {
 	state := sum.Counts.state
 	head := s.head()
 	head.Began, head.Ended = sum.Began.Local(), sum.Ended.Local()
-	screen.Table(s.stdout, s.width, s.style, head, s.summaryRows(sum))
+	screen.Table(s.stdout, s.width, s.stdoutStyle, head, s.summaryRows(sum))
 	elapsed := sum.Ended.Sub(sum.Began).Seconds()
 	fmt.Fprintf(s.stdout, "%s requests to Segment, %s to Voucherify, %s retried; %.1f profiles/s\n", screen.Number(sum.Requests.Segment),
 		screen.Number(sum.Requests.Voucherify), screen.Number(sum.Requests.Retries), float64(s.importer.ProfilesRead())/elapsed)

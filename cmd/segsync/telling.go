@@ -24,7 +24,8 @@ type telling struct {
 	screen      *screen.Screen
 	width       int  // of the terminal that stdout is; 0: it is none
 	live        bool // progress is a block on the terminal, not lines in the log
-	style       screen.Style
+	stdoutStyle screen.Style
+	stderrStyle screen.Style
 	log         *slog.Logger
 	json        bool // the log is JSON, and so is every line of stderr
 	interactive bool
@@ -61,20 +62,21 @@ func newTelling(stdout io.Writer, o *reportFlags, nonInteractive bool) (*telling
 	size := screen.Terminal(os.Stderr, os.Getenv)
 	t := &telling{plain: stdout, json: o.logFormat == "json", secrets: new(secrets)}
 	t.live = size != nil && !t.json
-	style, err := screen.NewStyle(o.color, t.live, os.Getenv)
-	if err != nil {
-		return nil, fmt.Errorf("--color %q: it must be auto, always or never", o.color)
-	}
-	t.style = style
 	if !t.live {
 		size = nil
 	}
-	t.screen = screen.New(os.Stderr, size, style)
+	sizeOfStdout := screen.Terminal(os.Stdout, os.Getenv)
+	if sizeOfStdout != nil {
+		t.width, _ = sizeOfStdout()
+	}
+	var err error
+	if t.stderrStyle, err = screen.NewStyle(o.color, t.live, os.Getenv); err != nil {
+		return nil, fmt.Errorf("--color %q: it must be auto, always or never", o.color)
+	}
+	t.stdoutStyle, _ = screen.NewStyle(o.color, sizeOfStdout != nil, os.Getenv) // the flag is right by now
+	t.screen = screen.New(os.Stderr, size, t.stderrStyle)
 	t.stderr = &cleanWriter{t.screen, t.secrets, func(s string) string { return s }}
 	t.stdout = &cleanWriter{stdout, t.secrets, func(s string) string { return s }}
-	if size := screen.Terminal(os.Stdout, os.Getenv); size != nil {
-		t.width, _ = size()
-	}
 	terminal := term.IsTerminal(int(os.Stderr.Fd()))
 	t.interactive = terminal && term.IsTerminal(int(os.Stdin.Fd())) && !nonInteractive
 	t.log = slog.New(t.handler(o.level()))
@@ -97,7 +99,7 @@ func (t *telling) handler(level slog.Level) slog.Handler {
 	case t.json:
 		return slog.NewJSONHandler(&cleanWriter{t.screen, t.secrets, safeJSON}, &slog.HandlerOptions{Level: level})
 	case t.live:
-		return screen.NewHandler(t.stderr, level, t.style)
+		return screen.NewHandler(t.stderr, level, t.stderrStyle)
 	}
 	return slog.NewTextHandler(&cleanWriter{t.screen, t.secrets, safetext.Text}, &slog.HandlerOptions{Level: level})
 }
