@@ -39,9 +39,6 @@ func TestKilledImportFromElsewhereIsContinued(t *testing.T) {
 			t.Parallel()
 			k := newKiller(t, sandbox.Options{Profiles: 200, Plain: true, Identified: 0.5}, kill, points...)
 			args, env := prepare(t, k)
-			if err := os.Mkdir(filepath.Join(k.dir, "out"), 0o700); err != nil {
-				t.Fatal(err)
-			}
 			env = append(k.environ(append(env, small...)...), "SEGMENT_ACCESS_TOKEN=", "SEGMENT_SPACE_ID=")
 			args = append([]string{"import", "--resume", "--dir", "out", "--verify-interval", "1s"}, args...)
 			for killed := 0; ; killed++ {
