@@ -181,7 +181,7 @@ func (s *session) continueCommand(cause error) string {
 	state := s.importer.State()
 	at := state.Position
 	atEnd := at.Done || at.Pass > 0
-	but := []string{}
+	but := []string{"limit"} // or the same profiles would come again
 	var rejects *importer.TooManyRejectsError
 	var clears *importer.ClearsError
 	switch { // not with the flag that would end it again
@@ -202,7 +202,7 @@ func (s *session) continueCommand(cause error) string {
 	case !s.journal.OnDisk() && state.From != importer.Beginning:
 		return "segsync import --offset " + shellQuote(state.From) + s.flagsFor(newImportCommand(), but...)
 	case s.journal.OnDisk(): // --since would begin another import after this one
-		but = append(but, "since", "limit")
+		but = append(but, "since")
 	}
 	return "segsync import --resume" + s.flagsFor(newImportCommand(), but...)
 }
