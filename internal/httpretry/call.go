@@ -44,7 +44,7 @@ func (t *Transport) persist(c *call) (*http.Response, error) {
 			switch {
 			case ctx.Err() != nil:
 				return nil, ctx.Err()
-			case errors.Is(err, errHurried) && c.attempts > 0:
+			case errors.Is(err, ErrInterrupted) && c.attempts > 0:
 				return c.result()
 			}
 			c.record(resp, err)

@@ -76,7 +76,7 @@ func (d *download) try(c *call) (*http.Response, error) {
 	defer cancel(nil)
 	idle := time.AfterFunc(attemptTimeout, func() { cancel(&lateError{attemptTimeout}) })
 	defer idle.Stop()
-	defer context.AfterFunc(d.transport.hurried, func() { cancel(errHurried) })()
+	defer context.AfterFunc(d.transport.hurried, func() { cancel(ErrInterrupted) })()
 	resp, err := d.fetch(ctx, c.req, idle)
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		err = cause

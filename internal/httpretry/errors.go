@@ -108,7 +108,7 @@ func (e *switchError) Error() string {
 
 // permanent reports whether another attempt would end the same way.
 func permanent(err error) bool {
-	if errors.Is(err, errHurried) {
+	if errors.Is(err, ErrInterrupted) {
 		return true
 	}
 	if _, ok := errors.AsType[*WaitError](err); ok {

@@ -33,8 +33,8 @@ const shortestWait = time.Second
 // queueGrace is how long a request may stay in a queue after Hurry.
 const queueGrace = time.Second
 
-// errHurried is the error of a request that would have had to wait after Hurry.
-var errHurried = errors.New("interrupted while waiting")
+// ErrInterrupted is the error of a request that would have had to wait after Hurry.
+var ErrInterrupted = errors.New("interrupted while waiting")
 
 // waits holds everything that the requests of a Transport are waiting for.
 type waits struct {
@@ -102,7 +102,7 @@ func await[T any](ctx context.Context, ready <-chan T, hurry <-chan struct{}, gr
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-patience.C:
-		return errHurried
+		return ErrInterrupted
 	}
 }
 
