@@ -74,6 +74,8 @@ type batcher struct {
 	// late is the last pass over the list in which a profile with the source id was sent, of
 	// those that a later pass than the first found.
 	late map[string]int
+	// retried are the source ids of profiles that were tried again.
+	retried map[string]bool
 }
 
 // run takes the pages in order and fills batches. Each is started as soon as it is full,
@@ -82,7 +84,7 @@ type batcher struct {
 // and then says so in the feed. It closes the feed.
 func (b *batcher) run(ctx, wanted context.Context, pages iter.Seq2[*page, error]) error {
 	defer close(b.out.batches)
-	b.late = make(map[string]int)
+	b.late, b.retried = make(map[string]int), make(map[string]bool)
 	b.current = newBatch()
 	for p, err := range pages {
 		if ctx.Err() != nil {
@@ -188,7 +190,7 @@ func (b *batcher) add(ctx context.Context, p *profile) error {
 	}
 	if at, inBatch := c.at[p.SourceID]; inBatch {
 		older := c.records[at]
-		if p.page.pass <= older.page.pass && !older.page.retry {
+		if p.SegmentID != older.SegmentID && p.page.pass <= older.page.pass && !older.page.retry {
 			p.drop()
 			return nil
 		}
@@ -202,7 +204,7 @@ func (b *batcher) add(ctx context.Context, p *profile) error {
 		p.drop()
 		return nil
 	}
-	if unchanged, err := b.unchanged(ctx, p); err != nil {
+	if unchanged, err := b.unchanged(ctx, p, sender); err != nil {
 		return err
 	} else if unchanged {
 		p.Outcome, p.customer = journal.Unchanged, nil
@@ -217,8 +219,8 @@ func (b *batcher) add(ctx context.Context, p *profile) error {
 // unchanged reports whether Voucherify has the customer as it would be sent. One that may
 // take the place of another one sent by this import is never taken for unchanged: what the
 // export says of it is out of date.
-func (b *batcher) unchanged(ctx context.Context, p *profile) (bool, error) {
-	if b.existing == nil || p.page.pass > 0 || p.page.retry || p.page.replaces != "" {
+func (b *batcher) unchanged(ctx context.Context, p *profile, sender journal.Sender) (bool, error) {
+	if b.existing == nil || sender != journal.Nobody || b.retried[p.SourceID] || p.page.pass > 0 || p.page.retry || p.page.replaces != "" {
 		return false, nil
 	}
 	now, err := b.existing.stored(ctx, p.SourceID)
@@ -237,6 +239,7 @@ func (b *batcher) unchanged(ctx context.Context, p *profile) (bool, error) {
 // tried again may be older than the one in the list: it claims nothing.
 func (b *batcher) claim(p *profile) error {
 	if p.page.retry {
+		b.retried[p.SourceID] = true
 		return nil
 	}
 	p.Claimed = true

@@ -126,8 +126,9 @@ func externalIDs(p *profilessync.Profile) []segmentprofiles.ExternalID {
 // fillPage gives each profile of the page what was read of it, by segment id. What was not
 // found is gone.
 func (in *intake) fillPage(p *page, found map[string]*profilessync.Profile) error {
-	// What is named by something else than its segment id stays outstanding.
-	p.profiles = slices.DeleteFunc(p.profiles, func(p *profile) bool { return strings.Contains(p.SegmentID, ":") })
+	if p.retry { // what is named by something else than its segment id stays outstanding
+		p.profiles = slices.DeleteFunc(p.profiles, func(p *profile) bool { return strings.Contains(p.SegmentID, ":") })
+	}
 	for _, profile := range p.profiles {
 		from := found[profile.SegmentID]
 		if from == nil {

@@ -69,6 +69,13 @@ type fetcher struct {
 	answersForSome  atomic.Bool // it was asked, and Segment does
 }
 
+// reset forgets what a run that has ended saw in a row.
+func (f *fetcher) reset() {
+	f.unreadable.Store(0)
+	f.unreadableInRow.Store(0)
+	f.goneInRow.Store(0)
+}
+
 // profile reads what is needed of the profile and makes its customer. It gives the profile
 // its outcome where it has nothing to send. An error is one that concerns the run, not the
 // profile alone.
@@ -222,7 +229,7 @@ func (p *profile) malformed(err error) {
 // watchGone returns an error if too many profiles of the list were gone one after the
 // other, and Segment does not answer for any profile.
 func (f *fetcher) watchGone(ctx context.Context, p *profile, answer *segmentprofiles.Error) error {
-	if f.given || p.again() || f.goneInRow.Add(1) != maxGoneInRow || f.answersForSome.Load() {
+	if f.given || p.again() || f.goneInRow.Add(1)%maxGoneInRow != 0 || f.answersForSome.Load() {
 		return nil
 	}
 	first, err := f.segment.Profiles(ctx, Beginning, segmentprofiles.MaxProfilesLimit)

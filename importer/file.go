@@ -50,6 +50,9 @@ func (o fileOrigin) rest(wanted context.Context, in *intake, _ listing) iter.Seq
 				return
 			}
 		}
+		if wanted.Err() != nil {
+			return // what was parsed ahead is lost with it
+		}
 		at.Done = true
 		g.end(at)
 	}

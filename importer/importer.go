@@ -151,7 +151,12 @@ func (im *Importer) ProfilesRead() int { return int(im.fetcher.read.Load()) }
 // the gentle way.
 func (im *Importer) Run(ctx context.Context) error {
 	return im.withJournal(func() error {
+		im.fetcher.reset()
 		if err := im.importRest(ctx); err != nil {
+			var gone *GoneError
+			if errors.As(err, &gone) {
+				err = errors.Join(err, im.journal.Doubt())
+			}
 			return err
 		}
 		if err := im.again(ctx, aside(im.journal, im.settings.PageSize), false); err != nil {
@@ -216,7 +221,7 @@ func (im *Importer) importRest(ctx context.Context) error {
 		if im.settings.From != nil {
 			return im.settings.From.rest(wanted, im.intake(known), first)
 		}
-		return im.read(ctx, wanted, concat(first, im.rest(wanted, state, known)))
+		return im.read(ctx, wanted, func(wanted context.Context) listing { return concat(first, im.rest(wanted, state, known)) })
 	}, sources, false)
 }
 
@@ -229,7 +234,7 @@ func (im *Importer) rest(ctx context.Context, state *journal.State, known *journ
 		segment: im.segment, pageSize: im.settings.PageSize, catchUp: im.settings.CatchUp && state.From == Beginning,
 		recheck: im.settings.Recheck, since: state.Since, started: state.Started, limit: im.limit(), known: known, log: im.log,
 	}
-	if state.Counts.Read == 0 { // Segment's clock says when it begins
+	if state.AtStart() { // Segment's clock says when it begins
 		l.started = time.Time{}
 	}
 	return l.pages(ctx, state.Position)
@@ -244,9 +249,9 @@ func (im *Importer) limit() *limit {
 }
 
 // read reads the profiles of a listing.
-func (im *Importer) read(ctx, wanted context.Context, pages listing) iter.Seq2[*page, error] {
+func (im *Importer) read(ctx, wanted context.Context, pages func(wanted context.Context) listing) iter.Seq2[*page, error] {
 	if im.settings.From != nil {
-		return im.settings.From.fill(wanted, im.intake(nil), pages)
+		return im.settings.From.fill(wanted, im.intake(nil), pages(wanted))
 	}
 	// Enough for a page that is held up by a slow answer not to hold up the others.
 	window := 2 + 10*im.settings.Readers/im.settings.PageSize
@@ -270,7 +275,7 @@ func (im *Importer) again(ctx context.Context, pages listing, resends bool) erro
 	}
 	defer sources.Close()
 	return im.carry(ctx, func(ctx, wanted context.Context) iter.Seq2[*page, error] {
-		return im.read(ctx, wanted, pages)
+		return im.read(ctx, wanted, func(context.Context) listing { return pages })
 	}, sources, resends)
 }
 
@@ -312,7 +317,7 @@ func (im *Importer) carry(ctx context.Context, from source, sources *journal.Sou
 	g.Go(func() error { unverified = v.run(verifying); return nil })
 	g.Go(func() error { return c.run(ctx) })
 	err := g.Wait()
-	if errors.Is(out.err, ErrStopped) && (err != nil || im.State().Position.Done) {
+	if out.err == ErrStopped && (err != nil || im.State().Position.Done) {
 		return err
 	}
 	if unverified != nil {

@@ -219,6 +219,7 @@ func (l *lister) take(p *page, entries *segmentprofiles.ProfilesPage, at *journa
 				return recent, err
 			} else if added {
 				bad := p.add(segmentprofiles.Identifier{}, label)
+				bad.Nameless = entry.SegmentID == ""
 				bad.malformed(entry.Err)
 			}
 			continue

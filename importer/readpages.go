@@ -19,7 +19,7 @@ const pagesAhead = 8
 // the pages before it are read to their end.
 //
 // It owns all its goroutines: they have ended when the iteration has.
-func readPages(ctx, wanted context.Context, pages listing, n, window int, read func(context.Context, *profile) error) iter.Seq2[*page, error] {
+func readPages(ctx, wanted context.Context, pages func(wanted context.Context) listing, n, window int, read func(context.Context, *profile) error) iter.Seq2[*page, error] {
 	return func(yield func(*page, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
@@ -34,7 +34,7 @@ func readPages(ctx, wanted context.Context, pages listing, n, window int, read f
 		inOrder := make(chan *page, window)
 		r := &pageReader{read: read, unwant: unwant}
 		r.failed.Store(math.MaxInt64)
-		g.Go(func() error { list(wanted, pages, listed); return nil })
+		g.Go(func() error { list(wanted, pages(wanted), listed); return nil })
 		g.Go(func() error { dispatch(ctx, wanted, listed, work, inOrder); return nil })
 		for range n {
 			g.Go(func() error { r.run(ctx, work); return nil })

@@ -48,7 +48,7 @@ func (o warehouseOrigin) rest(wanted context.Context, in *intake, first listing)
 			intake: in, warehouse: o.warehouse, wanted: wanted, at: in.state.Position, started: in.state.Started,
 			pager: pager{size: in.pageSize, limit: in.limit, yield: yield, page: new(page)},
 		}
-		if r.at.Offset != Beginning {
+		if r.at.Pass == 0 && r.at.Offset != Beginning {
 			r.behind = r.at.Offset
 		}
 		if r.at.Pass == 0 && !r.all() || wanted.Err() != nil {
@@ -64,7 +64,7 @@ func (o warehouseOrigin) rest(wanted context.Context, in *intake, first listing)
 func (r *warehouseReading) all() bool {
 	q := r.query
 	q.Since = r.state.Since
-	if r.state.Counts.Read == 0 {
+	if r.state.AtStart() {
 		q.Started = func(t time.Time) {
 			r.started, r.pager.page.first, r.pager.page.began = t, true, t
 		}
@@ -124,7 +124,7 @@ func (r *warehouseReading) read(q profilessync.Query, take func(*page, *profiles
 		if !r.pager.next(r.at) {
 			return false
 		}
-		if time.Since(taken) > longPause {
+		if r.at.Pass == 0 && time.Since(taken) > longPause {
 			r.behind = r.at.Offset
 		}
 	}

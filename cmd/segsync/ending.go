@@ -120,7 +120,7 @@ func (s *session) report(code int, cause error) int {
 // printUnlessStopped prints the error of an interrupted run, unless it says no more
 // than that.
 func (s *session) printUnlessStopped(err error) {
-	if err != nil && !errors.Is(err, importer.ErrStopped) && !errors.Is(err, context.Canceled) {
+	if err != nil && !errors.Is(err, importer.ErrStopped) && !errors.Is(err, context.Canceled) && !errors.Is(err, httpretry.ErrInterrupted) {
 		s.printError(err)
 	}
 }

@@ -27,6 +27,8 @@ func hintOf(err error) string {
 			return "is the network up, and is the address of the API right?"
 		}
 		return "continue later with the command below, or retry longer with --retry-for"
+	case *httpretry.TimeoutError:
+		return "Voucherify takes requests and does not answer them; continue later with the command below"
 	case *importer.GoneError:
 		return "is SEGMENT_API_URL right, and does Segment answer for a profile in its app?"
 	case *importer.UnreadableError:

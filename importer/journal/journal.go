@@ -232,6 +232,9 @@ func (j *Journal) check(file *growing, e Extent) error {
 // takeRecords takes over, for a new import, what is outstanding of the import before.
 func (j *Journal) takeRecords() error {
 	j.records.byID = make(map[string]Record)
+	if j.old == nil && !j.force {
+		j.old = j.movedAway()
+	}
 	if j.old == nil {
 		return nil
 	}
@@ -244,7 +247,7 @@ func (j *Journal) takeRecords() error {
 	}
 	whole := j.next.From == Beginning && j.next.Since.IsZero()
 	for _, r := range j.records.sorted() {
-		if !j.old.sameProfiles(j.next.Identity) || whole && !r.IsOutstanding() {
+		if !j.old.sameProfiles(j.next.Identity) || whole && (r.Nameless || !r.IsOutstanding()) {
 			if err := j.records.resolve(r.ID()); err != nil {
 				return err
 			}
@@ -253,6 +256,21 @@ func (j *Journal) takeRecords() error {
 	j.next.Outstanding = j.records.outstanding()
 	j.saved.Store(j.next.clone())
 	return nil
+}
+
+// movedAway returns the state that a killed run had moved away to make room for a new one,
+// if the records are still its own.
+func (j *Journal) movedAway() *State {
+	names := j.names
+	names.State += ".bak"
+	old, err := Load(names)
+	if err != nil || old == nil || old.v1 != nil {
+		return nil
+	}
+	if fits, err := j.files.records.fits(old.Files[fileRecords]); err != nil || !fits {
+		return nil
+	}
+	return old
 }
 
 // loadOldRecords loads the records of the import before.
@@ -275,7 +293,7 @@ const Beginning = "0"
 func (j *Journal) Outstanding() []Record {
 	var all []Record
 	for _, r := range j.records.sorted() {
-		if r.IsOutstanding() && r.SegmentID != "" {
+		if r.IsOutstanding() && r.SegmentID != "" && !r.Nameless {
 			all = append(all, r)
 		}
 	}
@@ -337,6 +355,7 @@ type Entry struct {
 	Was              Outcome
 	Claimed          bool // SourceID was sent with this profile
 	Late             bool // only a later pass found it
+	Nameless         bool // SegmentID only says where the entry is in the list
 	InvalidBirthdate bool // sent with birthdate null
 	LeftOut          []mapping.LeftOut
 	Warnings         []mapping.Warning
@@ -344,7 +363,7 @@ type Entry struct {
 
 // AddPage notes what became of the profiles of a page.
 func (j *Journal) AddPage(p Page) error {
-	if !p.Began.IsZero() && j.next.Counts.Read == 0 {
+	if !p.Began.IsZero() {
 		j.next.Started = p.Began.UTC()
 	}
 	if p.Replaces != "" {
@@ -354,6 +373,9 @@ func (j *Journal) AddPage(p Page) error {
 		e := &p.Entries[i]
 		if p.Replaces == "" && e.Was == None {
 			j.count(e)
+		}
+		if p.Replaces == "" { // of one that could not be read before, nothing was known
+			j.detail(e)
 		}
 		if e.Was != None {
 			j.next.Counts.add(e.Was, -1)
@@ -383,6 +405,11 @@ func (j *Journal) count(e *Entry) {
 	}
 	id := identityOf(next.Hash, e.SegmentID)
 	j.ids.Write(id[:])
+}
+
+// detail notes what was said about a profile, and counts what was sent of it.
+func (j *Journal) detail(e *Entry) {
+	next := j.next
 	for _, w := range e.Warnings {
 		countIn(&next.Details.Warnings, w.Field, w.Reason)
 		cells := []string{e.SegmentID, e.SourceID, w.Field, w.Reason}
@@ -406,9 +433,12 @@ func (j *Journal) count(e *Entry) {
 func (j *Journal) note(e *Entry) error {
 	switch e.Outcome {
 	case Rejected, Unreadable, Vanished:
-		return j.noteRecord(Record{SegmentID: e.SegmentID, SourceID: e.SourceID, Why: e.Why, Outcome: e.Outcome.String()})
+		return j.noteRecord(Record{SegmentID: e.SegmentID, SourceID: e.SourceID, Why: e.Why, Outcome: e.Outcome.String(), Nameless: e.Nameless})
 	case Unconfirmed:
-		return j.noteSent(e) // what is outstanding of it stays so until it is confirmed
+		if err := j.records.noteSent(e.SegmentID); err != nil { // outstanding until it is confirmed
+			return err
+		}
+		return j.noteSent(e)
 	case WithoutIdentifier:
 		j.files.withoutIdentifier.noted.WriteString(safetext.Line(e.SegmentID) + "\n")
 	case Merged:
@@ -419,7 +449,7 @@ func (j *Journal) note(e *Entry) error {
 
 func (j *Journal) noteRecord(r Record) error {
 	r.First, r.Import = time.Now().UTC().Truncate(time.Second), j.next.Started
-	if r.ID() == "" {
+	if r.SegmentID == "" && r.ActionID == "" {
 		return errors.New("a profile without an id was not imported")
 	}
 	notImportedRow(&j.files.notImported.noted, r)
@@ -549,6 +579,23 @@ func (j *Journal) Fail(actionID string) {
 	}
 }
 
+// Doubt makes the profiles that this import took for vanished outstanding: Segment answered
+// so for too many of them to be believed.
+func (j *Journal) Doubt() error {
+	for _, r := range j.records.sorted() {
+		if r.Outcome != Vanished.String() || !r.Import.Equal(j.next.Started) {
+			continue
+		}
+		r.Outcome = Unreadable.String()
+		if err := j.records.note(r); err != nil {
+			return err
+		}
+		j.next.Counts.add(Vanished, -1)
+		j.next.Counts.add(Unreadable, 1)
+	}
+	return j.Save()
+}
+
 // Next returns the state that the next Save saves. It must not be changed.
 func (j *Journal) Next() *State { return j.next }
 
@@ -643,6 +690,9 @@ func (j *Journal) makeRoom() error {
 				return err
 			}
 		}
+		if err := j.keepV1(); err != nil {
+			return err
+		}
 		if err := os.Rename(path, path+".bak"); err != nil {
 			return err
 		}
@@ -653,9 +703,6 @@ func (j *Journal) makeRoom() error {
 		if err := o.cut(Extent{}); err != nil {
 			return err
 		}
-	}
-	if err := f.records.cut(f.records.extent()); err != nil {
-		return err
 	}
 	if j.old == nil || j.old.v1 != nil {
 		if err := f.records.cut(Extent{}); err != nil {

@@ -67,7 +67,7 @@ func (n Names) removeTemporaries() error {
 		return err
 	}
 	for _, e := range entries {
-		for _, name := range []string{n.State, n.NotImported} {
+		for _, name := range []string{n.State, n.WithoutIdentifier, n.NotImported, n.Merged, n.Warnings, n.pending, n.profiles, n.sources, n.records} {
 			if strings.HasPrefix(e.Name(), "."+name+".") && strings.HasSuffix(e.Name(), ".tmp") {
 				if err := os.Remove(n.Path(e.Name())); err != nil {
 					return err

@@ -26,10 +26,11 @@ type Record struct {
 	SegmentID string `json:"segment_id"` // "" for customers that Voucherify rejected without naming them
 	SourceID  string `json:"source_id,omitempty"`
 	Why
-	Outcome  string    `json:"outcome"`            // rejected, unreadable or vanished
+	Outcome  string    `json:"outcome"`            // rejected, unreadable or vanished; unconfirmed: sent again since
 	First    time.Time `json:"first"`              // when it was not imported for the first time
 	Import   time.Time `json:"import"`             // State.Started of the import that tried it last
 	Unnamed  int       `json:"unnamed,omitempty"`  // of the action: how many customers this record is about
+	Nameless bool      `json:"nameless,omitempty"` // an entry of the list that names no profile: it cannot be tried again
 	Resolved bool      `json:"resolved,omitempty"` // it was confirmed, is gone, or was forgotten
 }
 
@@ -93,6 +94,16 @@ func (r *records) note(record Record) error {
 	r.noted.Write(append(line, '\n'))
 	r.apply(record)
 	return nil
+}
+
+// noteSent notes that the profile of the record, if there is one, has been sent.
+func (r *records) noteSent(id string) error {
+	known, ok := r.byID[id]
+	if !ok || !known.IsOutstanding() || known.Outcome == Unconfirmed.String() {
+		return nil
+	}
+	known.Outcome = Unconfirmed.String()
+	return r.note(known)
 }
 
 // resolve takes the record away, if there is one.

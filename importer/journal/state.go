@@ -186,7 +186,7 @@ func damaged(path, format string, args ...any) error {
 
 // Load reads the state of an import. It returns nil if there is none, and a DamagedError
 // if it cannot be used. The state of an older program is returned as one of today's; its
-// files are converted by Continue.
+// files are converted by Start.
 func Load(names Names) (*State, error) {
 	path := names.Path(names.State)
 	data, err := readOwnFile(path)
@@ -352,6 +352,9 @@ func (s *State) AddsUp() bool {
 	}
 	return s.Counts.Read == sum
 }
+
+// AtStart reports whether no page of the source is complete yet; outstanding profiles may be.
+func (s *State) AtStart() bool { return s.Position == Position{Offset: s.From} }
 
 // action returns the action with this id, or nil.
 func (s *State) action(id string) *Action {

@@ -125,7 +125,7 @@ func (j *Journal) readV1(name string, lengths map[string]int64) ([]byte, error) 
 		return nil, err
 	}
 	if int64(len(data)) < length {
-		return nil, damaged(j.names.Path(name), "it has %d bytes, and had %d when its state was saved", len(data), length)
+		return data, damaged(j.names.Path(name), "it has %d bytes, and had %d when its state was saved", len(data), length)
 	}
 	return data[:length], nil
 }
@@ -215,6 +215,17 @@ func (j *Journal) takeRecordsV1(old *State) error {
 			return err
 		}
 		if err := j.records.note(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// keepV1 keeps the files of an unfinished import of the first version under other names.
+func (j *Journal) keepV1() error {
+	for _, name := range []string{j.names.v1.pending, j.names.v1.seen, j.names.v1.sources} {
+		err := os.Rename(j.names.Path(name), j.names.Path(name)+".bak")
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}

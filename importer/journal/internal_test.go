@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"bytes"
 	"os"
 	"testing"
 	"time"
@@ -65,4 +66,19 @@ func FuzzOwnFiles(f *testing.F) {
 			t.Errorf("%d customers of an action of one", len(customers))
 		}
 	})
+}
+
+// A report of the first version from which somebody deleted a line still gives the records
+// of the others.
+func TestRecordsOfAShortenedReportOfVersion1(t *testing.T) {
+	names := NewNames(t.TempDir(), "")
+	report := "segment_id,source_id,reason,detail,async_action_id,request_id\na,1,bad,,,\nb,2,bad,,,\n"
+	if err := os.WriteFile(names.Path(names.NotImported), []byte(report), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	j := &Journal{names: names}
+	lines, err := j.convertRecords(&State{v1: &stateV1{Lengths: map[string]int64{"not_imported": int64(len(report)) + 11}}})
+	if n := bytes.Count(lines, []byte("\n")); err != nil || n != 2 {
+		t.Errorf("%d records, %v, want 2", n, err)
+	}
 }
