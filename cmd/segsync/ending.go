@@ -37,11 +37,11 @@ func (s *session) ended() error {
 	switch {
 	case state.Counts.Read > 0 || s.run.profilesFrom != "":
 	case !s.run.settings.fromAPI():
-		s.log.Warn("no profile was read", "from", s.run.settings.source())
+		s.tell.log.Warn("no profile was read", "from", s.run.settings.source())
 	case state.From == importer.Beginning && state.Since.IsZero():
-		s.log.Warn("the space has no profiles: is SEGMENT_SPACE_ID the one you mean?", "space", state.Space)
+		s.tell.log.Warn("the space has no profiles: is SEGMENT_SPACE_ID the one you mean?", "space", state.Space)
 	case s.pastEnd(state):
-		s.printError(&hinted{fmt.Errorf("nothing was read: the offset %s is past the end of the list", state.From), "segsync check says how many profiles there are"})
+		s.tell.printError(&hinted{fmt.Errorf("nothing was read: the offset %s is past the end of the list", state.From), "segsync check says how many profiles there are"})
 	}
 	if !state.Position.Done && s.limit > 0 {
 		s.say(fmt.Sprintf("Stopped after %d profiles, as --limit says.", s.importer.ProfilesRead()), s.continueCommand(nil), code)
@@ -67,7 +67,7 @@ func (s *session) sayOutstanding(state *journal.State, code int) {
 	if n == 0 || code != exitNotImported {
 		return
 	}
-	s.log.Error("some profiles are not imported; the next import tries them again, segsync outstanding lists them",
+	s.tell.log.Error("some profiles are not imported; the next import tries them again, segsync outstanding lists them",
 		"outstanding", n, "since", state.Outstanding.Oldest.Format(time.RFC3339), "file", s.journal.Names().Path(s.journal.Names().NotImported))
 }
 
@@ -80,11 +80,11 @@ func (s *session) stopped(code int, cause error) error {
 
 // say prints the last lines of an import with which something is left to do.
 func (s *session) say(what, command string, code int) {
-	if s.json {
-		s.log.Error(what, "offset", s.offset(), "continue", command, "exit_code", code)
+	if s.tell.json {
+		s.tell.log.Error(what, "offset", s.offset(), "continue", command, "exit_code", code)
 		return
 	}
-	fmt.Fprintf(s.stderr, "%s\nContinue with: %s\n", what, command)
+	fmt.Fprintf(s.tell.stderr, "%s\nContinue with: %s\n", what, command)
 }
 
 // report says what became of everything, to people, to the file of --summary and to that
@@ -106,13 +106,13 @@ func (s *session) report(code int, cause error) int {
 		code, sum.ExitCode = failed, failed
 		metricsErr = s.writeMetrics(&code)
 	}
-	if c := sum.Counts; !s.live {
-		s.log.Info(s.what()+" ended", c.attrs(code)...)
+	if c := sum.Counts; !s.tell.live {
+		s.tell.log.Info(s.what()+" ended", c.attrs(code)...)
 	}
 	s.printSummary(sum)
 	s.notifier.ended(context.Background(), notificationOf(sum))
 	if err := errors.Join(summaryErr, metricsErr); err != nil {
-		s.printError(err)
+		s.tell.printError(err)
 	}
 	return code
 }
@@ -121,7 +121,7 @@ func (s *session) report(code int, cause error) int {
 // than that.
 func (s *session) printUnlessStopped(err error) {
 	if err != nil && !errors.Is(err, importer.ErrStopped) && !errors.Is(err, context.Canceled) && !errors.Is(err, httpretry.ErrInterrupted) {
-		s.printError(err)
+		s.tell.printError(err)
 	}
 }
 

@@ -16,14 +16,14 @@ import (
 // schemaOfExport returns the project's metadata schema, which says what metadata an export
 // has; nil for none, or where the key may not read it. Then no metadata can be compared.
 func (s *session) schemaOfExport(ctx context.Context) (*voucherify.MetadataSchema, error) {
-	if !s.settings.mapping.Metadata.Any() {
+	if !s.apis.settings.mapping.Metadata.Any() {
 		return nil, nil
 	}
-	schema, err := s.voucherify.MetadataSchema(ctx, "customer")
+	schema, err := s.apis.voucherify.MetadataSchema(ctx, "customer")
 	var answer *voucherify.Error
 	switch {
 	case errors.As(err, &answer) && (answer.Forbidden() || answer.Unknown()):
-		s.log.Warn("the metadata schema cannot be read: metadata cannot be compared", "cause", err)
+		s.tell.log.Warn("the metadata schema cannot be read: metadata cannot be compared", "cause", err)
 		return nil, nil
 	case err != nil:
 		return nil, fmt.Errorf("reading the metadata schema: %w", err)
@@ -42,9 +42,9 @@ func definedKeys(schema *voucherify.MetadataSchema) []string {
 
 // takeExport returns what Voucherify has of all customers.
 func (s *session) takeExport(ctx context.Context, schema *voucherify.MetadataSchema) (*importer.Existing, error) {
-	s.log.Info("asking Voucherify for an export of its customers")
-	return importer.TakeExport(ctx, s.voucherify, func(ctx context.Context, req *http.Request, into *os.File) error {
-		_, err := s.toVoucherify.Download(ctx, req, into)
+	s.tell.log.Info("asking Voucherify for an export of its customers")
+	return importer.TakeExport(ctx, s.apis.voucherify, func(ctx context.Context, req *http.Request, into *os.File) error {
+		_, err := s.apis.toVoucherify.Download(ctx, req, into)
 		return err
 	}, definedKeys(schema))
 }

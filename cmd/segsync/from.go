@@ -151,7 +151,7 @@ func (s *session) openFrom(cmd *cobra.Command) error {
 		return nil
 	}
 	if from.fromWarehouse() {
-		warehouse, err := profilessync.Open(cmd.Context(), s.settings.warehouse.url, s.settings.warehouse.schema)
+		warehouse, err := profilessync.Open(cmd.Context(), s.apis.settings.warehouse.url, s.apis.settings.warehouse.schema)
 		if err != nil {
 			return &exitError{exitOfWarehouse(err), err}
 		}
@@ -216,7 +216,7 @@ func exitOfWarehouse(err error) int {
 func (s *session) recommendCheck() {
 	names := s.run.names(false)
 	if _, err := os.Stat(names.Path(names.State)); errors.Is(err, os.ErrNotExist) {
-		s.log.Info("the first import of this directory: segsync check --from warehouse tells whether the warehouse is complete and agrees with Segment")
+		s.tell.log.Info("the first import of this directory: segsync check --from warehouse tells whether the warehouse is complete and agrees with Segment")
 	}
 }
 

@@ -91,11 +91,11 @@ func runImport(cmd *cobra.Command, o *importOptions) error {
 	if err := s.connect(); err != nil {
 		return err
 	}
-	defer s.close()
+	defer s.apis.close()
 	if err := s.openFrom(cmd); err != nil {
 		return err
 	}
-	profiles, err := o.profiles(cmd, s.log)
+	profiles, err := o.profiles(cmd, s.tell.log)
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
@@ -143,7 +143,7 @@ func (s *session) importOnce(ctx context.Context, o *importOptions, profiles []s
 	settings.CatchUp, settings.Recheck, settings.Limit = !o.choose.noCatchUp, o.choose.recheck, o.choose.limit
 	s.limit = o.choose.limit
 	settings.RetryOutstanding = !o.start.noRetry && !o.dry.run
-	s.importer = importer.New(s.segment, s.voucherify, settings, s.journal, s.log)
+	s.importer = importer.New(s.apis.segment, s.apis.voucherify, settings, s.journal, s.tell.log)
 	s.schemaRead = false
 	return s.carryOut(ctx, func(ctx context.Context) error {
 		if err := s.readSchema(ctx); err != nil {
@@ -206,7 +206,7 @@ func (o *runFlags) profiles(stdin io.Reader, log *slog.Logger) ([]segmentprofile
 // goes to stderr. A device or a pipe is written to as it is.
 func (s *session) openOutput() error {
 	if s.dry.output == "" {
-		s.customers, s.stdout, s.stdoutStyle = s.plain, s.stderr, s.stderrStyle
+		s.customers, s.tell.stdout, s.tell.stdoutStyle = s.tell.plain, s.tell.stderr, s.tell.stderrStyle
 		return nil
 	}
 	info, err := os.Stat(s.dry.output)

@@ -15,7 +15,7 @@ func (s *session) writeMetrics(exitCode *int) error {
 	}
 	var m metrics
 	state := s.importer.State()
-	segment, vch := s.toSegment.Stats(), s.toVoucherify.Stats()
+	segment, vch := s.apis.toSegment.Stats(), s.apis.toVoucherify.Stats()
 	by := func(label, value string, n any) string { return fmt.Sprintf("{%s=%q} %v", label, value, n) }
 
 	m.add("profiles_read", "gauge", "Profiles read by the current or last import.", fmt.Sprintf(" %d", state.Counts.Read))

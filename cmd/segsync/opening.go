@@ -21,7 +21,7 @@ func (s *session) makeDir(dir string, goesOn bool) error {
 		err = &hinted{err, "with --resume and --since last the directory of the import must exist; leave them out for a first import"}
 	} else if err == nil || errors.Is(err, fs.ErrNotExist) {
 		if err = os.MkdirAll(dir, 0o700); err == nil {
-			s.log.Info("made the directory for the files of the import", "dir", dir)
+			s.tell.log.Info("made the directory for the files of the import", "dir", dir)
 			return nil
 		}
 	}
@@ -57,7 +57,7 @@ func (o *startFlags) mode(offsetGiven bool) journal.Mode {
 // directory, if the flags want that, or a new one.
 func (s *session) openJournal(names journal.Names, start journal.Start) error {
 	var old *journal.State
-	if start.Mode == journal.Plain && s.interactive && !s.run.settings.fromStdin() {
+	if start.Mode == journal.Plain && s.tell.interactive && !s.run.settings.fromStdin() {
 		var err error
 		if old, err = journal.Load(names); err != nil {
 			return &exitError{exitUsage, advise(err)}
@@ -83,16 +83,16 @@ func (s *session) tellOpened(names journal.Names, start journal.Start, opened *j
 	backup := names.Path(names.State) + ".bak"
 	switch {
 	case opened.Damaged != nil:
-		s.log.Warn("starting anew; the old state is kept as "+backup, "cause", opened.Damaged)
+		s.tell.log.Warn("starting anew; the old state is kept as "+backup, "cause", opened.Damaged)
 	case opened.Unfinished != nil && !s.dry.run:
-		s.log.Warn("starting anew although the import in this directory is not finished: --resume would continue it; "+
+		s.tell.log.Warn("starting anew although the import in this directory is not finished: --resume would continue it; "+
 			"its state is kept as "+backup, "offset", opened.Unfinished.Position.Offset)
 	}
 	if opened.NoBasis {
-		s.log.Info("there is no finished import in this directory yet: importing everything")
+		s.tell.log.Info("there is no finished import in this directory yet: importing everything")
 	}
 	if state := s.journal.State(); !opened.Continued && !state.Since.IsZero() {
-		s.log.Info("importing what changed", "since", state.Since.Format(time.RFC3339))
+		s.tell.log.Info("importing what changed", "since", state.Since.Format(time.RFC3339))
 	}
 }
 

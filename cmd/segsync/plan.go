@@ -127,11 +127,11 @@ func runPlan(cmd *cobra.Command, o *planOptions) (err error) {
 	if err := s.connect(); err != nil {
 		return err
 	}
-	defer s.close()
+	defer s.apis.close()
 	if err := s.openFrom(cmd); err != nil {
 		return err
 	}
-	profiles, err := o.run.profiles(cmd.InOrStdin(), s.log)
+	profiles, err := o.run.profiles(cmd.InOrStdin(), s.tell.log)
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
@@ -139,7 +139,7 @@ func runPlan(cmd *cobra.Command, o *planOptions) (err error) {
 		return &exitError{exitFailed, err}
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(o.run.dir)) }()
-	interrupts := watchInterrupts(cmd.Context(), s.hurry, s.log)
+	interrupts := watchInterrupts(cmd.Context(), s.apis.hurry, s.tell.log)
 	defer interrupts.close()
 	report, err := s.plan(interrupts.ctx, o, profiles)
 	if code := interrupts.exitCode(); code != exitDone {
@@ -153,9 +153,9 @@ func runPlan(cmd *cobra.Command, o *planOptions) (err error) {
 		return &exitError{exitCodeOf(err), err}
 	}
 	if o.json {
-		err = printJSON(s.stdout, report)
+		err = printJSON(s.tell.stdout, report)
 	} else {
-		report.print(s.stdout)
+		report.print(s.tell.stdout)
 	}
 	if err == nil && o.exitCode && report.differs() {
 		return exitWith(exitChanges)
@@ -189,13 +189,13 @@ func (s *session) plan(ctx context.Context, o *planOptions, profiles []segmentpr
 	if err := s.openJournal(journal.NewNames(o.run.dir, ""), start); err != nil {
 		return nil, err
 	}
-	plan := importer.NewPlan(existing, s.voucherify, refusalsOf(schema), o.show)
+	plan := importer.NewPlan(existing, s.apis.voucherify, refusalsOf(schema), o.show)
 	settings := s.importSettings()
 	if !s.run.settings.fromAPI() {
 		settings.Limit = o.sample
 	}
 	settings.Profiles, settings.Plan, settings.MaxRejects, settings.MaxClears = profiles, plan, -1, math.MaxInt
-	s.importer = importer.New(s.segment, s.voucherify, settings, s.journal, s.log)
+	s.importer = importer.New(s.apis.segment, s.apis.voucherify, settings, s.journal, s.tell.log)
 	if err := s.readSchema(ctx); err != nil {
 		return nil, err
 	}
@@ -219,7 +219,7 @@ func (s *session) plan(ctx context.Context, o *planOptions, profiles []segmentpr
 // firstProfiles returns the first n profiles of the list.
 func (s *session) firstProfiles(ctx context.Context, n int) ([]segmentprofiles.Identifier, error) {
 	profiles := []segmentprofiles.Identifier{}
-	for page, err := range s.segment.AllProfiles(ctx, importer.Beginning, min(s.settings.pageSize, n)) {
+	for page, err := range s.apis.segment.AllProfiles(ctx, importer.Beginning, min(s.apis.settings.pageSize, n)) {
 		if err != nil {
 			return nil, fmt.Errorf("listing profiles: %w", err)
 		}

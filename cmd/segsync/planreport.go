@@ -58,10 +58,12 @@ func newPlanReport(s *session, plan *importer.Plan) *planReport {
 		WithoutIdentifier: state.Count(journal.WithoutIdentifier), Filtered: state.Count(journal.Filtered),
 		Vanished: state.Count(journal.Vanished), Merged: state.Count(journal.Merged), Unreadable: state.Count(journal.Unreadable),
 	}
-	calls := func(customers int) int { return (customers + s.settings.batchSize - 1) / s.settings.batchSize }
+	calls := func(customers int) int {
+		return (customers + s.apis.settings.batchSize - 1) / s.apis.settings.batchSize
+	}
 	all := c.sent()
 	return &planReport{
-		Space: state.Space, Identifier: s.settings.identifier(), Counts: c, Changes: plan.Changes, Rejected: plan.Rejected,
+		Space: state.Space, Identifier: s.apis.settings.identifier(), Counts: c, Changes: plan.Changes, Rejected: plan.Rejected,
 		BulkCalls: planCalls{calls(all), calls(all - c.Unchanged)}, Examples: plan.Examples, from: s.source(), target: s.target(),
 	}
 }

@@ -21,12 +21,12 @@ const (
 
 // progress measures how far an import is: for the screen, the log line and the metrics.
 type progress struct {
-	*session
-	meter  *screen.Meter
-	before int // profiles read before this run of the import
-	start  int // profiles read in this process before
-	skip   int // profiles of the list before the --offset of the import
-	total  atomic.Int64
+	session *session
+	meter   *screen.Meter
+	before  int // profiles read before this run of the import
+	start   int // profiles read in this process before
+	skip    int // profiles of the list before the --offset of the import
+	total   atomic.Int64
 }
 
 // showProgress shows how far the import is until the returned function is called.
@@ -40,8 +40,8 @@ func (s *session) showProgress(ctx context.Context) (stop func(finished bool)) {
 	p.meter = screen.NewMeter(time.Now(), p.numbers(false))
 	ctx, cancel := context.WithCancel(ctx)
 	var workers sync.WaitGroup
-	if s.live {
-		s.screen.Start(s.head(), func() screen.Progress { return p.observe(false) })
+	if s.tell.live {
+		s.tell.screen.Start(s.head(), func() screen.Progress { return p.observe(false) })
 	}
 	workers.Go(func() { every(ctx, feedInterval, func() { p.observe(false) }) })
 	workers.Go(func() { every(ctx, heartbeatInterval, p.beat) })
@@ -51,8 +51,8 @@ func (s *session) showProgress(ctx context.Context) (stop func(finished bool)) {
 	return func(finished bool) {
 		cancel()
 		workers.Wait()
-		if last := p.observe(finished); s.live {
-			s.screen.Stop(last, true)
+		if last := p.observe(finished); s.tell.live {
+			s.tell.screen.Stop(last, true)
 		}
 	}
 }
@@ -84,20 +84,20 @@ func (s *session) source() string {
 	if !s.run.settings.fromAPI() {
 		return s.run.settings.source()
 	}
-	return "Segment space " + shorten(s.settings.spaceID, 12)
+	return "Segment space " + shorten(s.apis.settings.spaceID, 12)
 }
 
 // target names the project that the customers go to.
 func (s *session) target() string {
-	switch host := s.settings.voucherifyURL.Host; {
+	switch host := s.apis.settings.voucherifyURL.Host; {
 	case s.dry.run:
 		return "a dry run"
 	case s.run.settings.sandbox:
 		return "sandbox"
 	case host == "api.voucherify.io":
-		return "Voucherify eu, app " + shorten(s.settings.appID, 3)
+		return "Voucherify eu, app " + shorten(s.apis.settings.appID, 3)
 	default:
-		return "Voucherify " + strings.TrimSuffix(host, ".api.voucherify.io") + ", app " + shorten(s.settings.appID, 3)
+		return "Voucherify " + strings.TrimSuffix(host, ".api.voucherify.io") + ", app " + shorten(s.apis.settings.appID, 3)
 	}
 }
 
@@ -111,9 +111,9 @@ func shorten(id string, n int) string {
 
 // numbers are the counts at this moment.
 func (p *progress) numbers(finished bool) screen.Numbers {
-	state := p.importer.State()
+	state := p.session.importer.State()
 	return screen.Numbers{
-		Read:        int64(p.before + p.importer.ProfilesRead() - p.start),
+		Read:        int64(p.before + p.session.importer.ProfilesRead() - p.start),
 		Total:       p.total.Load(),
 		Confirmed:   int64(state.Count(journal.Confirmed)),
 		Sent:        int64(state.Count(journal.Unconfirmed)),
@@ -127,14 +127,14 @@ func (p *progress) numbers(finished bool) screen.Numbers {
 
 func (p *progress) observe(finished bool) screen.Progress {
 	now := time.Now()
-	p.meter.Observe(now, p.numbers(finished), p.waits()...)
+	p.meter.Observe(now, p.numbers(finished), p.session.waits()...)
 	return p.meter.Progress(now)
 }
 
 // waits are what the import waits for at this moment.
 func (s *session) waits() []screen.Wait {
 	var all []screen.Wait
-	for _, t := range []*httpretry.Transport{s.toSegment, s.toVoucherify} {
+	for _, t := range []*httpretry.Transport{s.apis.toSegment, s.apis.toVoucherify} {
 		if w, waiting := t.Waiting(); waiting {
 			all = append(all, waitOf(w))
 		}
@@ -165,18 +165,18 @@ func waitOf(w httpretry.Wait) screen.Wait {
 
 // beat logs a line of progress where there is no block, and writes the metrics.
 func (p *progress) beat() {
-	if err := p.writeMetrics(nil); err != nil {
-		p.log.Warn("the metrics could not be written", "error", err)
+	if err := p.session.writeMetrics(nil); err != nil {
+		p.session.tell.log.Warn("the metrics could not be written", "error", err)
 	}
-	if p.live {
+	if p.session.tell.live {
 		return
 	}
 	now := p.observe(false)
-	attrs := append(now.Attrs(), "offset", p.offset())
+	attrs := append(now.Attrs(), "offset", p.session.offset())
 	for _, w := range now.Waits {
 		attrs = append(attrs, "waiting", w.Text(time.Now()))
 	}
-	p.log.Info("importing", attrs...)
+	p.session.tell.log.Info("importing", attrs...)
 }
 
 func round1(f float64) float64 { return float64(int(f*10+0.5)) / 10 }

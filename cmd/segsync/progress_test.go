@@ -42,24 +42,24 @@ func bubbleSession(t *testing.T, box *sandbox.Sandbox, offset string) (*session,
 	t.Helper()
 	dir := t.TempDir()
 	stderr := newOutput()
-	s := &session{run: new(runFlags), connection: new(connection), telling: new(telling), total: -1, began: time.Now()}
+	s := &session{run: new(runFlags), apis: new(connection), tell: new(telling), total: -1, began: time.Now()}
 	s.run.report.metricsFile = filepath.Join(dir, "m.prom")
-	s.log = slog.New(slog.NewTextHandler(stderr, nil))
-	s.toSegment = httpretry.New(httpretry.Options{API: "Segment", Base: inMemory{box}})
-	s.toVoucherify = httpretry.New(httpretry.Options{API: "Voucherify", Base: inMemory{box}})
+	s.tell.log = slog.New(slog.NewTextHandler(stderr, nil))
+	s.apis.toSegment = httpretry.New(httpretry.Options{API: "Segment", Base: inMemory{box}})
+	s.apis.toVoucherify = httpretry.New(httpretry.Options{API: "Voucherify", Base: inMemory{box}})
 	base := &url.URL{Scheme: "http", Host: "127.0.0.1"}
 	var err error
-	s.segment, err = segmentprofiles.NewClient(s.toSegment.Client(), base, "spa_sandbox", "sandbox-access-token")
+	s.apis.segment, err = segmentprofiles.NewClient(s.apis.toSegment.Client(), base, "spa_sandbox", "sandbox-access-token")
 	check(t, err)
-	s.voucherify, err = voucherify.NewClient(s.toVoucherify.Client(), base, "sandbox-app-id", "sandbox-secret-key")
+	s.apis.voucherify, err = voucherify.NewClient(s.apis.toVoucherify.Client(), base, "sandbox-app-id", "sandbox-secret-key")
 	check(t, err)
 	s.journal, _, err = journal.Open(journal.NewNames(dir, ""), journal.Start{Offset: offset})
 	check(t, err)
-	s.importer = importer.New(s.segment, s.voucherify, importer.Settings{
+	s.importer = importer.New(s.apis.segment, s.apis.voucherify, importer.Settings{
 		Identifiers: []mapping.Identifier{{Type: "user_id"}}, PageSize: 100, TraitsLimit: 200, BatchSize: 100, Readers: 8,
 		Mapping: mapping.Default(), MaxRejects: -1,
 		Verify: importer.Verify{Interval: 30 * time.Second, Timeout: time.Minute},
-	}, s.journal, s.log)
+	}, s.journal, s.tell.log)
 	return s, stderr
 }
 

@@ -14,12 +14,12 @@ import (
 func (s *session) askContinue(old *journal.State) bool {
 	question := fmt.Sprintf("The import in this directory is not finished: %d profiles read, %d customers not confirmed.\nContinue it? Type \"yes\" or \"no\" (start anew): ",
 		old.Counts.Read, old.Unconfirmed())
-	return s.ask(question, nil)
+	return s.tell.ask(question, nil)
 }
 
 // askResume asks whether to go on from the offset.
 func (s *session) askResume(offset string, interrupts *interrupts) bool {
-	return s.ask(fmt.Sprintf("Do you wish to resume the process from the offset: %s? Type \"yes\" or \"no\": ", offset), interrupts.first)
+	return s.tell.ask(fmt.Sprintf("Do you wish to resume the process from the offset: %s? Type \"yes\" or \"no\": ", offset), interrupts.first)
 }
 
 // ask asks until the answer is yes or no. The end of the input, and an interrupt, are no.

@@ -27,8 +27,8 @@ type session struct {
 	command string // such as "segsync import"
 	run     *runFlags
 	dry     dryFlags
-	*telling
-	*connection
+	tell    *telling
+	apis    *connection
 
 	journal    *journal.Journal
 	continued  bool // the import was begun by an earlier command
@@ -51,7 +51,7 @@ type session struct {
 func newSession(cmd *cobra.Command, o *runFlags) (*session, error) {
 	s := &session{flags: cmd.Flags(), command: cmd.CommandPath(), run: o, total: -1, began: time.Now(), closeStdin: func() {}}
 	var err error
-	if s.telling, err = newTelling(cmd.OutOrStdout(), &o.report, o.wait.nonInteractive); err != nil {
+	if s.tell, err = newTelling(cmd.OutOrStdout(), &o.report, o.wait.nonInteractive); err != nil {
 		return nil, &exitError{exitUsage, err}
 	}
 	return s, nil
@@ -62,19 +62,19 @@ func (s *session) connect() (err error) {
 	limits := bounds{maxWait: s.run.wait.maxWait, retryFor: s.run.wait.retryFor}
 	if limits.retryFor == 0 {
 		limits.retryFor = 30 * time.Minute
-		if s.live {
+		if s.tell.live {
 			limits.retryFor = 3 * time.Minute // somebody is looking
 		}
 	}
-	if s.connection, err = s.run.settings.connect(s.flags, limits, s.log); err != nil {
+	if s.apis, err = s.run.settings.connect(s.flags, limits, s.tell.log); err != nil {
 		return err
 	}
-	s.keepSecret(s.settings.secrets()...)
-	for _, warning := range s.settings.warnings {
-		s.log.Warn(warning)
+	s.tell.keepSecret(s.apis.settings.secrets()...)
+	for _, warning := range s.apis.settings.warnings {
+		s.tell.log.Warn(warning)
 	}
 	if s.run.settings.fromAPI() {
-		s.total = int64(s.sandboxProfiles)
+		s.total = int64(s.apis.sandboxProfiles)
 	}
 	return nil
 }
@@ -82,8 +82,8 @@ func (s *session) connect() (err error) {
 // identity says what this import is about. The embedded sandbox is the same one at
 // whatever port it listens.
 func (s *session) identity(profiles []segmentprofiles.Identifier) journal.Identity {
-	id := s.settings.identity(profiles)
-	id.Source = s.run.settings.sourceOf(s.settings)
+	id := s.apis.settings.identity(profiles)
+	id.Source = s.run.settings.sourceOf(s.apis.settings)
 	if s.run.settings.sandbox {
 		id.SegmentURL, id.VoucherifyURL = "sandbox", "sandbox"
 	}
@@ -92,7 +92,7 @@ func (s *session) identity(profiles []segmentprofiles.Identifier) journal.Identi
 
 // importSettings returns the settings of the importer.
 func (s *session) importSettings() importer.Settings {
-	set := s.settings
+	set := s.apis.settings
 	return importer.Settings{
 		Identifiers: set.identifiers,
 		Mapping:     set.mapping,
@@ -113,18 +113,18 @@ func (s *session) importSettings() importer.Settings {
 
 // readSchema reads the metadata schema once, where it can matter.
 func (s *session) readSchema(ctx context.Context) error {
-	policy := s.settings.metadataPolicy
-	if s.schemaRead || policy == asIs || !s.settings.mapping.Metadata.Any() {
+	policy := s.apis.settings.metadataPolicy
+	if s.schemaRead || policy == asIs || !s.apis.settings.mapping.Metadata.Any() {
 		return nil
 	}
-	schema, err := s.voucherify.MetadataSchema(ctx, "customer")
+	schema, err := s.apis.voucherify.MetadataSchema(ctx, "customer")
 	var answer *voucherify.Error
 	forbidden := errors.As(err, &answer) && answer.Forbidden()
 	switch {
 	case err != nil && answer != nil && answer.Unknown() && policy == "":
-		s.log.Warn("this Voucherify has no metadata schemas: metadata is sent as it is", "cause", err)
+		s.tell.log.Warn("this Voucherify has no metadata schemas: metadata is sent as it is", "cause", err)
 	case forbidden && policy == "":
-		s.log.Warn("the application key may not read the metadata schema: metadata is sent as it is; "+
+		s.tell.log.Warn("the application key may not read the metadata schema: metadata is sent as it is; "+
 			"allow it, or set METADATA_POLICY=as-is", "cause", err)
 	case forbidden:
 		return &hinted{fmt.Errorf("reading the metadata schema: %w", err),
@@ -132,8 +132,8 @@ func (s *session) readSchema(ctx context.Context) error {
 	case err != nil:
 		return fmt.Errorf("reading the metadata schema: %w", err)
 	case schema != nil:
-		strict := s.settings.strict(schema)
-		s.log.Debug("metadata schema read", "keys", len(schema.Properties), "strict", strict)
+		strict := s.apis.settings.strict(schema)
+		s.tell.log.Debug("metadata schema read", "keys", len(schema.Properties), "strict", strict)
 		s.importer.UseSchema(mapping.NewSchema(schema), strict)
 	}
 	s.schemaRead = true
@@ -146,10 +146,10 @@ func (s *session) carryOut(ctx context.Context, do func(context.Context) error) 
 	interrupts := watchInterrupts(ctx, func() {
 		s.importer.Stop()
 		s.closeStdin()
-		s.hurry()
-	}, s.log)
+		s.apis.hurry()
+	}, s.tell.log)
 	defer interrupts.close()
-	s.notifier = newNotifier(s.settings.ending, s.log, nil)
+	s.notifier = newNotifier(s.apis.settings.ending, s.tell.log, nil)
 	s.notifier.start(interrupts.ctx)
 	s.announce(interrupts.ctx)
 	for attempt := 1; ; attempt++ {
@@ -163,9 +163,9 @@ func (s *session) carryOut(ctx context.Context, do func(context.Context) error) 
 			s.printUnlessStopped(err)
 			return s.stopped(code, err)
 		}
-		s.printError(err)
+		s.tell.printError(err)
 		code := exitCodeOf(err)
-		if attempt == 2 || !s.interactive || s.run.settings.fromStdin() || s.dry.run || waits(err) || !s.askResume(s.offset(), interrupts) {
+		if attempt == 2 || !s.tell.interactive || s.run.settings.fromStdin() || s.dry.run || waits(err) || !s.askResume(s.offset(), interrupts) {
 			return s.stopped(cmp.Or(interrupts.exitCode(), code), err)
 		}
 	}
@@ -175,19 +175,19 @@ func (s *session) carryOut(ctx context.Context, do func(context.Context) error) 
 func (s *session) announce(ctx context.Context) {
 	state := s.importer.State()
 	if s.dry.run {
-		s.log.Info("dry run: nothing is sent to Voucherify")
+		s.tell.log.Info("dry run: nothing is sent to Voucherify")
 	}
 	if s.run.settings.sandbox && s.run.settings.fromAPI() {
-		s.log.Info("importing from the embedded sandbox", "dir", s.run.dir)
+		s.tell.log.Info("importing from the embedded sandbox", "dir", s.run.dir)
 	}
-	if !s.live {
-		s.log.Info(s.what()+" begins", "space", state.Identity.Space, "identifier", state.Identity.Identifier, "dir", s.run.dir)
+	if !s.tell.live {
+		s.tell.log.Info(s.what()+" begins", "space", state.Identity.Space, "identifier", state.Identity.Identifier, "dir", s.run.dir)
 	}
-	if s.live && !s.continued && !s.dry.run {
-		s.log.Info(s.prospect(ctx))
+	if s.tell.live && !s.continued && !s.dry.run {
+		s.tell.log.Info(s.prospect(ctx))
 	}
 	if state.Counts.Read > 0 {
-		s.log.Info("continuing the import in this directory", "offset", s.offset(), "profiles", state.Counts.Read,
+		s.tell.log.Info("continuing the import in this directory", "offset", s.offset(), "profiles", state.Counts.Read,
 			"unconfirmed", state.Unconfirmed())
 	}
 }
@@ -195,12 +195,12 @@ func (s *session) announce(ctx context.Context) {
 // prospect says, before anything is written, how much there is to import, how long that
 // takes, and what cannot be changed later.
 func (s *session) prospect(ctx context.Context) string {
-	permanent := fmt.Sprintf("source_id from %s: permanent. Mapping: %s.", s.settings.identifier(), cmp.Or(s.settings.mappingFile, "the default"))
+	permanent := fmt.Sprintf("source_id from %s: permanent. Mapping: %s.", s.apis.settings.identifier(), cmp.Or(s.apis.settings.mappingFile, "the default"))
 	if !s.run.settings.fromAPI() {
 		return permanent
 	}
 	if s.total < 0 && !s.noCount && s.importer.State().Since.IsZero() {
-		if n := importer.CountProfiles(ctx, s.segment, 0, s.log); n > 0 {
+		if n := importer.CountProfiles(ctx, s.apis.segment, 0, s.tell.log); n > 0 {
 			s.total = int64(n)
 		}
 	}
@@ -208,8 +208,8 @@ func (s *session) prospect(ctx context.Context) string {
 		return permanent
 	}
 	const requests = 2.01 // for each profile: external IDs, traits, and a page of the list for 100
-	takes := time.Duration(float64(s.total) * requests / s.settings.segmentRate * float64(time.Second))
-	return fmt.Sprintf("%s profiles, %s at %g requests/s. %s", screen.Number(s.total), strings.Replace("about "+screen.Estimate(takes), "about <", "less than", 1), s.settings.segmentRate, permanent)
+	takes := time.Duration(float64(s.total) * requests / s.apis.settings.segmentRate * float64(time.Second))
+	return fmt.Sprintf("%s profiles, %s at %g requests/s. %s", screen.Number(s.total), strings.Replace("about "+screen.Estimate(takes), "about <", "less than", 1), s.apis.settings.segmentRate, permanent)
 }
 
 // what is import or verify.

@@ -113,22 +113,22 @@ type summaryFiles struct {
 
 func (s *session) summary(code int, cause error) summary {
 	state, now := s.importer.State(), time.Now()
-	segment, vch := s.toSegment.Stats(), s.toVoucherify.Stats()
+	segment, vch := s.apis.toSegment.Stats(), s.apis.toVoucherify.Stats()
 	sum := summary{
 		Version: 1,
 		Program: programVersion{buildVersion(), runtime.Version()},
 		Command: s.command,
 		Settings: summarySettings{
 			Identity:         state.Identity,
-			SegmentRateLimit: s.settings.segmentRate,
-			PageSize:         s.settings.pageSize,
-			TraitsLimit:      s.settings.traitsLimit,
-			BatchSize:        s.settings.batchSize,
+			SegmentRateLimit: s.apis.settings.segmentRate,
+			PageSize:         s.apis.settings.pageSize,
+			TraitsLimit:      s.apis.settings.traitsLimit,
+			BatchSize:        s.apis.settings.batchSize,
 			Verify:           s.run.confirm.verify,
 			CatchUp:          s.catchUp,
 			DryRun:           s.dry.run,
-			MappingFile:      s.settings.mappingFile,
-			MetadataPolicy:   s.settings.metadataPolicy,
+			MappingFile:      s.apis.settings.mappingFile,
+			MetadataPolicy:   s.apis.settings.metadataPolicy,
 		},
 		Started:  state.Started,
 		Began:    s.began.UTC(),
@@ -181,7 +181,7 @@ func (s *session) writeSummary(sum summary) error {
 	}
 	data, err := json.MarshalIndent(sum, "", "  ")
 	if err == nil {
-		data = []byte(safeJSON(s.secrets.clean(string(data))))
+		data = []byte(safeJSON(s.tell.secrets.clean(string(data))))
 		err = journal.WriteFile(s.run.report.summary, append(data, '\n'), 0o600)
 	}
 	if err != nil {

@@ -43,22 +43,22 @@ func leftOutText(leftOut map[string]map[string]int) string {
 
 // printSummary prints what became of the profiles.
 func (s *session) printSummary(sum summary) {
-	if s.stdout == s.stderr && s.json {
-		slog.New(slog.NewJSONHandler(s.stdout, nil)).Info("summary", "summary", sum)
+	if s.tell.stdout == s.tell.stderr && s.tell.json {
+		slog.New(slog.NewJSONHandler(s.tell.stdout, nil)).Info("summary", "summary", sum)
 		return
 	}
 	state := sum.Counts.state
 	head := s.head()
 	head.Began, head.Ended = sum.Began.Local(), sum.Ended.Local()
-	screen.Table(s.stdout, s.width, s.stdoutStyle, head, s.summaryRows(sum))
+	screen.Table(s.tell.stdout, s.tell.width, s.tell.stdoutStyle, head, s.summaryRows(sum))
 	elapsed := sum.Ended.Sub(sum.Began).Seconds()
-	fmt.Fprintf(s.stdout, "%s requests to Segment, %s to Voucherify, %s retried; %.1f profiles/s\n", screen.Number(sum.Requests.Segment),
+	fmt.Fprintf(s.tell.stdout, "%s requests to Segment, %s to Voucherify, %s retried; %.1f profiles/s\n", screen.Number(sum.Requests.Segment),
 		screen.Number(sum.Requests.Voucherify), screen.Number(sum.Requests.Retries), float64(s.importer.ProfilesRead())/elapsed)
 	if text := leftOutText(state.Details.LeftOut); text != "" {
-		fmt.Fprintf(s.stdout, "Metadata left out: %s\n", text)
+		fmt.Fprintf(s.tell.stdout, "Metadata left out: %s\n", text)
 	}
 	if state.Counts.Read == 0 && !state.Since.IsZero() && state.Position.Done {
-		fmt.Fprintf(s.stdout, "Nothing changed since %s.\n", state.Since.Add(journal.ClockMargin).Local().Format("2 Jan 2006 15:04"))
+		fmt.Fprintf(s.tell.stdout, "Nothing changed since %s.\n", state.Since.Add(journal.ClockMargin).Local().Format("2 Jan 2006 15:04"))
 	}
 	s.printSum(sum)
 }
@@ -74,8 +74,8 @@ func (s *session) summaryRows(sum summary) []screen.Row {
 	if !s.dry.run {
 		rows = append(rows, row("Customers sent", c.sent(), ""))
 	}
-	if len(s.settings.identifiers) > 1 {
-		for _, id := range s.settings.identifiers {
+	if len(s.apis.settings.identifiers) > 1 {
+		for _, id := range s.apis.settings.identifiers {
 			rows = append(rows, row("by "+id.String(), state.Details.Identifiers[id.String()], ""))
 		}
 	}
@@ -148,11 +148,11 @@ func (s *session) printSum(sum summary) {
 	if len(terms) == 0 {
 		terms = []string{"0"}
 	}
-	fmt.Fprintf(s.stdout, "%d read = %s: ", sum.Counts.state.Counts.Read, strings.Join(terms, " + "))
+	fmt.Fprintf(s.tell.stdout, "%d read = %s: ", sum.Counts.state.Counts.Read, strings.Join(terms, " + "))
 	if sum.AddsUp {
-		fmt.Fprintln(s.stdout, "it adds up")
+		fmt.Fprintln(s.tell.stdout, "it adds up")
 		return
 	}
-	fmt.Fprintln(s.stdout, "IT DOES NOT ADD UP")
-	s.printError(&hinted{errors.New("the counts do not add up: this is a bug in segsync"), "please report it, with this summary"})
+	fmt.Fprintln(s.tell.stdout, "IT DOES NOT ADD UP")
+	s.tell.printError(&hinted{errors.New("the counts do not add up: this is a bug in segsync"), "please report it, with this summary"})
 }

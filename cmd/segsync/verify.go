@@ -45,8 +45,8 @@ func runVerify(cmd *cobra.Command, o *verifyOptions) error {
 	if err := s.connect(); err != nil {
 		return err
 	}
-	defer s.close()
-	profiles, err := o.run.profiles(cmd.InOrStdin(), s.log)
+	defer s.apis.close()
+	profiles, err := o.run.profiles(cmd.InOrStdin(), s.tell.log)
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
@@ -66,6 +66,6 @@ func runVerify(cmd *cobra.Command, o *verifyOptions) error {
 	if err := s.openJournal(names, journal.Start{Identity: id, Mode: journal.Existing}); err != nil {
 		return err
 	}
-	s.importer = importer.New(s.segment, s.connection.voucherify, s.importSettings(), s.journal, s.log)
+	s.importer = importer.New(s.apis.segment, s.apis.voucherify, s.importSettings(), s.journal, s.tell.log)
 	return s.carryOut(cmd.Context(), s.importer.Verify)
 }
