@@ -16,6 +16,39 @@ type converter struct {
 	schema  *mapping.Schema // nil: metadata is sent as it is
 	log     *slog.Logger
 	missing sync.Map // keys that the schema requires and a warning was about
+	absent  absent
+}
+
+// absentAfter is how many profiles are looked at for traits that none of them has.
+const absentAfter = 1000
+
+// absent looks for traits of the mapping that no profile has: their names may be wrong.
+type absent struct {
+	mu       sync.Mutex
+	profiles int
+	seen     map[string]int // profiles by trait
+}
+
+// look counts the traits of a profile. After enough profiles it warns, once.
+func (a *absent) look(traits map[string]any, m mapping.Mapping, log *slog.Logger) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.profiles++; a.profiles > absentAfter {
+		return
+	}
+	if a.seen == nil {
+		a.seen = make(map[string]int)
+	}
+	for key := range traits {
+		a.seen[key]++
+	}
+	if a.profiles < absentAfter || m.Fingerprint() == mapping.Default().Fingerprint() { // that one knows many names
+		return
+	}
+	for _, miss := range m.Unknown(a.seen) {
+		log.Warn("a trait of the mapping is in none of the first profiles: is its name right?", "trait", miss.Trait,
+			"field", miss.Field, "profiles", absentAfter)
+	}
 }
 
 // customer gives the profile its customer, or its outcome where there is nothing to send.
@@ -30,6 +63,7 @@ func (c *converter) customer(p *profile, from mapping.Profile, ids []segmentprof
 		p.Outcome = journal.Filtered
 		return nil
 	}
+	c.absent.look(from.Traits, c.mapping, c.log)
 	customer, warnings := mapping.Map(from, c.mapping)
 	for _, w := range warnings {
 		if w.LeftOut.Reason != "" {

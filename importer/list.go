@@ -150,7 +150,7 @@ func (l *lister) onePass(ctx context.Context, at *journal.Position) listing {
 					return
 				}
 				l.limit.take(len(p.profiles))
-				if !yield(p, nil) || at.Offset == "" {
+				if !yield(p, nil) || at.Offset == "" || l.limit.reached() {
 					return
 				}
 				if l.limit.atMost(l.pageSize) != size {

@@ -200,6 +200,7 @@ func (c *checker) all(cmd *cobra.Command) {
 			c.sample = nil
 			c.fail("sample", err)
 		}
+		c.mistyped()
 	}
 }
 
@@ -382,6 +383,35 @@ func (c *checker) advice() []string {
 	return append(lines,
 		"source_id is permanent: once a customer exists it cannot be changed. Be sure of the identifier",
 		"before the first import; segsync import --dry-run shows all customers without sending them.")
+}
+
+// mistyped warns of traits of the mapping and of identifiers that no profile of the sample
+// has. Of the default mapping, which knows many names, only those count that are near one
+// that profiles have.
+func (c *checker) mistyped() {
+	if c.sample == nil || c.sample.Profiles == c.sample.Vanished {
+		return
+	}
+	seen := maps.Clone(c.sample.Mapped)
+	maps.Copy(seen, c.sample.LeftOut)
+	for _, miss := range c.mapping.Unknown(seen) {
+		if c.settings.mappingFile == "" && len(miss.Near) == 0 {
+			continue
+		}
+		hint := "is the name right?"
+		if len(miss.Near) > 0 {
+			hint = "did you mean " + safetext.Line(strings.Join(miss.Near, ", ")) + "?"
+		}
+		c.warn("mapping", hint, "no profile of the sample has the trait %s, which %s reads", safetext.Line(miss.Trait), miss.Field)
+	}
+	covered := 0
+	for _, n := range c.sample.Taken {
+		covered += n
+	}
+	if covered == 0 {
+		c.warn("identifier", "is IDENTIFIER_SAVED_AS_SOURCE_ID right?", "no profile of the sample has an identifier by %s: nothing would be sent",
+			c.settings.identifier())
+	}
 }
 
 // identifierAdvice compares the identifiers that are set with the type of external ID that

@@ -44,7 +44,7 @@ func (s *session) ended() error {
 		s.tell.printError(&hinted{fmt.Errorf("nothing was read: the offset %s is past the end of the list", state.From), "segsync check says how many profiles there are"})
 	}
 	if !state.Position.Done && s.limit > 0 {
-		s.say(fmt.Sprintf("Stopped after %d profiles, as --limit says.", s.importer.ProfilesRead()), s.continueCommand(nil), code)
+		s.say(fmt.Sprintf("Stopped after %d profiles, as --limit says.", s.limit), s.continueCommand(nil), code)
 	} else if !state.Position.Done {
 		s.say("The import itself is not finished.", s.continueCommand(nil), code)
 	} else if state.HasFailed() {

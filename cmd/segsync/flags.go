@@ -82,7 +82,7 @@ func (o *runFlags) addTo(f *pflag.FlagSet) {
 	o.settings.addFrom(f)
 	f.DurationVar(&o.confirm.timeout, "verify-timeout", 10*time.Minute, "how long to wait for Voucherify to confirm the last customers")
 	f.DurationVar(&o.wait.maxWait, "max-wait", 5*time.Minute, "the longest pause to wait out when a server asks for one; after a longer one, exit code 5")
-	f.DurationVar(&o.wait.retryFor, "retry-for", 0, "how `long` to retry while an API does not answer (default 30m, on a terminal 3m)")
+	f.DurationVar(&o.wait.retryFor, "retry-for", 0, "how long to retry while an API does not answer (default 30m, on a terminal 3m)")
 	f.StringVar(&o.report.summary, "summary", "", "write the summary as JSON to this `file`, too")
 	f.StringVar(&o.report.metricsFile, "metrics-file", "", "write metrics to this `file` every minute, in Prometheus' text format")
 	f.StringVar(&o.report.logFormat, "log-format", "text", "`format` of the log on stderr: text or json")

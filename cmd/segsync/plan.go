@@ -45,7 +45,7 @@ With --sample the first profiles are read, and Voucherify is asked
 for their customers one by one.
 
 Exit codes: 0 done; 1 failed; 2 wrong usage, settings or credentials; 5 stopped for a
-quota or an outage; with --exit-code, 6 where something would be created, changed or
+quota; with --exit-code, 6 where something would be created, changed or
 cleared.`,
 		Example: `  segsync plan
   segsync plan --sample 200 --show 3
@@ -72,7 +72,7 @@ cleared.`,
 	o.run.settings.addMapping(f)
 	o.run.settings.addEnvFile(f)
 	f.DurationVar(&o.run.wait.maxWait, "max-wait", 5*time.Minute, "the longest pause to wait out when a server asks for one; after a longer one, exit code 5")
-	f.DurationVar(&o.run.wait.retryFor, "retry-for", 0, "how `long` to retry while an API does not answer (default 30m, on a terminal 3m)")
+	f.DurationVar(&o.run.wait.retryFor, "retry-for", 0, "how long to retry while an API does not answer (default 30m, on a terminal 3m)")
 	f.StringVar(&o.run.report.logFormat, "log-format", "text", "`format` of the log on stderr: text or json")
 	f.StringVar(&o.run.report.color, "color", "auto", "`when` to use colours on the terminal: auto, always or never")
 	f.BoolVarP(&o.run.report.verbose, "verbose", "v", false, "log every retry and warning")

@@ -34,6 +34,9 @@ func (s *session) showProgress(ctx context.Context) (stop func(finished bool)) {
 	state := s.importer.State()
 	p := &progress{session: s, before: state.Counts.Read, start: s.importer.ProfilesRead()}
 	p.total.Store(max(s.total, 0))
+	if most := int64(p.before + s.limit); s.limit > 0 && (s.total <= 0 || s.total > most) {
+		p.total.Store(most)
+	}
 	if at, err := strconv.Atoi(state.Position.Offset); err == nil {
 		p.skip = max(at-p.before, 0)
 	}
@@ -45,7 +48,7 @@ func (s *session) showProgress(ctx context.Context) (stop func(finished bool)) {
 	}
 	workers.Go(func() { every(ctx, feedInterval, func() { p.observe(false) }) })
 	workers.Go(func() { every(ctx, heartbeatInterval, p.beat) })
-	if !s.noCount && s.total < 0 {
+	if !s.noCount && s.total < 0 && s.limit == 0 {
 		workers.Go(func() { p.total.Store(int64(max(s.importer.Count(ctx)-p.skip, 0))) })
 	}
 	return func(finished bool) {

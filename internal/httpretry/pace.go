@@ -67,7 +67,7 @@ func (p *pace) wait(ctx context.Context, waits *waits) error {
 		return ctx.Err()
 	}
 	joined := time.Now()
-	if err := waits.queue(ctx, p.head); err != nil {
+	if err := waits.turn(ctx, p.head, time.Time{}); err != nil {
 		return err
 	}
 	defer func() { p.head <- struct{}{} }()
@@ -77,7 +77,7 @@ func (p *pace) wait(ctx context.Context, waits *waits) error {
 		if wait <= 0 {
 			return nil
 		}
-		if err := waits.newsOr(ctx, nil, now.Add(wait)); err != nil {
+		if err := waits.turn(ctx, nil, now.Add(wait)); err != nil {
 			return err
 		}
 	}

@@ -143,8 +143,13 @@ func (t *Transport) Client() *http.Client {
 }
 
 // Hurry ends, with what they have, the requests that wait for a retry, a pause or a quota,
-// now and from now on. Those in a queue have a second, those under way at most 30 s.
-func (t *Transport) Hurry() { t.hurry() }
+// now and from now on. Those that only wait for their turn have ten seconds, those in
+// another queue one, those under way at most 30 s.
+func (t *Transport) Hurry() {
+	now := time.Now()
+	t.waits.hurried.CompareAndSwap(nil, &now)
+	t.hurry()
+}
 
 // Stats returns the counts so far.
 func (t *Transport) Stats() Stats {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -30,8 +31,13 @@ type Wait struct {
 // shortestWait is the shortest wait that is worth showing.
 const shortestWait = time.Second
 
-// queueGrace is how long a request may stay in a queue after Hurry.
-const queueGrace = time.Second
+const (
+	// queueGrace is how long a request may stay in a queue after Hurry.
+	queueGrace = time.Second
+	// turnGrace is how long after Hurry requests may still wait for their turn at the pace
+	// of the API: what is being read is to be finished.
+	turnGrace = 10 * time.Second
+)
 
 // ErrInterrupted is the error of a request that would have had to wait after Hurry.
 var ErrInterrupted = errors.New("interrupted while waiting")
@@ -40,7 +46,8 @@ var ErrInterrupted = errors.New("interrupted while waiting")
 type waits struct {
 	hurry <-chan struct{} // closed by Transport.Hurry
 
-	mu  sync.Mutex
+	hurried atomic.Pointer[time.Time] // when that was
+	mu      sync.Mutex
 	now map[*Wait]struct{}
 }
 
@@ -69,6 +76,27 @@ func (w *waits) sleep(ctx context.Context, d time.Duration, what *Wait) error {
 // ends or queueGrace after Hurry.
 func (w *waits) queue(ctx context.Context, ready <-chan struct{}) error {
 	return await(ctx, ready, w.hurry, queueGrace)
+}
+
+// turn waits for a turn at the pace of the API until ready can be received from, or until
+// the time t; a nil ready never can, a zero t is no time. It ends early, with an error, when
+// ctx ends or turnGrace after Hurry.
+func (w *waits) turn(ctx context.Context, ready <-chan struct{}, t time.Time) error {
+	bounded := ctx
+	if !t.IsZero() {
+		var cancel context.CancelFunc
+		bounded, cancel = context.WithDeadline(ctx, t)
+		defer cancel()
+	}
+	grace := turnGrace
+	if since := w.hurried.Load(); since != nil {
+		grace -= time.Since(*since)
+	}
+	err := await(bounded, ready, w.hurry, max(grace, 0))
+	if ctx.Err() == nil && bounded.Err() != nil {
+		return nil
+	}
+	return err
 }
 
 // newsOr waits like queue until there is news, or until the time t. A nil news never comes,
