@@ -18,6 +18,7 @@ import (
 // Several bulk requests are under way at once, so that a slow Voucherify does not hold
 // back the reading; what is in flight is bounded.
 func TestUploadsRunAtOnce(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		batch  int
 		most   time.Duration // for 3,000 customers at a second a request
@@ -94,6 +95,7 @@ func TestUploadsAreCommittedInOrder(t *testing.T) {
 // A batch that fills slowly is sent after ten pages, and as many profiles as would fill
 // ten batches.
 func TestPartialBatches(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		page, batch int
 		identified  float64

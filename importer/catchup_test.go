@@ -58,6 +58,7 @@ var orders = map[string]sandbox.Order{
 // Profiles that move to the head of the list while it is read are found by a later pass;
 // those that are pushed back onto a page that is still to be read are read once.
 func TestCatchUp(t *testing.T) {
+	t.Parallel()
 	for name, order := range orders {
 		for _, c := range []struct {
 			name  string
@@ -175,6 +176,7 @@ func TestAtMostFivePasses(t *testing.T) {
 
 // Whatever moves, at random and all the time, nothing is missed.
 func TestCatchUpWithAListThatMovesAllTheTime(t *testing.T) {
+	t.Parallel()
 	for name, order := range orders {
 		t.Run(name, func(t *testing.T) {
 			late := 0
@@ -209,6 +211,7 @@ func TestCatchUpWithAListThatMovesAllTheTime(t *testing.T) {
 // An import that is ended at any list request, in a later pass too, and continued by
 // another process misses nothing and reads nothing twice that was saved.
 func TestCatchUpIsContinued(t *testing.T) {
+	t.Parallel()
 	for name, order := range orders {
 		t.Run(name, func(t *testing.T) {
 			requests := []int{1, 5, 10, 11, 12, 13, 14, 17, 21}

@@ -13,6 +13,7 @@ import (
 // A source that is half filled does not empty a field of everybody: the run stops before
 // the batch that would pass the limit, sends what comes before it, and can be continued.
 func TestClearsStopARun(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ profiles, most, sent int }{
 		{300, -1, 100},    // the least, although 5 % of 300 are 15
 		{3000, -1, 100},   //

@@ -35,6 +35,7 @@ func counting(t *testing.T, w *world) (total, requests int) {
 }
 
 func TestCountFindsTheSizeOfTheSpace(t *testing.T) {
+	t.Parallel()
 	for _, n := range []int{2500, 3999, 7777} {
 		t.Run(strconv.Itoa(n), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

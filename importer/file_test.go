@@ -251,24 +251,25 @@ func TestStdinIsNotContinued(t *testing.T) {
 
 func TestFileStopsGently(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newFromFile(t, sandbox.Options{}, lines(1, 400))
+		w := newFromFile(t, sandbox.Options{}, lines(1, 4000))
 		im := w.continued(t)
 		w.On("POST .*/bulk", func(http.ResponseWriter, *http.Request) bool { im.Stop(); return false })
 		if err := im.Run(t.Context()); !errors.Is(err, importer.ErrStopped) {
 			t.Fatalf("error %v, want ErrStopped", err)
 		}
-		if n := im.State().Counts.Read; n < 20 || n == 400 {
+		if n := im.State().Counts.Read; n < 20 || n == 4000 {
 			t.Errorf("%d profiles were read before the end", n)
 		}
 		if err := w.continued(t).Run(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		w.wantNames(names(1, 400))
+		w.wantNames(names(1, 4000))
 	})
 }
 
 // Batches without a number of customers to speak of are filled to what a request takes.
 func TestBatchesAreFilledByBytes(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var content strings.Builder
 		for i := range 500 {

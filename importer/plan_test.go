@@ -74,6 +74,7 @@ func exports(o sandbox.ExportOptions) sandbox.ExportOptions {
 // A plan before an import creates all, one after it has nothing to do, for every shape of
 // profile and every form of an export; and a second import of changes sends nothing.
 func TestPlanImportPlan(t *testing.T) {
+	t.Parallel()
 	for _, header := range []sandbox.ExportHeader{sandbox.HeaderTitles, sandbox.HeaderFields, sandbox.HeaderMixed} {
 		for _, form := range []sandbox.ExportMetadata{sandbox.MetadataJSON, sandbox.MetadataColumns, sandbox.MetadataKeys} {
 			t.Run(fmt.Sprintf("header %d, metadata %d", header, form), func(t *testing.T) {
@@ -116,6 +117,7 @@ func TestPlanImportPlan(t *testing.T) {
 
 // An import of changes leaves Voucherify as a full import does, whatever was there before.
 func TestOnlyChangesLeavesTheSameState(t *testing.T) {
+	t.Parallel()
 	for seed := range uint64(6) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -18,7 +18,8 @@ import (
 // Whatever fails and wherever the program dies, the import comes to its end, with every
 // profile accounted for once.
 func TestRandomCrashesAndFaults(t *testing.T) {
-	seeds := 40
+	t.Parallel()
+	seeds := 24
 	if testing.Short() || underRace {
 		seeds = 8
 	}

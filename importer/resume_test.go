@@ -14,6 +14,7 @@ import (
 // A run that fails at every page, or profile, or bulk request, and is resumed from the
 // offset that it returned each time, leaves what an undisturbed run leaves.
 func TestResumeAfterAFailureAtEveryPage(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name  string
 		match func(page int) string
@@ -99,6 +100,7 @@ func TestResumeAfterAFailureAtEveryBulkRequest(t *testing.T) {
 
 // The same when the run is stopped, gently or at once, at the n-th request.
 func TestResumeAfterAStopAtEveryRequest(t *testing.T) {
+	t.Parallel()
 	for name, gentle := range map[string]bool{"gently": true, "at once": false} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -74,6 +74,7 @@ func aState(t *testing.T) (*world, []byte) {
 
 // A new import keeps what it takes the place of, unless that was finished.
 func TestNewImportKeepsTheUnfinishedOne(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		old  func(w *world, data []byte) []byte
 		kept bool
@@ -133,6 +134,7 @@ func TestNothingIsReplacedBeforeThereIsSomethingToSave(t *testing.T) {
 // The reports are written before the state that speaks of them. After a crash in between
 // they have lines that the next run writes again.
 func TestCrashBetweenTheReportsAndTheState(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, sandbox.Options{Profiles: 200, Latency: time.Second, ActionDelay: 10 * time.Minute})
 		w.settings.CatchUp = true

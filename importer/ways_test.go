@@ -27,6 +27,7 @@ var notInTables = []string{"exponents, boolean", "name array", "shared user_id"}
 
 // The same people give the same customers, byte by byte, whatever way they come.
 func TestTheSamePeopleEveryWay(t *testing.T) {
+	t.Parallel()
 	options := sandbox.Options{Profiles: 300}
 	box := newWorld(t, options).Box
 	shapes := map[string]string{} // by source_id

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -110,9 +111,11 @@ func (t *Transport) send(ctx context.Context, req *http.Request, redactor *redac
 	return resp, nil
 }
 
-// clean returns err without secrets and not too long: net/http quotes an answer that is
-// not HTTP.
+// clean returns err without secrets, without what the server sent, and not too long.
 func clean(err error, redactor *redact.Redactor) error {
+	if strings.Contains(err.Error(), "malformed HTTP") { // what follows is the answer itself, personal data included
+		return errors.New("the answer is not HTTP")
+	}
 	text := redactor.String(err.Error())
 	if len(text) > maxErrorText {
 		text = text[:maxErrorText] + "…"

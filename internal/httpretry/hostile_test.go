@@ -65,7 +65,7 @@ func TestHostileAnswers(t *testing.T) {
 		{"unknown status", "HTTP/1.1 799 " + canary + "\r\nContent-Length: 0\r\n\r\n", 799, ""},
 		{"long status line", "HTTP/1.1 200 " + strings.Repeat("x", 1<<20) + "\r\n\r\n", 0, "headers exceeded"},
 		{"long header", "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 1<<20) + "\r\n\r\n", 0, "headers exceeded"},
-		{"no HTTP", canary + strings.Repeat("y", 10_000) + "\r\n\r\n", 0, "malformed HTTP"},
+		{"no HTTP", canary + strings.Repeat("y", 10_000) + "\r\n\r\n", 0, "the answer is not HTTP"},
 		{"header with secret", "HTTP/1.1 400 Bad\r\nRequest-Id: " + canary + "\r\nContent-Length: 0\r\n\r\n", 400, ""},
 		{"good header with secret", "HTTP/1.1 200 OK\r\nRequest-Id: " + canary + "\r\nContent-Length: 2\r\n\r\n{}", 200, ""},
 		{"body longer than an error's", "HTTP/1.1 400 Bad\r\nContent-Length: 10000000\r\n\r\n" + strings.Repeat("z", 100_000), 400, ""},

@@ -582,8 +582,8 @@ func TestSecretsAreTakenOut(t *testing.T) {
 		{"no JSON, with a secret across the cut", answer(200, strings.Repeat("x", 196)+token), "",
 			`after 10 attempts: the answer (status 200) is not valid JSON: "` + strings.Repeat("x", 196) + `[sec"`, 10},
 		{"network error", func(*http.Request) (*http.Response, error) {
-			return nil, fmt.Errorf("malformed HTTP response %q", echo)
-		}, "", `after 10 attempts: malformed HTTP response "` + clean + `"`, 10},
+			return nil, fmt.Errorf("connection refused by %q", echo)
+		}, "", `after 10 attempts: connection refused by "` + clean + `"`, 10},
 		{"good answer, which is the customer's data", answer(200, `"`+token+`"`), `"` + token + `"`, "", 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
