@@ -48,7 +48,7 @@ type waits struct {
 
 	hurried atomic.Pointer[time.Time] // when that was
 	mu      sync.Mutex
-	now map[*Wait]struct{}
+	now     map[*Wait]struct{}
 }
 
 // sleep waits for d. It ends early, with an error, when ctx ends or after Hurry.
