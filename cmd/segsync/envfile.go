@@ -18,6 +18,10 @@ import (
 // maxEnvFile is the size of the largest .env file, in bytes.
 const maxEnvFile = 64 << 10
 
+// maxEnvValue is the length of the longest assignment. godotenv takes a time in proportion
+// to the square of it.
+const maxEnvValue = 4 << 10
+
 // envFile is what a .env file says of our settings.
 type envFile struct {
 	path   string
@@ -220,6 +224,9 @@ var envVariable = regexp.MustCompile(`(?:^|[^\\])\$\(?\{?[A-Z0-9_]`)
 func (s envStatement) value() (string, *envMistake) {
 	if s.quote != '\'' && envVariable.MatchString(s.text) {
 		return "", &envMistake{s.line, "a $ outside single quotes begins a variable, and there are none in this file", hintDollar}
+	}
+	if len(s.text) > maxEnvValue {
+		return "", &envMistake{s.line, fmt.Sprintf("longer than %d bytes", maxEnvValue), "no setting is so long: is a quote missing?"}
 	}
 	values, err := godotenv.Unmarshal(s.text)
 	text, there := values[s.name]
