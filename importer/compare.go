@@ -94,7 +94,7 @@ func compare(customer []byte, now *stored) (Difference, error) {
 	return d, nil
 }
 
-// fieldsOf returns the fields of a customer's JSON by name, without source_id and system
+// sentFields returns the fields of a customer's JSON by name, without source_id and system
 // metadata.
 func sentFields(customer []byte) (map[string]any, error) {
 	v, err := decode(customer)

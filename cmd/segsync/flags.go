@@ -162,8 +162,8 @@ func (o *importOptions) check(flags *pflag.FlagSet) error {
 	return errors.Join(m...)
 }
 
-// check returns what is wrong with the flags. output is the file of a dry run, or "".
-func (o *runFlags) check(flags *pflag.FlagSet, output string) mistakes {
+// checkCommon returns what is wrong with the flags that plan has, too.
+func (o *runFlags) checkCommon() mistakes {
 	var m mistakes
 	if o.report.logFormat != "text" && o.report.logFormat != "json" {
 		m.add("--log-format %q: it must be text or json", o.report.logFormat)
@@ -171,6 +171,13 @@ func (o *runFlags) check(flags *pflag.FlagSet, output string) mistakes {
 	if o.wait.maxWait <= 0 {
 		m.add("--max-wait %s: it must be above 0", o.wait.maxWait)
 	}
+	return m
+}
+
+// check returns what is wrong with the flags. output is the file of a dry run, or "".
+func (o *runFlags) check(flags *pflag.FlagSet, output string) mistakes {
+	var m mistakes
+	m = append(m, o.checkCommon()...)
 	if o.wait.retryFor < 0 || flags.Changed("retry-for") && o.wait.retryFor == 0 {
 		m.add("--retry-for %s: it must be above 0", o.wait.retryFor)
 	}

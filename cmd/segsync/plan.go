@@ -94,12 +94,7 @@ func (o *planOptions) check() error {
 	if o.show < 0 {
 		m.add("--show %d is negative", o.show)
 	}
-	if o.run.report.logFormat != "text" && o.run.report.logFormat != "json" {
-		m.add("--log-format %q: it must be text or json", o.run.report.logFormat)
-	}
-	if o.run.wait.maxWait <= 0 {
-		m.add("--max-wait %s: it must be above 0", o.run.wait.maxWait)
-	}
+	m = append(m, o.run.checkCommon()...)
 	if o.run.wait.retryFor < 0 {
 		m.add("--retry-for %s: it must be above 0", o.run.wait.retryFor)
 	}
