@@ -51,6 +51,22 @@ func openGrowing(dir, name string) (*growing, error) {
 	return g, nil
 }
 
+// openToRead opens a file that is there, to be read only.
+func openToRead(path string) (*growing, error) {
+	if err := regular(path); err != nil {
+		return nil, err
+	}
+	file, err := os.OpenFile(path, os.O_RDONLY|noFollow, 0)
+	if err != nil {
+		return nil, err
+	}
+	info, err := file.Stat()
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return &growing{file: file, size: info.Size()}, nil
+}
+
 // NotRegularError says that something else stands where a file of the import belongs.
 type NotRegularError struct{ Path string }
 

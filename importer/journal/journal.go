@@ -123,6 +123,9 @@ func (j *Journal) Start() error {
 			return err
 		}
 	}
+	if err := j.names.chooseRecords(j.stateOnDisk()); err != nil {
+		return err
+	}
 	if j.files, err = openFiles(j.names, j.warnValues); err != nil {
 		return err
 	}
@@ -139,6 +142,15 @@ func (j *Journal) Start() error {
 		return errors.Join(err, j.files.close())
 	}
 	return nil
+}
+
+// stateOnDisk returns the state that the files belong to before this journal saves one, or
+// nil.
+func (j *Journal) stateOnDisk() *State {
+	if j.onDisk {
+		return j.State()
+	}
+	return j.old
 }
 
 func openFiles(n Names, warnValues bool) (*files, error) {
@@ -633,6 +645,9 @@ func (j *Journal) Save() error {
 			return err
 		}
 	}
+	if err := j.adoptRecords(); err != nil {
+		return err
+	}
 	j.clean = true
 	return nil
 }
@@ -704,16 +719,20 @@ func (j *Journal) makeRoom() error {
 			return err
 		}
 	}
-	if j.old == nil || j.old.v1 != nil {
-		if err := f.records.cut(Extent{}); err != nil {
-			return err
-		}
+	var err error
+	switch {
+	case j.old == nil || j.old.v1 != nil:
+		err = f.records.cut(Extent{})
+	case !j.old.Unfinished():
+		err = j.compactRecords()
+	}
+	if err != nil {
+		return err
 	}
 	if err := j.removeV1(); err != nil {
 		return err
 	}
 	for _, r := range f.reports() {
-		var err error
 		if j.next.From == Beginning {
 			err = r.cut(Extent{})
 		} else {

@@ -18,6 +18,7 @@ type Names struct {
 	pending              string // JSON lines: the customers that are not confirmed yet
 	profiles, sources    string // identities of the profiles read, and of the source ids sent
 	records              string // JSON lines: what NotImported is written from
+	newRecords           string // takes the place of records once a state speaks of it
 	seenTable, sentTable string // to look up profiles and sources; only while an import runs
 	v1                   v1Names
 }
@@ -35,6 +36,7 @@ func NewNames(dir, suffix string) Names {
 		profiles:          "segsync-profiles" + suffix + ".bin",
 		sources:           "segsync-source-ids" + suffix + ".bin",
 		records:           "segsync-not-imported" + suffix + ".jsonl",
+		newRecords:        "segsync-not-imported" + suffix + ".jsonl.new",
 		seenTable:         "segsync-profiles" + suffix + ".tmp",
 		sentTable:         "segsync-source-ids" + suffix + ".tmp",
 		v1: v1Names{
@@ -53,7 +55,7 @@ func (n Names) Paths() []string {
 	var paths []string
 	for _, name := range []string{
 		n.State, n.WithoutIdentifier, n.NotImported, n.Merged, n.Warnings, n.pending, n.profiles, n.sources, n.records,
-		n.seenTable, n.sentTable,
+		n.newRecords, n.seenTable, n.sentTable,
 	} {
 		paths = append(paths, n.Path(name))
 	}

@@ -3,7 +3,7 @@ package journal
 import (
 	"errors"
 	"io/fs"
-	"os"
+	"slices"
 )
 
 // ReadOutstanding returns the records of the directory's import that are outstanding, the
@@ -11,58 +11,64 @@ import (
 // runs it returns what was saved last. The errors are NoImportError, DamagedError, and
 // those of reading.
 func ReadOutstanding(names Names) ([]Record, *State, error) {
-	state, err := Load(names)
-	if err != nil {
-		return nil, nil, err
-	}
-	if state == nil {
-		return nil, nil, &NoImportError{names.Dir}
-	}
-	j := &Journal{names: names}
-	if state.v1 != nil {
-		j.records.byID = make(map[string]Record)
-		err = j.takeRecordsV1(state)
-	} else {
-		err = j.readRecords(state.Files[fileRecords])
-	}
-	if err != nil {
-		return nil, nil, err
-	}
-	var outstanding []Record
-	for _, r := range j.records.sorted() {
-		if r.IsOutstanding() {
-			outstanding = append(outstanding, r)
+	for {
+		state, err := Load(names)
+		if err != nil {
+			return nil, nil, err
+		}
+		if state == nil {
+			return nil, nil, &NoImportError{names.Dir}
+		}
+		outstanding, err := readOutstanding(names, state)
+		if err == nil {
+			return outstanding, state, nil
+		}
+		// An import that began meanwhile may have replaced the records.
+		if now, loadErr := Load(names); loadErr != nil || now == nil || now.Checksum == state.Checksum {
+			return nil, nil, err
 		}
 	}
-	return outstanding, state, nil
 }
 
-// readRecords loads the records without opening their file for writing.
+func readOutstanding(names Names, s *State) ([]Record, error) {
+	j := &Journal{names: names}
+	var err error
+	if s.v1 != nil {
+		j.records.byID = make(map[string]Record)
+		err = j.takeRecordsV1(s)
+	} else {
+		err = j.readRecords(s.Files[fileRecords])
+	}
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(j.records.sorted(), func(r Record) bool { return !r.IsOutstanding() }), nil
+}
+
+// readRecords loads the records, from the log that the extent is one of. It opens none
+// for writing.
 func (j *Journal) readRecords(e Extent) error {
-	path := j.names.Path(j.names.records)
-	err := regular(path)
-	if errors.Is(err, fs.ErrNotExist) && e.Bytes == 0 {
+	var unfit error
+	for _, name := range []string{j.names.newRecords, j.names.records} {
+		log, err := openToRead(j.names.Path(name))
+		if errors.Is(err, fs.ErrNotExist) {
+			unfit = err
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		defer log.close()
+		if unfit = j.check(log, e); unfit == nil {
+			log.size = e.Bytes
+			j.records.log = log
+			return j.records.load()
+		}
+	}
+	if e.Bytes == 0 {
 		return nil
 	}
-	if err != nil {
-		return err
-	}
-	file, err := os.OpenFile(path, os.O_RDONLY|noFollow, 0)
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return err
-	}
-	log := &growing{file: file, size: info.Size()}
-	if err := j.check(log, e); err != nil {
-		return err
-	}
-	log.size = e.Bytes
-	j.records.log = log
-	return j.records.load()
+	return unfit
 }
 
 // Forget resolves the outstanding records that match: no import tries them again, and
