@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"segsync/importer/journal"
@@ -26,6 +27,7 @@ func (e *TooManyRejectsError) Error() string {
 type committer struct {
 	journal    *journal.Journal
 	maxRejects int
+	limited    *atomic.Int64 // see Importer
 	log        *slog.Logger
 	announced  map[string]bool // reasons and warnings that were shown
 
@@ -124,6 +126,9 @@ func (c *committer) page(p *page) error {
 	for i, profile := range p.profiles {
 		entries[i] = profile.Entry
 		c.tell(&entries[i])
+		if !p.retry && profile.Was == journal.None && p.replaces == "" {
+			c.limited.Add(1)
+		}
 	}
 	done := journal.Page{After: p.after, Replaces: p.replaces, Entries: entries}
 	if p.first {

@@ -43,6 +43,7 @@ import (
 	"iter"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -75,7 +76,7 @@ type Settings struct {
 	From    Origin
 	CatchUp bool // look again for profiles that moved while the list was read
 	Recheck bool // and then read the whole list, not only what was active meanwhile
-	Limit   int  // end each run after so many profiles; 0: no limit
+	Limit   int  // end after so many profiles, besides those tried again; 0: no limit
 	// RetryOutstanding first tries again what earlier imports could not import.
 	RetryOutstanding bool
 	Verify           Verify
@@ -100,7 +101,8 @@ type Importer struct {
 	log        *slog.Logger
 	converter  *converter
 	fetcher    *fetcher
-	existing   *Existing // see SendOnlyChanges
+	existing   *Existing    // see SendOnlyChanges
+	limited    atomic.Int64 // profiles that count for Settings.Limit, of complete pages
 
 	stopped context.Context
 	stop    context.CancelFunc
@@ -240,12 +242,15 @@ func (im *Importer) rest(ctx context.Context, state *journal.State, known *journ
 	return l.pages(ctx, state.Position)
 }
 
+// LimitLeft returns how many profiles Settings.Limit still allows.
+func (im *Importer) LimitLeft() int { return im.settings.Limit - int(im.limited.Load()) }
+
 // limit returns how many profiles this run may list, nil for all.
 func (im *Importer) limit() *limit {
 	if im.settings.Limit <= 0 {
 		return nil
 	}
-	return &limit{im.settings.Limit}
+	return &limit{im.LimitLeft()}
 }
 
 // read reads the profiles of a listing.
@@ -301,7 +306,7 @@ func (im *Importer) carry(ctx context.Context, from source, sources *journal.Sou
 	}
 	v := newVerifier(im.voucherify, im.settings.Verify, im.State, allSent, im.log)
 	c := &committer{
-		journal: im.journal, maxRejects: im.settings.MaxRejects, log: im.log, announced: make(map[string]bool),
+		journal: im.journal, maxRejects: im.settings.MaxRejects, limited: &im.limited, log: im.log, announced: make(map[string]bool),
 		in: out, verdicts: v.verdicts,
 		onSent: func() {
 			if out.err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -14,6 +15,8 @@ import (
 	"segsync/importer"
 	"segsync/importer/journal"
 	"segsync/internal/httpretry"
+	"segsync/segmentprofiles"
+	"segsync/voucherify"
 )
 
 // ended says what became of everything.
@@ -43,7 +46,9 @@ func (s *session) ended() error {
 	case s.pastEnd(state):
 		s.tell.printError(&hinted{fmt.Errorf("nothing was read: the offset %s is past the end of the list", state.From), "segsync check says how many profiles there are"})
 	}
-	if !state.Position.Done && s.limit > 0 {
+	if !state.Position.Done && s.limit > 0 && s.dry.run {
+		s.tell.log.Info(fmt.Sprintf("stopped after %d profiles, as --limit says", s.limit))
+	} else if !state.Position.Done && s.limit > 0 {
 		s.say(fmt.Sprintf("Stopped after %d profiles, as --limit says.", s.limit), s.continueCommand(nil), code)
 	} else if !state.Position.Done {
 		s.say("The import itself is not finished.", s.continueCommand(nil), code)
@@ -67,7 +72,7 @@ func (s *session) sayOutstanding(state *journal.State, code int) {
 	if n == 0 || code != exitNotImported {
 		return
 	}
-	s.tell.log.Error("some profiles are not imported; the next import tries them again, segsync outstanding lists them",
+	s.tell.log.Error("some profiles are not imported; the next import tries them again, "+s.outstandingCommand()+" lists them",
 		"outstanding", n, "since", state.Outstanding.Oldest.Format(time.RFC3339), "file", s.journal.Names().Path(s.journal.Names().NotImported))
 }
 
@@ -117,12 +122,29 @@ func (s *session) report(code int, cause error) int {
 	return code
 }
 
-// printUnlessStopped prints the error of an interrupted run, unless it says no more
-// than that.
-func (s *session) printUnlessStopped(err error) {
-	if err != nil && !errors.Is(err, importer.ErrStopped) && !errors.Is(err, context.Canceled) && !errors.Is(err, httpretry.ErrInterrupted) {
+// interrupted says where the import ended for a signal, and how to continue it. That what
+// was under way could not be finished is no error, but for what only the operator can fix.
+func (s *session) interrupted(code int, err error) error {
+	switch {
+	case err == nil, errors.Is(err, importer.ErrStopped), errors.Is(err, context.Canceled), errors.Is(err, httpretry.ErrInterrupted):
+	case passing(err):
+		s.tell.log.Warn("some of what was under way could not be finished", "cause", err)
+	default:
 		s.tell.printError(err)
 	}
+	if !s.tell.json {
+		fmt.Fprintln(s.tell.stderr, "Interrupted.")
+	}
+	return s.stopped(code, err)
+}
+
+// passing reports whether the error is one that is retried, unless an interrupt comes.
+func passing(err error) bool {
+	var outage *httpretry.OutageError
+	var segment *segmentprofiles.Error
+	var vch *voucherify.Error
+	retried := func(status int) bool { return status == http.StatusTooManyRequests || status >= 500 }
+	return errors.As(err, &outage) || errors.As(err, &segment) && retried(segment.Status) || errors.As(err, &vch) && retried(vch.Status)
 }
 
 // exitCodeOf tells errors that the operator must fix first from those after which the
@@ -192,19 +214,23 @@ func (s *session) continueCommand(cause error) string {
 	case errors.As(cause, &clears):
 		but = append(but, "max-clears")
 	}
+	start, limit := "--resume", ""
+	if left := s.importer.LimitLeft(); s.limit > 0 && left > 0 { // a pilot stays one
+		limit = fmt.Sprintf(" --limit %d", left)
+	}
 	switch {
 	case s.run.settings.fromStdin() && !at.Done, s.dry.run && !s.run.settings.fromAPI():
-		return "segsync import --restart" + s.flagsFor(newImportCommand(), but...)
-	case s.dry.run && (s.dry.output != "" || atEnd):
-		return "segsync import --offset " + shellQuote(state.From) + s.flagsFor(newImportCommand(), but...) // all of it again
+		start = "--restart"
+	case s.dry.run && (s.dry.output != "" || atEnd): // all of it again
+		start = "--offset " + shellQuote(state.From)
 	case s.dry.run && plausibleOffset(at.Offset):
-		return "segsync import --offset " + shellQuote(at.Offset) + s.flagsFor(newImportCommand(), but...)
+		start = "--offset " + shellQuote(at.Offset)
 	case !s.journal.OnDisk() && state.From != importer.Beginning:
-		return "segsync import --offset " + shellQuote(state.From) + s.flagsFor(newImportCommand(), but...)
+		start = "--offset " + shellQuote(state.From)
 	case s.journal.OnDisk(): // --since would begin another import after this one
 		but = append(but, "since")
 	}
-	return "segsync import --resume" + s.flagsFor(newImportCommand(), but...)
+	return "segsync import " + start + limit + s.flagsFor(newImportCommand(), but...)
 }
 
 // verifyCommand returns the command that asks again for what is not confirmed.
@@ -213,6 +239,17 @@ func (s *session) verifyCommand() string {
 		return "segsync import --resume" + s.flagsFor(newImportCommand())
 	}
 	return "segsync verify" + s.flagsFor(newVerifyCommand())
+}
+
+// outstandingCommand returns the command that lists what is outstanding.
+func (s *session) outstandingCommand() string { return "segsync outstanding" + s.dirFlag() }
+
+// dirFlag returns --dir, unless it is the default.
+func (s *session) dirFlag() string {
+	if s.run.dir == s.flags.Lookup("dir").DefValue {
+		return ""
+	}
+	return " --dir " + shellQuote(s.run.dir)
 }
 
 // flagsFor returns those of the given flags that the other command has, too, but for some.
@@ -230,10 +267,7 @@ func (s *session) flagsFor(other *cobra.Command, but ...string) string {
 			words += " --" + f.Name + " " + shellQuote(f.Value.String())
 		}
 	})
-	if s.run.dir != s.flags.Lookup("dir").DefValue {
-		words += " --dir " + shellQuote(s.run.dir)
-	}
-	return words
+	return words + s.dirFlag()
 }
 
 // shellQuote quotes a word for a POSIX shell, if it needs it.

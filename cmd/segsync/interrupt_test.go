@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -44,6 +45,7 @@ func TestInterruptedImportCanBeContinued(t *testing.T) {
 			p.stderr.await(t, "interrupted: finishing", 1)
 			w.mend()
 			p.wantExit(t, c.code)
+			wantMatch(t, p.stderr.String(), `\nInterrupted\.\n`)
 			_, offset, err := printedCommand(p.stderr.String())
 			check(t, err, w.addsUp(p.stdout.String()))
 			if n := w.requests("next=700$"); n != 0 {
@@ -62,6 +64,30 @@ func TestInterruptedImportCanBeContinued(t *testing.T) {
 			check(t, w.addsUp(rest.stdout.String()), w.complete(), w.reportsExact(filepath.Join(w.dir, "out")))
 		})
 	}
+}
+
+// What was throttled when the interrupt came is tried again, and finished.
+func TestInterruptFinishesWhatIsThrottled(t *testing.T) {
+	t.Parallel()
+	w := startWorld(t, sandbox.Options{Profiles: 1000, Plain: true})
+	reached := make(chan struct{})
+	throttled := sync.OnceFunc(func() { close(reached) })
+	w.answer(`/traits`, 200, 220, func(rw http.ResponseWriter, req *http.Request) {
+		throttled()
+		status(429)(rw, req)
+	})
+	p := w.start(t, "import", "-q")
+	await(t, "the request", reached)
+	p.signal(t, os.Interrupt)
+	p.wantExit(t, exitInterrupted)
+	if n := w.requests(`/traits`); n <= 220 {
+		t.Fatalf("%d requests of those that are throttled: not all were tried again", n)
+	}
+	if strings.Contains(p.stderr.String(), "429") {
+		t.Errorf("it was not finished:\n%s", p.stderr)
+	}
+	w.resume(t, p, 0)
+	check(t, w.complete(), w.reportsExact(w.dir))
 }
 
 func TestSecondInterruptEndsAtOnce(t *testing.T) {

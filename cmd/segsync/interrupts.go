@@ -51,6 +51,9 @@ func watchInterrupts(ctx context.Context, stop func(), log *slog.Logger) *interr
 func (i *interrupts) exitCode() int { return int(i.code.Load()) }
 
 func (i *interrupts) close() {
+	if i.exitCode() != exitDone { // a late second signal must not take the place of the exit code
+		signal.Ignore(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	}
 	signal.Stop(i.signals)
 	close(i.signals)
 	<-i.done

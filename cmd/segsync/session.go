@@ -160,8 +160,7 @@ func (s *session) carryOut(ctx context.Context, do func(context.Context) error) 
 			return s.ended()
 		}
 		if code := interrupts.exitCode(); code != exitDone {
-			s.printUnlessStopped(err)
-			return s.stopped(code, err)
+			return s.interrupted(code, err)
 		}
 		s.tell.printError(err)
 		code := exitCodeOf(err)

@@ -149,6 +149,7 @@ func (s *session) summary(code int, cause error) summary {
 		sum.Error, sum.Hints = cause.Error(), hints(cause)
 	}
 	switch {
+	case s.dry.run && cause == nil: // nothing was begun that could be continued
 	case !state.Position.Done, state.HasFailed():
 		sum.Continue = s.continueCommand(cause)
 	case state.Unconfirmed() > 0:

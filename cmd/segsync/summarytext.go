@@ -83,7 +83,10 @@ func (s *session) summaryRows(sum summary) []screen.Row {
 		r := row(outcomeLabel(o), c.of(o), s.noteOf(o, c.of(o)))
 		switch o {
 		case journal.Confirmed:
-			r.Always, r.Mark = !s.dry.run, screen.MarkOK
+			r.Always = !s.dry.run
+			if r.Number > 0 {
+				r.Mark = screen.MarkOK
+			}
 		case journal.Rejected, journal.Unreadable:
 			r.Mark = screen.MarkFailed
 		case journal.Unconfirmed:
@@ -92,7 +95,7 @@ func (s *session) summaryRows(sum summary) []screen.Row {
 		rows = append(rows, r)
 	}
 	names := s.journal.Names()
-	return append(rows, row("Outstanding", state.Outstanding.Count, "segsync outstanding lists them"),
+	return append(rows, row("Outstanding", state.Outstanding.Count, s.outstandingCommand()+" lists them"),
 		row("Invalid birthdates", state.Counts.InvalidBirthdates, ""), row("Found late", state.Counts.FoundLate, ""),
 		row("Warnings", warningCount(state), "in "+names.Path(names.Warnings)))
 }

@@ -240,7 +240,7 @@ func (t *Transport) waitForPeriod(ctx context.Context, b *budget, turn turn) err
 			"quota", b.bucket.Name, "until", turn.until.Format(time.RFC3339))
 	}
 	what := &Wait{Reason: WaitQuota, Quota: b.bucket.Name, Limit: limit, Since: turn.since, Until: turn.until}
-	return t.waits.sleep(ctx, time.Until(turn.until), what)
+	return t.waits.sleep(ctx, time.Until(turn.until), what, turnGrace)
 }
 
 // announce returns the quota's size, and whether the wait until then was not logged before.

@@ -66,7 +66,7 @@ func (t *Transport) persist(c *call) (*http.Response, error) {
 			"wait", delay.Round(time.Millisecond).String(), "cause", c.describe())
 		shown := t.shown(c, delay, asked)
 		c.since = time.Now()
-		if t.waits.sleep(ctx, delay, shown) != nil {
+		if t.waits.sleep(ctx, delay, shown, c.grace()) != nil {
 			if ctx.Err() != nil {
 				return nil, ctx.Err()
 			}
@@ -204,6 +204,15 @@ func (c *call) record(resp *http.Response, err error) {
 	if _, late := errors.AsType[*lateError](err); late {
 		c.timeouts++
 	}
+}
+
+// grace is how long after Hurry the call is still retried: one that was throttled is to be
+// finished, an outage is not waited for.
+func (c *call) grace() time.Duration {
+	if c.resp != nil && c.resp.StatusCode == http.StatusTooManyRequests {
+		return turnGrace
+	}
+	return 0
 }
 
 // renew gives the call as many attempts as a new one has: those during an outage say

@@ -23,7 +23,7 @@ func (g *gate) wait(ctx context.Context) error {
 	for {
 		since, until := g.paused()
 		what := &Wait{Reason: WaitPause, Since: since, Until: until}
-		if err := g.waits.sleep(ctx, time.Until(until), what); err != nil {
+		if err := g.waits.sleep(ctx, time.Until(until), what, turnGrace); err != nil {
 			return err
 		}
 		if err := g.pace.wait(ctx, g.waits); err != nil {

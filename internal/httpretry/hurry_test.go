@@ -187,3 +187,44 @@ func TestHurryWhileARetryIsInLine(t *testing.T) {
 		}
 	})
 }
+
+// What was throttled is finished after Hurry, as long as that takes no more than ten
+// seconds; an API that does not answer is not waited for.
+func TestThrottledRequestsAreFinishedAfterHurry(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		fails    server
+		finished bool
+	}{
+		{"throttled", answer(429, `{}`), true},
+		{"throttled with a short pause", answer(429, `{}`, "Retry-After", "2"), true},
+		{"throttled with a long pause", answer(429, `{}`, "Retry-After", "60"), false},
+		{"an outage", answer(503, `{}`), false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				began := time.Now()
+				tr := httpretry.New(httpretry.Options{Base: server(func(r *http.Request) (*http.Response, error) {
+					if time.Since(began) < 3*time.Second {
+						return c.fails(r)
+					}
+					return response(200, strings.NewReader(`{}`)), nil
+				})})
+				time.AfterFunc(time.Second, tr.Hurry)
+				var all sync.WaitGroup
+				for range 5 {
+					all.Go(func() {
+						resp, err := get(t, tr)
+						if finished := err == nil && resp.StatusCode == 200; finished != c.finished {
+							t.Errorf("%v, %v, want finished %v", resp, err, c.finished)
+						}
+					})
+				}
+				all.Wait()
+				if d := time.Since(began); d > 11*time.Second {
+					t.Errorf("it took %s", d)
+				}
+			})
+		})
+	}
+}

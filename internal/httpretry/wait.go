@@ -35,7 +35,7 @@ const (
 	// queueGrace is how long a request may stay in a queue after Hurry.
 	queueGrace = time.Second
 	// turnGrace is how long after Hurry requests may still wait for their turn at the pace
-	// of the API: what is being read is to be finished.
+	// of the API, or for the end of a pause: what is being read is to be finished.
 	turnGrace = 10 * time.Second
 )
 
@@ -51,9 +51,10 @@ type waits struct {
 	now     map[*Wait]struct{}
 }
 
-// sleep waits for d. It ends early, with an error, when ctx ends or after Hurry.
+// sleep waits for d. It ends early, with an error, when ctx ends, or after Hurry unless it
+// ends within the grace after that.
 // Meanwhile what is shown by Transport.Waiting, unless it is nil or d is short.
-func (w *waits) sleep(ctx context.Context, d time.Duration, what *Wait) error {
+func (w *waits) sleep(ctx context.Context, d time.Duration, what *Wait, grace time.Duration) error {
 	if d <= 0 {
 		return ctx.Err()
 	}
@@ -67,9 +68,23 @@ func (w *waits) sleep(ctx context.Context, d time.Duration, what *Wait) error {
 			w.mu.Unlock()
 		}()
 	}
+	end := time.Now().Add(d)
 	timer := time.NewTimer(d)
 	defer timer.Stop()
-	return await(ctx, timer.C, w.hurry, 0)
+	hurry := w.hurry
+	for {
+		select {
+		case <-timer.C:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-hurry:
+			if end.After(w.hurried.Load().Add(grace)) {
+				return ErrInterrupted
+			}
+			hurry = nil
+		}
+	}
 }
 
 // queue waits until ready can be received from. It ends early, with an error, when ctx
