@@ -76,14 +76,14 @@ func TestInterruptFinishesWhatIsThrottled(t *testing.T) {
 		throttled()
 		status(429)(rw, req)
 	})
-	p := w.start(t, "import", "-q")
+	p := w.start(t, "import")
 	await(t, "the request", reached)
 	p.signal(t, os.Interrupt)
 	p.wantExit(t, exitInterrupted)
 	if n := w.requests(`/traits`); n <= 220 {
 		t.Fatalf("%d requests of those that are throttled: not all were tried again", n)
 	}
-	if strings.Contains(p.stderr.String(), "429") {
+	if strings.Contains(p.stderr.String(), "could not be finished") {
 		t.Errorf("it was not finished:\n%s", p.stderr)
 	}
 	w.resume(t, p, 0)
