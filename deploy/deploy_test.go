@@ -176,7 +176,7 @@ func schedules(t *testing.T) map[string]string {
 	t.Helper()
 	_, cron := readManifests(t)
 	all := map[string]string{
-		"crontab":         only(t, `^\d+ \d+ \* \* \* timeout -k 5m 20h segsync (.*)$`, read(t, "crontab")),
+		"crontab":         only(t, `^\d+ \d+ \* \* \* timeout --foreground --preserve-status -k 5m 20h segsync (.*)$`, read(t, "crontab")),
 		"segsync.service": only(t, `^ExecStart=/usr/bin/segsync (.*)$`, read(t, "segsync.service")),
 		"cronjob.yaml":    strings.Join(cron.Spec.JobTemplate.Spec.Template.Spec.Containers[0].Args, " "),
 		"Dockerfile":      only(t, `^#     (import .*)$`, read(t, "Dockerfile")),

@@ -235,6 +235,9 @@ func (c *checker) directory() {
 // writable tries to make a file, and leaves none.
 func writable(dir string) error {
 	file, err := os.CreateTemp(dir, ".segsync-check-")
+	if of, ok := errors.AsType[*os.PathError](err); ok {
+		return fmt.Errorf("making a file in %s: %w", dir, of.Err)
+	}
 	if err != nil {
 		return err
 	}

@@ -154,12 +154,20 @@ func exitCodeOf(err error) int {
 	switch {
 	case errors.As(err, &unverified) && !waits(err):
 		return exitUnconfirmed
+	case isDamage(err):
+		return exitUsage
 	case anyOf(err, func(err error) bool { w, ok := err.(interface{ Refused() bool }); return ok && w.Refused() }):
 		return exitUsage
 	case waits(err):
 		return exitLater
 	}
 	return exitFailed
+}
+
+// isDamage reports whether a file of the import cannot be used any more.
+func isDamage(err error) bool {
+	var damaged *journal.DamagedError
+	return errors.As(err, &damaged)
 }
 
 // waits reports whether a quota must be waited for, longer than this run does.
@@ -219,7 +227,7 @@ func (s *session) continueCommand(cause error) string {
 		limit = fmt.Sprintf(" --limit %d", left)
 	}
 	switch {
-	case s.run.settings.fromStdin() && !at.Done, s.dry.run && !s.run.settings.fromAPI():
+	case isDamage(cause), s.run.settings.fromStdin() && !at.Done, s.dry.run && !s.run.settings.fromAPI():
 		start = "--restart"
 	case s.dry.run && (s.dry.output != "" || atEnd): // all of it again
 		start = "--offset " + shellQuote(state.From)

@@ -192,8 +192,11 @@ func (o *runFlags) check(flags *pflag.FlagSet, output string) mistakes {
 		if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 			m.add("--%s %s is not a regular file", name, path)
 		}
-		if _, err := os.Stat(filepath.Dir(path)); path != "" && err != nil {
-			m.add("--%s: %w", name, err)
+		if path == "" {
+			continue
+		}
+		if err := writable(filepath.Dir(path)); err != nil {
+			m.add("--%s %s cannot be written: %w", name, path, err)
 		}
 	}
 	m = append(m, o.overwritten(output)...)

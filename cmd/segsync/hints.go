@@ -42,6 +42,9 @@ func hintOf(err error) string {
 	case *importer.ClearsError:
 		return "is the source complete? segsync plan shows what would be cleared; if that is right, continue with a larger --max-clears"
 	case *journal.DamagedError:
+		if e.Newer {
+			return "use that segsync, or start anew with --restart, which keeps the state as a .bak file"
+		}
 		return "put the file back, or start anew with --restart, which keeps the state as a .bak file"
 	case *profilessync.FileError:
 		return fileHint(e)
@@ -91,7 +94,7 @@ func voucherifyHint(e *voucherify.Error) string {
 	case e.Status == http.StatusForbidden:
 		return "the application key may not do this: check its permissions and its list of allowed IP addresses " +
 			"in Project Settings > Application Keys"
-	case e.Status == http.StatusNotFound:
+	case e.Status == http.StatusNotFound, e.Status == http.StatusMethodNotAllowed:
 		return "check VOUCHERIFY_API_URL: it is the host alone, with no path"
 	case e.QuotaUsedUp():
 		return "the calls of this billing cycle are used up; continue in the next one, or raise the plan"

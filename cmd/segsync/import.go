@@ -33,7 +33,7 @@ Voucherify project. It first tries again what earlier imports could not import.`
   segsync import --from warehouse         # Segment's Profiles Sync, or a file: docs/sources.md`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return o.run.report.carryOut(cmd, o.check(cmd.Flags()), func() error { return runImport(cmd, &o) })
+			return o.run.carryOut(cmd, o.check(cmd.Flags()), func() error { return runImport(cmd, &o) })
 		},
 	}
 	f := cmd.Flags()

@@ -14,10 +14,36 @@ func (s *session) writeMetrics(exitCode *int) error {
 		return nil
 	}
 	var m metrics
-	state := s.importer.State()
+	m.addImport(s.importer.State())
 	segment, vch := s.apis.toSegment.Stats(), s.apis.toVoucherify.Stats()
-	by := func(label, value string, n any) string { return fmt.Sprintf("{%s=%q} %v", label, value, n) }
+	m.add("requests_total", "counter", "Requests of this process, retries included.",
+		by("api", "segment", segment.Requests), by("api", "voucherify", vch.Requests))
+	m.add("retries_total", "counter", "Requests of this process that were sent again.",
+		by("api", "segment", segment.Retries), by("api", "voucherify", vch.Retries))
+	m.add("throttled_total", "counter", "Answers 429 to this process.",
+		by("api", "segment", segment.Throttled), by("api", "voucherify", vch.Throttled))
+	m.addRun(s.began, exitCode)
+	if end := s.importer.State().Last.Ended; !end.IsZero() {
+		m.add("import_end_timestamp_seconds", "gauge", "When the last import finished.", fmt.Sprintf(" %d", end.Unix()))
+	}
+	return m.writeTo(s.run.report.metricsFile)
+}
 
+// by returns a sample with a label.
+func by(label, value string, n any) string { return fmt.Sprintf("{%s=%q} %v", label, value, n) }
+
+// metrics is a text in the format of Prometheus.
+type metrics struct{ strings.Builder }
+
+func (m *metrics) add(name, kind, help string, samples ...string) {
+	fmt.Fprintf(m, "# HELP segsync_%s %s\n# TYPE segsync_%s %s\n", name, help, name, kind)
+	for _, sample := range samples {
+		fmt.Fprintf(m, "segsync_%s%s\n", name, sample)
+	}
+}
+
+// addImport adds what is known of an import.
+func (m *metrics) addImport(state *journal.State) {
 	m.add("profiles_read", "gauge", "Profiles read by the current or last import.", fmt.Sprintf(" %d", state.Counts.Read))
 	var outcomes []string
 	for _, o := range journal.Outcomes() {
@@ -31,28 +57,7 @@ func (s *session) writeMetrics(exitCode *int) error {
 	}
 	m.add("outstanding_oldest_age_seconds", "gauge", "How long the oldest of them has been outstanding; 0 if none is.", fmt.Sprintf(" %.0f", age))
 	m.add("invalid_birthdates", "gauge", "Customers sent without their birthdate.", fmt.Sprintf(" %d", state.Counts.InvalidBirthdates))
-	m.add("requests_total", "counter", "Requests of this process, retries included.",
-		by("api", "segment", segment.Requests), by("api", "voucherify", vch.Requests))
-	m.add("retries_total", "counter", "Requests of this process that were sent again.",
-		by("api", "segment", segment.Retries), by("api", "voucherify", vch.Retries))
-	m.add("throttled_total", "counter", "Answers 429 to this process.",
-		by("api", "segment", segment.Throttled), by("api", "voucherify", vch.Throttled))
 	m.add("import_start_timestamp_seconds", "gauge", "When the import began.", fmt.Sprintf(" %d", state.Started.Unix()))
-	m.addRun(s.began, exitCode)
-	if end := state.Last.Ended; !end.IsZero() {
-		m.add("import_end_timestamp_seconds", "gauge", "When the last import finished.", fmt.Sprintf(" %d", end.Unix()))
-	}
-	return m.writeTo(s.run.report.metricsFile)
-}
-
-// metrics is a text in the format of Prometheus.
-type metrics struct{ strings.Builder }
-
-func (m *metrics) add(name, kind, help string, samples ...string) {
-	fmt.Fprintf(m, "# HELP segsync_%s %s\n# TYPE segsync_%s %s\n", name, help, name, kind)
-	for _, sample := range samples {
-		fmt.Fprintf(m, "segsync_%s%s\n", name, sample)
-	}
 }
 
 // addRun adds what is known of a run whatever became of it. exitCode is nil while it

@@ -134,6 +134,29 @@ func TestMetricsAgreeWithTheSummary(t *testing.T) {
 	}
 }
 
+// Where the files for monitoring cannot be written at the end, that is said, everything else
+// is done, and what could be written knows of it.
+func TestFilesForMonitoringThatAreLost(t *testing.T) {
+	t.Parallel()
+	for lost, kept := range map[string]string{"metrics-file": "summary", "summary": "metrics-file"} {
+		t.Run(lost, func(t *testing.T) {
+			t.Parallel()
+			w := startWorld(t, sandbox.Options{Profiles: 200, Plain: true})
+			check(t, os.Mkdir(filepath.Join(w.dir, "gone"), 0o700))
+			reached := w.hold(`@150/traits`, 1)
+			p := w.start(t, "import", "--"+lost, "gone/file", "--"+kept, "kept")
+			await(t, "the request", reached)
+			check(t, os.RemoveAll(filepath.Join(w.dir, "gone")))
+			w.mend()
+			p.wantExit(t, exitFailed)
+			wantMatch(t, p.stderr.String(), `segsync: error: --`+lost+`: .*gone`)
+			data, err := os.ReadFile(filepath.Join(w.dir, "kept"))
+			check(t, err, w.addsUp(p.stdout.String()), w.complete())
+			wantMatch(t, string(data), `exit_code(":)? 1\b`)
+		})
+	}
+}
+
 func TestParseMetricsFindsMistakes(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{

@@ -62,8 +62,14 @@ func (s *session) openJournal(names journal.Names, start journal.Start) error {
 		if old, err = journal.Load(names); err != nil {
 			return &exitError{exitUsage, advise(err)}
 		}
-		if old != nil && old.Unfinished() && s.askContinue(old) {
-			start.Mode = journal.Resume
+		if old != nil && old.Unfinished() {
+			goesOn, err := s.askContinue(old)
+			if err != nil {
+				return err
+			}
+			if goesOn {
+				start.Mode = journal.Resume
+			}
 		}
 	}
 	j, opened, err := journal.Open(names, start)

@@ -55,7 +55,7 @@ cleared.`,
   segsync plan --orphans only-in-voucherify.txt`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return o.run.report.carryOut(cmd, o.check(), func() error { return runPlan(cmd, &o) })
+			return o.run.carryOut(cmd, o.check(), func() error { return runPlan(cmd, &o) })
 		},
 	}
 	f := cmd.Flags()

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -10,20 +11,28 @@ import (
 	"segsync/importer/journal"
 )
 
-// askContinue asks whether to continue the unfinished import of the directory.
-func (s *session) askContinue(old *journal.State) bool {
+// askContinue asks whether to continue the unfinished import of the directory. Without an
+// answer nothing is begun.
+func (s *session) askContinue(old *journal.State) (bool, error) {
 	question := fmt.Sprintf("The import in this directory is not finished: %d profiles read, %d customers not confirmed.\nContinue it? Type \"yes\" or \"no\" (start anew): ",
 		old.Counts.Read, old.Unconfirmed())
-	return s.tell.ask(question, nil)
+	yes, answered := s.tell.ask(question, nil)
+	if !answered {
+		return false, &exitError{exitInterrupted, &hinted{errors.New("no answer: nothing was begun"),
+			"segsync import --resume continues the import, --restart starts anew"}}
+	}
+	return yes, nil
 }
 
 // askResume asks whether to go on from the offset.
 func (s *session) askResume(offset string, interrupts *interrupts) bool {
-	return s.tell.ask(fmt.Sprintf("Do you wish to resume the process from the offset: %s? Type \"yes\" or \"no\": ", offset), interrupts.first)
+	yes, _ := s.tell.ask(fmt.Sprintf("Do you wish to resume the process from the offset: %s? Type \"yes\" or \"no\": ", offset), interrupts.first)
+	return yes
 }
 
-// ask asks until the answer is yes or no. The end of the input, and an interrupt, are no.
-func (t *telling) ask(question string, interrupted <-chan struct{}) bool {
+// ask asks until the answer is yes or no. At the end of the input, and after an interrupt,
+// there is none.
+func (t *telling) ask(question string, interrupted <-chan struct{}) (yes, answered bool) {
 	if t.lines == nil {
 		t.lines = readLines(os.Stdin)
 	}
@@ -38,16 +47,16 @@ func (t *telling) ask(question string, interrupted <-chan struct{}) bool {
 			}
 			switch strings.ToLower(strings.TrimSpace(line)) {
 			case "yes", "y":
-				return true
+				return true, true
 			case "no", "n":
-				return false
+				return false, true
 			}
 			if !more {
-				return false
+				return false, false
 			}
 		case <-interrupted:
 			fmt.Fprintln(t.stderr)
-			return false
+			return false, false
 		}
 	}
 }

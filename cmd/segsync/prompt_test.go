@@ -233,3 +233,20 @@ func TestPromptContinuesAnUnfinishedImport(t *testing.T) {
 		})
 	}
 }
+
+// Without an answer, an unfinished import is neither continued nor replaced.
+func TestPromptWithoutAnAnswerBeginsNothing(t *testing.T) {
+	t.Parallel()
+	w := failing(t, 1)
+	w.start(t, "import").wantExit(t, 1)
+	before := w.requests(`.`)
+	p, keyboard := w.onTerminal(t, "import", "--no-count")
+	answerEach(t, p, keyboard, "The import in this directory is not finished: 400 profiles read, ", "\x04")
+	p.wantExit(t, exitInterrupted)
+	wantMatch(t, p.stderr.String(), `no answer: nothing was begun`)
+	if n := w.requests(`.`) - before; n != 0 {
+		t.Errorf("%d requests", n)
+	}
+	w.start(t, "import", "--resume").wantExit(t, 0)
+	check(t, w.complete(), w.reportsExact(w.dir))
+}

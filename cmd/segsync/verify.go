@@ -25,7 +25,7 @@ Voucherify has carried them out. It imports nothing.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.run.confirm.verify, o.run.confirm.maxRejects = "on", -1
 			err := errors.Join(o.run.check(cmd.Flags(), "")...)
-			return o.run.report.carryOut(cmd, err, func() error { return runVerify(cmd, &o) })
+			return o.run.carryOut(cmd, err, func() error { return runVerify(cmd, &o) })
 		},
 	}
 	f := cmd.Flags()

@@ -44,6 +44,9 @@ func openGrowing(dir, name string) (*growing, error) {
 	case runtime.GOOS != "windows" && info.Mode().Perm() != 0o600:
 		err = file.Chmod(0o600)
 	}
+	if err == nil && info.Size() == 0 {
+		err = giveToOwner(file)
+	}
 	if err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
@@ -183,6 +186,9 @@ func replaceFile(path string, perm os.FileMode, write func(*os.File) error) erro
 	}
 	if runtime.GOOS != "windows" {
 		err = file.Chmod(perm)
+	}
+	if err == nil && perm&0o077 == 0 {
+		err = giveToOwner(file)
 	}
 	if err == nil {
 		err = write(file)

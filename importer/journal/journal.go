@@ -234,7 +234,7 @@ func (j *Journal) check(file *growing, e Extent) error {
 	case err != nil:
 		return err
 	case file.size < e.Bytes:
-		return damaged(file.file.Name(), "it has %d bytes, and had %d when its state was saved", file.size, e.Bytes)
+		return damaged(file.file.Name(), "it has %d bytes (a missing file has 0), and had %d when its state was saved", file.size, e.Bytes)
 	case !fits:
 		return damaged(file.file.Name(), "its first %d bytes are not those of its state", e.Bytes)
 	}

@@ -89,7 +89,7 @@ func writeHolder(path string) error {
 		return err
 	}
 	_, err = file.WriteAt(append(data, '\n'), 1)
-	return errors.Join(err, file.Truncate(int64(len(data)+2)), file.Close())
+	return errors.Join(err, giveToOwner(file), file.Truncate(int64(len(data)+2)), file.Close())
 }
 
 // readHolder says in words who holds the lock, as far as that is known.
