@@ -46,7 +46,7 @@ func QueryFor(identifiers []mapping.Identifier, m mapping.Mapping) profilessync.
 // needed returns the types of external IDs and the traits that are read; traits is nil for
 // all of them.
 func needed(identifiers []mapping.Identifier, m mapping.Mapping) (types, traits []string) {
-	traits = m.Traits()
+	types, traits = []string{}, m.Traits()
 	for _, id := range identifiers {
 		switch {
 		case id.Trait == "":
@@ -104,15 +104,20 @@ func (in *intake) complete(p *profile, from *profilessync.Profile) error {
 	err := in.convert.customer(p, mapping.Profile{
 		SegmentID: from.SegmentID, SourceID: p.SourceID, Traits: from.Traits, Texts: in.texts,
 	}, ids)
-	for _, key := range from.Truncated {
-		if p.customer == nil {
-			break
-		}
-		p.Warnings = append(p.Warnings, mapping.Warning{
+	if p.customer != nil {
+		p.Warnings = append(p.Warnings, truncated(from)...)
+	}
+	return err
+}
+
+// truncated warns about the traits whose text may have been cut.
+func truncated(p *profilessync.Profile) (warnings []mapping.Warning) {
+	for _, key := range p.Truncated {
+		warnings = append(warnings, mapping.Warning{
 			Field: key, Trait: key, Value: "the text", Kind: "maybe_cut", Reason: "has exactly 512 characters: the warehouse may have cut it",
 		})
 	}
-	return err
+	return warnings
 }
 
 func externalIDs(p *profilessync.Profile) []segmentprofiles.ExternalID {

@@ -3,8 +3,10 @@ package importer
 import (
 	"context"
 	"fmt"
+	"iter"
 
 	"segsync/importer/mapping"
+	"segsync/profilessync"
 	"segsync/segmentprofiles"
 	"segsync/voucherify"
 )
@@ -51,18 +53,16 @@ func (in *Inspection) CompareWith(ctx context.Context, vch *voucherify.Client) e
 	return nil
 }
 
-// Inspect says what customer a profile becomes, and why. Only the identifiers and the
-// mapping of the settings are used.
-func Inspect(label string, ids []segmentprofiles.ExternalID, traits map[string]any, identifiers []mapping.Identifier, m mapping.Mapping) *Inspection {
-	in := &Inspection{Profile: label, ExternalIDs: ids, Traits: traits, Origins: []mapping.Origin{}, Warnings: []string{}}
+// Inspect says what customer a profile becomes, and why. The SourceID of profile is not used.
+func Inspect(profile mapping.Profile, ids []segmentprofiles.ExternalID, identifiers []mapping.Identifier, m mapping.Mapping) *Inspection {
+	in := &Inspection{Profile: profile.SegmentID, ExternalIDs: ids, Traits: profile.Traits, Origins: []mapping.Origin{}, Warnings: []string{}}
 	if in.ExternalIDs == nil {
 		in.ExternalIDs = []segmentprofiles.ExternalID{}
 	}
-	sourceID, from := mapping.SourceID(identifiers, ids, traits)
-	if sourceID == "" {
+	var from mapping.Identifier
+	if profile.SourceID, from = mapping.SourceID(identifiers, ids, profile.Traits); profile.SourceID == "" {
 		return in
 	}
-	profile := mapping.Profile{SegmentID: label, SourceID: sourceID, Traits: traits}
 	customer, warnings := mapping.Map(profile, m)
 	in.Customer, in.Identifier = &customer, from.String()
 	in.Origins = append(in.Origins, mapping.Explain(profile, m)...)
@@ -75,4 +75,22 @@ func Inspect(label string, ids []segmentprofiles.ExternalID, traits map[string]a
 		}
 	}
 	return in
+}
+
+// InspectFound inspects the first of the profiles, which come from a warehouse or a file;
+// texts says that their traits are texts. It returns nil if there is none.
+func InspectFound(found iter.Seq2[*profilessync.Profile, error], texts bool, identifiers []mapping.Identifier, m mapping.Mapping) (*Inspection, error) {
+	for p, err := range found {
+		if err != nil {
+			return nil, err
+		}
+		in := Inspect(mapping.Profile{SegmentID: p.SegmentID, Traits: p.Traits, Texts: texts}, externalIDs(p), identifiers, m)
+		if in.Customer != nil {
+			for _, w := range truncated(p) {
+				in.Warnings = append(in.Warnings, w.String())
+			}
+		}
+		return in, nil
+	}
+	return nil, nil
 }

@@ -70,7 +70,7 @@ func TestWhere(t *testing.T) {
 func TestInspectNamesUnmetConditions(t *testing.T) {
 	m := withRules(t, `where: [{trait: email, exists: true}, {trait: plan, is: pro}]`)
 	traits := map[string]any{"user": "42", "email": "ada@example.com", "plan": "free"}
-	in := importer.Inspect("profile.json", nil, traits, parseIdentifiers(t, "trait:user"), m)
+	in := importer.Inspect(mapping.Profile{SegmentID: "profile.json", Traits: traits}, nil, parseIdentifiers(t, "trait:user"), m)
 	if diff := cmp.Diff([]string{`{trait: plan, is: "pro"}`}, in.Filtered); diff != "" {
 		t.Errorf("unmet conditions (-want +got):\n%s", diff)
 	}

@@ -20,10 +20,12 @@ const (
 
 // plan is what a Query wants of a profile.
 type plan struct {
-	all    bool            // every trait
-	types  map[string]bool // of external IDs
-	traits map[string]bool // traits that are kept
-	lists  []string
+	all      bool            // every trait
+	allTypes bool            // every type of external IDs
+	types    map[string]bool // of external IDs
+	only     string          // see Query
+	traits   map[string]bool // traits that are kept
+	lists    []string
 	// objects are the traits that are wanted as objects.
 	objects map[string][]member
 	names   map[string]bool // flattened traits by name
@@ -39,12 +41,14 @@ type member struct {
 
 func newPlan(q Query) *plan {
 	p := &plan{
-		all:     q.Traits == nil,
-		types:   setOf(q.IdentifierTypes),
-		traits:  setOf(q.Traits),
-		lists:   q.Lists,
-		objects: map[string][]member{},
-		names:   map[string]bool{},
+		all:      q.Traits == nil,
+		allTypes: q.IdentifierTypes == nil,
+		types:    setOf(q.IdentifierTypes),
+		only:     q.Only,
+		traits:   setOf(q.Traits),
+		lists:    q.Lists,
+		objects:  map[string][]member{},
+		names:    map[string]bool{},
 	}
 	for _, key := range q.Lists {
 		p.traits[key] = true
@@ -85,8 +89,14 @@ func setOf(keys []string) map[string]bool {
 	return set
 }
 
+// isOnly reports whether an external ID is the one of the profiles that are wanted.
+func (p *plan) isOnly(idType, id string) bool {
+	t, v, found := strings.Cut(p.only, ":")
+	return found && t == idType && v == id
+}
+
 func (p *plan) usesIdentifier(name string) use {
-	if p.types[name] {
+	if p.allTypes || p.types[name] {
 		return useTrait
 	}
 	return 0

@@ -285,6 +285,9 @@ func (f *File) readProfiles(lines *lineReader, p *plan, from Position, take func
 			return f.lineError(lines, line, err)
 		}
 		lines.take()
+		if profile == nil {
+			continue // it is none of those that are wanted
+		}
 		profile.Position = lines.position(profile.SegmentID)
 		if err := take(profile); err != nil {
 			return err
@@ -292,6 +295,7 @@ func (f *File) readProfiles(lines *lineReader, p *plan, from Position, take func
 	}
 }
 
+// parseProfile returns nil for a profile that is none of those that the plan is limited to.
 func parseProfile(line []byte, p *plan) (*Profile, error) {
 	var parsed struct {
 		SegmentID   string         `json:"segment_id"`
@@ -309,8 +313,12 @@ func parseProfile(line []byte, p *plan) (*Profile, error) {
 	if parsed.SegmentID == "" {
 		return nil, errors.New("the profile has no segment_id")
 	}
+	isOnly := func(id ExternalID) bool { return p.isOnly(id.Type, id.ID) }
+	if p.only != "" && p.only != parsed.SegmentID && !slices.ContainsFunc(parsed.ExternalIDs, isOnly) {
+		return nil, nil
+	}
 	profile := &Profile{SegmentID: parsed.SegmentID, Traits: parsed.Traits}
-	profile.ExternalIDs = slices.DeleteFunc(parsed.ExternalIDs, func(id ExternalID) bool { return !p.types[id.Type] })
+	profile.ExternalIDs = slices.DeleteFunc(parsed.ExternalIDs, func(id ExternalID) bool { return p.usesIdentifier(id.Type) == 0 })
 	if profile.Traits == nil {
 		profile.Traits = map[string]any{}
 	}

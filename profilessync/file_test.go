@@ -103,7 +103,7 @@ func TestFileOfProfiles(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) { equal(t, readFile(t, content, everything), want) })
 	}
-	got := readFile(t, ndjson, profilessync.Query{Traits: []string{"age"}})
+	got := readFile(t, ndjson, profilessync.Query{IdentifierTypes: []string{}, Traits: []string{"age"}})
 	want[0].ExternalIDs, want[0].Traits = []profilessync.ExternalID{}, map[string]any{"age": json.Number("36.50")}
 	equal(t, got, want)
 }
@@ -349,4 +349,25 @@ func FuzzFile(f *testing.F) {
 			t.Errorf("%q, %s; behind the second: %q, %s", all, end, rest, endOfRest)
 		}
 	})
+}
+
+// A query for one profile finds it by its id, and by an external ID that is not its newest.
+func TestOnlyOneProfile(t *testing.T) {
+	const rows = header + `use_0,identifier,user_id,x,1
+use_1,identifier,user_id,old,1
+use_1,identifier,user_id,new,2
+use_1,identifier,email,ada@example.com,3
+use_2,trait,user_id,old,4
+`
+	const profiles = `{"segment_id":"use_0","external_ids":[{"type":"email","id":"x"}]}
+{"segment_id":"use_1","external_ids":[{"type":"user_id","id":"old"},{"type":"email","id":"ada@example.com"}],"traits":{"a":1}}
+`
+	for name, content := range map[string]string{"rows": rows, "profiles": profiles} {
+		for only, want := range map[string]int{"use_1": 1, "user_id:old": 1, "email:ada@example.com": 1, "user_id:ada@example.com": 0, "old": 0, "user_id:": 0, ":old": 0} {
+			got := readFile(t, content, profilessync.Query{Only: only})
+			if len(got) != want || want == 1 && (got[0].SegmentID != "use_1" || len(got[0].ExternalIDs) != 2) {
+				t.Errorf("%s, %q: %v", name, only, got)
+			}
+		}
+	}
 }

@@ -36,6 +36,7 @@ const maxNames = 10_000
 type grouper struct {
 	plan        *plan
 	id          string // of the profile whose rows are being added; "" before the first
+	wanted      bool   // it is one of those that the plan is limited to
 	identifiers winners
 	traits      winners
 	flat        map[string]string // values of the traits that may be members of an object
@@ -48,6 +49,7 @@ func newGrouper(p *plan) *grouper {
 // start begins the profile with this id.
 func (g *grouper) start(id []byte) {
 	g.id = string(id)
+	g.wanted = g.plan.only == "" || g.plan.only == g.id
 	g.identifiers.reset()
 	g.traits.reset()
 }
@@ -57,6 +59,7 @@ func (g *grouper) add(r *row) error {
 	switch string(r.kind) {
 	case kindIdentifier:
 		if len(bytes.TrimSpace(r.value)) > 0 {
+			g.wanted = g.wanted || g.plan.isOnly(string(r.name), string(r.value))
 			g.identifiers.add(r, g.plan.usesIdentifier)
 		}
 	case kindTrait:

@@ -73,7 +73,9 @@ func (h *Hash) UnmarshalText(text []byte) error {
 // Query says which profiles to read, and what of them. Paths lead to a trait, then to a
 // member of the object that it is: {"address", "city"}.
 type Query struct {
-	IdentifierTypes []string // types of external IDs; none: no external IDs
+	// IdentifierTypes are the types of the external IDs to read; nil means all, and an empty
+	// list none.
+	IdentifierTypes []string
 	// Traits are the keys of the traits to read; nil means all. Those that Members, Objects
 	// and Lists begin with are read in any case.
 	Traits []string
@@ -90,6 +92,9 @@ type Query struct {
 	// text stays text.
 	Lists []string
 
+	// Only limits a query to the profiles with this segment id or with this external ID,
+	// type:value, be it the newest of its type or not; "" for all.
+	Only string
 	// After limits a query to profiles whose ids are greater, byte by byte.
 	After string
 	// Since limits a query to profiles of which anything was written at this time or later,

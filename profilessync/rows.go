@@ -2,6 +2,7 @@ package profilessync
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,12 +22,11 @@ func (f *File) readRows(lines *lineReader, p *plan, from Position, take func(*Pr
 	g := newGrouper(p)
 	last := from.ID
 	finish := func() error {
-		if g.id == "" {
+		if last = cmp.Or(g.id, last); !g.wanted {
 			return nil
 		}
 		profile := g.profile()
 		profile.Position = lines.position(g.id)
-		last = g.id
 		return take(profile)
 	}
 	for {

@@ -75,11 +75,13 @@ type statement struct {
 	Identifiers string // name of the table
 	ReceivedAt  bool   // the identifiers have received_at, which is to be read
 	Changes     bool   // both tables have uuid_ts
-	Types       []string
+	AllTypes    bool
+	Types       []string // of external IDs
 	AllTraits   bool
 	Traits      []string
 	Prefixes    []string
 	After       string
+	Only        string   // see Query
 	IDs         []string // only these profiles, unless empty
 	Since       time.Time
 }
@@ -100,16 +102,18 @@ func newStatement(d dialect, schema string, q Query) (*statement, error) {
 		dialect:     d,
 		schema:      schema,
 		Identifiers: tableIdentifiers,
+		AllTypes:    p.allTypes,
 		Types:       slices.Sorted(maps.Keys(p.types)),
 		AllTraits:   p.all,
 		Traits:      slices.Sorted(maps.Keys(p.traits)),
 		Prefixes:    p.prefix,
+		Only:        q.Only,
 		After:       q.After,
 	}
 	if !q.Since.IsZero() {
 		s.Since = q.Since.Add(-lookback)
 	}
-	if len(s.Types) == 0 && !s.AnyTrait() {
+	if !s.AnyIdentifier() && !s.AnyTrait() {
 		return nil, errors.New("neither external IDs nor traits are asked for")
 	}
 	return s, nil
@@ -126,6 +130,18 @@ func (s *statement) execute(name string) (string, error) {
 		return "", errors.New("a name or an id in the query has a NUL character or is not UTF-8")
 	}
 	return b.String() + "\n", nil
+}
+
+// AnyIdentifier reports whether external IDs are read.
+func (s *statement) AnyIdentifier() bool { return s.AllTypes || len(s.Types) > 0 }
+
+// OnlyExternalID returns the type and the value of an external ID that Only may be.
+func (s *statement) OnlyExternalID() []string {
+	idType, value, found := strings.Cut(s.Only, ":")
+	if !found {
+		return nil
+	}
+	return []string{idType, value}
 }
 
 // AnyTrait reports whether traits are read.

@@ -29,7 +29,7 @@ func TestSQL(t *testing.T) {
 	queries := map[string]profilessync.Query{
 		"wide":   wide,
 		"all":    {IdentifierTypes: []string{"user_id"}},
-		"traits": {Traits: []string{"email"}},
+		"traits": {IdentifierTypes: []string{}, Traits: []string{"email"}},
 	}
 	for _, dialect := range profilessync.Dialects() {
 		for name, q := range queries {
@@ -64,7 +64,7 @@ func TestSQLRefuses(t *testing.T) {
 	}{
 		"dialect": {"oracle", "s", everything, "postgres, redshift, snowflake, bigquery, databricks"},
 		"schema":  {"postgres", "", everything, "empty"},
-		"nothing": {"postgres", "s", profilessync.Query{Traits: []string{}}, "neither"},
+		"nothing": {"postgres", "s", profilessync.Query{IdentifierTypes: []string{}, Traits: []string{}}, "neither"},
 		"NUL":     {"postgres", "s", profilessync.Query{Traits: []string{"a\x00b"}}, "NUL"},
 		"UTF-8":   {"postgres", "s", profilessync.Query{Traits: []string{"a\xffb"}}, "UTF-8"},
 	} {

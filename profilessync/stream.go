@@ -147,7 +147,7 @@ func scan(ctx context.Context, conn *pgconn.PgConn, sql string, p *plan, do func
 			r.receivedAt = values[5]
 		}
 		if string(r.id) != g.id {
-			if g.id != "" {
+			if g.wanted {
 				if err := do(g.profile()); err != nil {
 					return err
 				}
@@ -161,7 +161,7 @@ func scan(ctx context.Context, conn *pgconn.PgConn, sql string, p *plan, do func
 	if err := results.Close(); err != nil {
 		return statementError(doing, err)
 	}
-	if g.id == "" {
+	if !g.wanted {
 		return nil
 	}
 	return do(g.profile())

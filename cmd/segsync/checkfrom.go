@@ -69,7 +69,7 @@ func (c *checker) profilesToCompare(ctx context.Context) (listed int, ids []stri
 
 func (c *checker) checkWarehouse(ctx context.Context, query profilessync.Query, listed int, ids []string) {
 	const check = "warehouse"
-	warehouse, err := profilessync.Open(ctx, c.settings.warehouse.url, c.settings.warehouse.schema)
+	warehouse, err := c.settings.warehouse.open(ctx)
 	if err != nil {
 		c.fail(check, err)
 		return
@@ -222,27 +222,18 @@ func (c *checker) agreement(ctx context.Context, ids []string, found map[string]
 	c.warn(check, "docs/sources.md says what a warehouse cannot hold", "fields that differ, and in how many of %d customers: %s", a.Compared, strings.Join(fields, ", "))
 }
 
-// takeSample reads the first profiles of where they come from. A warehouse and a file give
-// the external IDs of the types that are set only.
+// takeSample reads the first profiles of where they come from.
 func (c *checker) takeSample(cmd *cobra.Command, sampler *importer.Sampler) (*importer.Sample, error) {
 	ctx, o := cmd.Context(), &c.options.settings
-	query := importer.QueryFor(c.settings.identifiers, c.mapping)
-	query.Traits = nil // all
-	switch {
-	case o.fromAPI():
+	if o.fromAPI() {
 		return sampler.Sample(ctx, c.options.sample)
-	case o.fromWarehouse():
-		warehouse, err := profilessync.Open(ctx, c.settings.warehouse.url, c.settings.warehouse.schema)
-		if err != nil {
-			return nil, err
-		}
-		sampler.Texts = true
-		return sampler.SampleOf(warehouse.Profiles(ctx, query), c.options.sample)
 	}
-	file, err := o.openFile(cmd.InOrStdin())
+	query := importer.QueryFor(c.settings.identifiers, c.mapping)
+	query.IdentifierTypes, query.Traits = nil, nil // all
+	all, texts, err := o.profiles(cmd, c.settings, query)
 	if err != nil {
 		return nil, err
 	}
-	sampler.Texts = file.Texts()
-	return sampler.SampleOf(file.Profiles(ctx, query, profilessync.Position{}), c.options.sample)
+	sampler.Texts = texts
+	return sampler.SampleOf(all, c.options.sample)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -16,7 +17,8 @@ import (
 	"segsync/voucherify"
 )
 
-// connection is both APIs, with the settings that they need.
+// connection is both APIs, with the settings that they need. A client without credentials is
+// nil.
 type connection struct {
 	settings        *settings
 	segment         *segmentprofiles.Client
@@ -37,6 +39,9 @@ type bounds struct {
 // connect loads the settings and makes the clients of both APIs; with --sandbox it starts
 // the embedded one.
 func (o *settingsFlags) connect(flags *pflag.FlagSet, p bounds, log *slog.Logger) (*connection, error) {
+	if o.from == "" && flags.Changed("from") {
+		return nil, &exitError{exitUsage, errors.New("--from is empty")}
+	}
 	c := &connection{sandboxProfiles: -1, closeSandbox: func() {}}
 	var file *envFile
 	if !o.sandbox || flags.Changed("env-file") {
@@ -114,7 +119,9 @@ func (c *connection) makeClients(p bounds, log *slog.Logger) (err error) {
 			return err
 		}
 	}
-	c.voucherify, err = voucherify.NewClient(c.toVoucherify.Client(), set.voucherifyURL, set.appID, set.secretKey)
+	if set.appID != "" && set.secretKey != "" {
+		c.voucherify, err = voucherify.NewClient(c.toVoucherify.Client(), set.voucherifyURL, set.appID, set.secretKey)
+	}
 	return err
 }
 

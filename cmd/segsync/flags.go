@@ -20,6 +20,7 @@ type settingsFlags struct {
 	envFile string
 	mapping string
 	from    string // where the profiles come from: see from.go
+	offline bool   // Voucherify is not asked
 	sandbox bool
 	messy   bool // the sandbox has profiles that an import complains about
 }
@@ -200,7 +201,7 @@ func (o *runFlags) check(flags *pflag.FlagSet, output string) mistakes {
 		}
 	}
 	m = append(m, o.overwritten(output)...)
-	for _, name := range []string{"dir", "env-file", "profiles-from", "mapping", "since", "summary", "output", "metrics-file", "from"} {
+	for _, name := range []string{"dir", "env-file", "profiles-from", "mapping", "since", "summary", "output", "metrics-file"} {
 		if flags.Changed(name) && flags.Lookup(name).Value.String() == "" {
 			m.add("--%s is empty", name)
 		}

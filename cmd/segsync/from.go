@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"net/url"
 	"os"
 	"strings"
@@ -47,7 +48,7 @@ func (o *settingsFlags) fromFile() string {
 
 // needs says which services the settings must have credentials for.
 func (o *settingsFlags) needs() needs {
-	return needs{segment: o.fromAPI(), voucherify: true, warehouse: o.fromWarehouse()}
+	return needs{segment: o.fromAPI(), voucherify: !o.offline, warehouse: o.fromWarehouse()}
 }
 
 // checkFrom returns what is wrong with the flags where the profiles do not come from the
@@ -151,7 +152,7 @@ func (s *session) openFrom(cmd *cobra.Command) error {
 		return nil
 	}
 	if from.fromWarehouse() {
-		warehouse, err := profilessync.Open(cmd.Context(), s.apis.settings.warehouse.url, s.apis.settings.warehouse.schema)
+		warehouse, err := s.apis.settings.warehouse.open(cmd.Context())
 		if err != nil {
 			return &exitError{exitOfWarehouse(err), err}
 		}
@@ -171,6 +172,23 @@ func (s *session) openFrom(cmd *cobra.Command) error {
 	return nil
 }
 
+// profiles ranges over what the query asks for of the warehouse or the file; texts says that
+// traits are texts there.
+func (o *settingsFlags) profiles(cmd *cobra.Command, set *settings, q profilessync.Query) (all iter.Seq2[*profilessync.Profile, error], texts bool, err error) {
+	if o.fromWarehouse() {
+		warehouse, err := set.warehouse.open(cmd.Context())
+		if err != nil {
+			return nil, false, &exitError{exitOfWarehouse(err), err}
+		}
+		return warehouse.Profiles(cmd.Context(), q), true, nil
+	}
+	file, err := o.openFile(cmd.InOrStdin())
+	if err != nil {
+		return nil, false, err
+	}
+	return file.Profiles(cmd.Context(), q, profilessync.Position{}), file.Texts(), nil
+}
+
 // interruptible returns what r has, until stop is called. Its goroutine ends with the process
 // at the latest: a read of a pipe cannot be called off.
 func interruptible(r io.Reader) (until io.Reader, stop func()) {
@@ -180,6 +198,11 @@ func interruptible(r io.Reader) (until io.Reader, stop func()) {
 		in.CloseWithError(err)
 	}()
 	return out, func() { out.CloseWithError(context.Canceled) }
+}
+
+// open connects to the warehouse.
+func (w *warehouseSettings) open(ctx context.Context) (*profilessync.Warehouse, error) {
+	return profilessync.Open(ctx, w.url, w.schema)
 }
 
 // openFile opens the file that the profiles come from.

@@ -135,3 +135,20 @@ func TestQueryResultIsImported(t *testing.T) {
 		t.Errorf("%d and %d bytes of %d customers", len(fromFile), len(direct), strings.Count(direct, "\n"))
 	}
 }
+
+// A profile is found by its segment id, and by an external ID that is not its newest.
+func TestInspectOfAWarehouse(t *testing.T) {
+	t.Parallel()
+	w := newWarehouseWorld(t, sandbox.Options{Profiles: 50})
+	pgtest.Exec(t, w.url, `INSERT INTO "`+w.schema+`".user_identifiers VALUES ('use_a:b', 'user_id', 'old', 1), ('use_a:b', 'user_id', 'new', 2)`)
+	env := append([]string{"VOUCHERIFY_SECRET_KEY="}, noSegment...)
+	for _, profile := range []string{"use_a:b", "user_id:old", "user_id:new"} {
+		stdout, _ := w.segsync(t, exitDone, env, "inspect", "--from", "warehouse", "--offline", profile)
+		wantMatch(t, stdout, `^Profile use_a:b$`)
+		wantMatch(t, stdout, `^  source_id +"new"  ← user_id$`)
+	}
+	_, stderr := w.segsync(t, exitFailed, env, "inspect", "--from", "warehouse", "--offline", "user_id:o'ld\\")
+	wantMatch(t, stderr, `^segsync: error: there is no profile user_id:o'ld\\ in warehouse$`)
+	_, stderr = w.segsync(t, exitUsage, append(env, "SEGSYNC_WAREHOUSE_SCHEMA=x"), "inspect", "--from", "warehouse", "--offline", "user_id:old")
+	wantMatch(t, stderr, `has no schema "x"`)
+}

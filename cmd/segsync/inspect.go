@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"segsync/importer"
+	"segsync/importer/mapping"
 	"segsync/internal/safetext"
 	"segsync/segmentprofiles"
 )
@@ -26,7 +28,6 @@ type inspectOptions struct {
 	settings settingsFlags
 	file     string
 	json     bool
-	offline  bool // Voucherify is not asked
 }
 
 func newInspectCommand() *cobra.Command {
@@ -38,10 +39,13 @@ func newInspectCommand() *cobra.Command {
 import makes of it: where each field comes from, and what was left out and why, beside
 what Voucherify has now. PROFILE is a segment id or type:value. Nothing is changed.
 
-With --file the profile is read from a JSON file with the members traits and
-external_ids, as Segment's API answers them; nothing is sent at all then.`,
+With --from the profile is looked for in a warehouse or a file of profiles, as an import
+would read it; credentials for Segment are not needed. With --file it is read from a JSON
+file with the members traits and external_ids, as Segment's API answers them; nothing is
+sent at all then.`,
 		Example: `  segsync inspect user_id:42
   segsync inspect user_id:42 --offline
+  segsync inspect user_id:42 --from people.ndjson
   segsync inspect use_1zbUiWwtDGiBTOEbVFbjwZVTlEt --json
   segsync inspect --file profile.json`,
 		Args: cobra.MaximumNArgs(1),
@@ -57,9 +61,10 @@ external_ids, as Segment's API answers them; nothing is sent at all then.`,
 	f.SortFlags = false
 	f.StringVar(&o.file, "file", "", "read the profile from this JSON `file`")
 	f.BoolVar(&o.json, "json", false, "print the profile and the customer as JSON")
-	f.BoolVar(&o.offline, "offline", false, "do not ask Voucherify what it has of the customer")
+	f.BoolVar(&o.settings.offline, "offline", false, "do not ask Voucherify what it has of the customer")
 	o.settings.addEnvFile(f)
 	o.settings.addMapping(f)
+	o.settings.addFrom(f)
 	f.BoolVar(&o.settings.sandbox, "sandbox", false, "inspect a profile of the embedded sandbox")
 	return cmd
 }
@@ -71,13 +76,14 @@ func (o *inspectOptions) inspect(cmd *cobra.Command, args []string) (*importer.I
 	switch {
 	case o.file != "" && len(args) > 0:
 		return nil, usage(errors.New("name a profile or a --file, not both"))
+	case o.file != "" && !o.settings.fromAPI():
+		return nil, usage(errors.New("--file has one profile in it, and --from many: name one of both"))
 	case o.file != "":
 		return o.inspectFile(cmd)
-	case len(args) == 0:
+	case len(args) == 0 || args[0] == "":
 		return nil, usage(errors.New("which profile? name a segment id, type:value, or a --file"))
 	}
-	id, ok := parseIdentifier(args[0])
-	if !ok {
+	if _, ok := parseIdentifier(args[0]); !ok && o.settings.fromAPI() {
 		return nil, usage(fmt.Errorf("%q is neither a segment id nor type:value, such as user_id:42", args[0]))
 	}
 	c, err := o.settings.connect(cmd.Flags(), bounds{attempts: 3, maxWait: 10 * time.Second, retryFor: -1}, slog.New(slog.DiscardHandler))
@@ -85,8 +91,24 @@ func (o *inspectOptions) inspect(cmd *cobra.Command, args []string) (*importer.I
 		return nil, err
 	}
 	defer c.close()
-	set := c.settings
-	ids, traits, err := importer.ReadWhole(cmd.Context(), c.segment, id, set.traitsLimit)
+	var in *importer.Inspection
+	if o.settings.fromAPI() {
+		in, err = o.inspectAPI(cmd.Context(), c, args[0])
+	} else {
+		in, err = o.inspectFrom(cmd, c.settings, args[0])
+	}
+	if err != nil || o.settings.offline {
+		return in, err
+	}
+	if err := in.CompareWith(cmd.Context(), c.voucherify); err != nil {
+		fmt.Fprintf(cmd.ErrOrStderr(), "segsync: warning: what Voucherify has is not shown: %s\n", safetext.Text(err.Error()))
+	}
+	return in, nil
+}
+
+func (o *inspectOptions) inspectAPI(ctx context.Context, c *connection, profile string) (*importer.Inspection, error) {
+	id, _ := parseIdentifier(profile)
+	ids, traits, err := importer.ReadWhole(ctx, c.segment, id, c.settings.traitsLimit)
 	var answer *segmentprofiles.Error
 	if errors.As(err, &answer) && answer.NotFound() {
 		err = &hinted{err, "external IDs are looked up in lower case, segment ids as they are; the type comes first, as in user_id:42"}
@@ -94,12 +116,25 @@ func (o *inspectOptions) inspect(cmd *cobra.Command, args []string) (*importer.I
 	if err != nil {
 		return nil, &exitError{exitCodeOf(err), err}
 	}
-	in := importer.Inspect(args[0], ids, traits, set.identifiers, set.mapping)
-	if o.offline {
-		return in, nil
+	return importer.Inspect(mapping.Profile{SegmentID: profile, Traits: traits}, ids, c.settings.identifiers, c.settings.mapping), nil
+}
+
+// inspectFrom reads the profile from a warehouse or a file: all of its traits, and its
+// external IDs of all types.
+func (o *inspectOptions) inspectFrom(cmd *cobra.Command, set *settings, profile string) (*importer.Inspection, error) {
+	query := importer.QueryFor(set.identifiers, set.mapping)
+	query.IdentifierTypes, query.Traits, query.Only = nil, nil, profile
+	found, texts, err := o.settings.profiles(cmd, set, query)
+	if err != nil {
+		return nil, err
 	}
-	if err := in.CompareWith(cmd.Context(), c.voucherify); err != nil {
-		fmt.Fprintf(cmd.ErrOrStderr(), "segsync: warning: what Voucherify has is not shown: %s\n", safetext.Text(err.Error()))
+	in, err := importer.InspectFound(found, texts, set.identifiers, set.mapping)
+	if err == nil && in == nil {
+		err = &hinted{fmt.Errorf("there is no profile %s in %s", safetext.Line(profile), o.settings.source()),
+			"ids are looked up as they are written there; the type of an external ID comes first, as in user_id:42"}
+	}
+	if err != nil {
+		return nil, &exitError{exitCodeOf(err), err}
 	}
 	return in, nil
 }
@@ -151,7 +186,8 @@ func (o *inspectOptions) inspectFile(cmd *cobra.Command) (*importer.Inspection, 
 	if err != nil {
 		return nil, &exitError{exitUsage, err}
 	}
-	return importer.Inspect(cmp.Or(p.SegmentID, o.file), p.ExternalIDs, p.Traits, set.identifiers, set.mapping), nil
+	profile := mapping.Profile{SegmentID: cmp.Or(p.SegmentID, o.file), Traits: p.Traits}
+	return importer.Inspect(profile, p.ExternalIDs, set.identifiers, set.mapping), nil
 }
 
 func (o *inspectOptions) print(w io.Writer, in *importer.Inspection) error {
