@@ -3,9 +3,11 @@ package journal
 import (
 	"bufio"
 	"context"
+	"encoding/binary"
 	"errors"
 	"io"
 	"os"
+	"slices"
 )
 
 // table is a hash table on disk, from an identity to a value of valueBytes, which may be
@@ -20,7 +22,8 @@ type table struct {
 	base    int64  // where the table is in the file: behind the smaller ones that it replaced
 	buckets uint64 // a power of two of them
 	used    uint64 // slots
-	bucket  []byte // the last one that was read
+	bucket  []byte // the last one that was read, as the file has it now
+	at      int64  // where it is in the file; -1: none was read
 }
 
 const (
@@ -36,7 +39,7 @@ func newTable(path string, valueBytes int, n int64) (*table, error) {
 		return nil, err
 	}
 	os.Remove(path) // already now, where the system can: a killed process leaves nothing behind
-	t := &table{file: file, width: idBytes + valueBytes, buckets: 1}
+	t := &table{file: file, width: idBytes + valueBytes, buckets: 1, at: -1}
 	t.bucket = make([]byte, bucketSlots*t.width)
 	for t.room() < uint64(n) {
 		t.buckets *= 2
@@ -77,7 +80,7 @@ func (t *table) get(id identity) (value []byte, found bool, err error) {
 	if err != nil || !found {
 		return nil, false, err
 	}
-	at := int(slot-t.base) % len(t.bucket)
+	at := int(slot - t.at)
 	return t.bucket[at+idBytes : at+t.width], true, nil
 }
 
@@ -87,7 +90,11 @@ func (t *table) put(id identity, value []byte) error {
 	if err != nil {
 		return err
 	}
-	if _, err := t.file.WriteAt(append(id[:], value...), slot); err != nil {
+	entry := t.bucket[slot-t.at:][:t.width]
+	copy(entry, id[:])
+	copy(entry[idBytes:], value)
+	if _, err := t.file.WriteAt(entry, slot); err != nil {
+		t.at = -1
 		return err
 	}
 	if found {
@@ -103,11 +110,7 @@ func (t *table) put(id identity, value []byte) error {
 // find returns where in the file the identity is, or else where to put it. Its bucket is
 // then in t.bucket.
 func (t *table) find(id identity) (slot int64, found bool, err error) {
-	hash := uint64(0)
-	for _, b := range id[:8] {
-		hash = hash<<8 | uint64(b)
-	}
-	for i := hash; ; i++ {
+	for i := t.home(id); ; i++ {
 		start := t.base + int64(i&(t.buckets-1))*int64(len(t.bucket))
 		if err := t.readBucket(start); err != nil {
 			return 0, false, err
@@ -123,35 +126,78 @@ func (t *table) find(id identity) (slot int64, found bool, err error) {
 	}
 }
 
-// readBucket reads the bucket at start. What was never written is free.
+// home is the number of the bucket that the identity belongs to.
+func (t *table) home(id identity) uint64 { return binary.BigEndian.Uint64(id[:8]) & (t.buckets - 1) }
+
+// readBucket reads the bucket at start, unless it is the last one that was read.
 func (t *table) readBucket(start int64) error {
+	if t.at == start {
+		return nil
+	}
+	t.at = -1
 	n, err := t.file.ReadAt(t.bucket, start)
-	if errors.Is(err, io.EOF) {
-		clear(t.bucket[n:])
+	if err := neverWritten(t.bucket[n:], err); err != nil {
+		return err
+	}
+	t.at = start
+	return nil
+}
+
+// neverWritten takes what is behind the end of the file, where reading it ended, for free.
+func neverWritten(rest []byte, err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		clear(rest)
 		return nil
 	}
 	return err
 }
 
-// grow moves all entries to a table of twice the size.
+// growBuffer is how much of a table is read, and of each half of the new one written, at once.
+const growBuffer = 64 << 10
+
+// grow moves all entries to a table of twice the size. Those of a bucket belong to the one
+// of the same number now, or to the one as far behind the old number of buckets, so both
+// halves are written from their first bucket to their last.
 func (t *table) grow() error {
-	size := int64(len(t.bucket))
-	from, to := t.base, t.base+int64(t.buckets)*size
-	t.base, t.buckets, t.used = to, 2*t.buckets, 0
-	old := make([]byte, size)
-	for ; from < to; from += size {
-		if err := t.readBucket(from); err != nil {
+	n, size := t.buckets, int64(len(t.bucket))
+	from := bufio.NewReaderSize(io.NewSectionReader(t.file, t.base, int64(n)*size), growBuffer)
+	t.base, t.buckets, t.used, t.at = t.base+int64(n)*size, 2*n, 0, -1
+	var halves [2]*bufio.Writer
+	for i := range halves {
+		halves[i] = bufio.NewWriterSize(io.NewOffsetWriter(t.file, t.base+int64(i)*int64(n)*size), growBuffer)
+	}
+	buckets := [2][]byte{make([]byte, 0, size), make([]byte, 0, size)}
+	var displaced []byte // entries whose buckets were full
+	for i := range n {
+		read, err := io.ReadFull(from, t.bucket)
+		if err := neverWritten(t.bucket[read:], err); err != nil {
 			return err
 		}
-		copy(old, t.bucket)
-		for at := 0; at < len(old); at += t.width {
-			id := identity(old[at : at+idBytes])
-			if id == (identity{}) {
-				continue
+		for entry := range slices.Chunk(t.bucket, t.width) {
+			id := identity(entry)
+			switch home := t.home(id); {
+			case id == identity{}:
+			case home%n != i:
+				displaced = append(displaced, entry...)
+			default:
+				buckets[home/n] = append(buckets[home/n], entry...)
+				t.used++
 			}
-			if err := t.put(id, old[at+idBytes:at+t.width]); err != nil {
+		}
+		for half, entries := range buckets {
+			clear(entries[len(entries):size])
+			if _, err := halves[half].Write(entries[:size]); err != nil {
 				return err
 			}
+			buckets[half] = entries[:0]
+		}
+	}
+	if err := errors.Join(halves[0].Flush(), halves[1].Flush()); err != nil {
+		return err
+	}
+	for entry := range slices.Chunk(displaced, t.width) {
+		if err := t.put(identity(entry), entry[idBytes:]); err != nil {
+			return err
 		}
 	}
 	return nil
