@@ -49,7 +49,7 @@ func (m Mapping) Lists() []string {
 // traitsOf returns the traits of the profile. Where they are Texts, JSON is decoded where
 // the mapping takes more than text. Text that is not JSON stays as it is.
 func (m *Mapping) traitsOf(p Profile) map[string]any {
-	if !p.Texts {
+	if !p.Texts || !hasJSON(p.Traits) {
 		return p.Traits
 	}
 	traits := maps.Clone(p.Traits)
@@ -69,6 +69,17 @@ func (m *Mapping) traitsOf(p Profile) map[string]any {
 		}
 	}
 	return traits
+}
+
+// hasJSON reports whether one of the traits may be the text of an object or a list.
+func hasJSON(traits map[string]any) bool {
+	for _, v := range traits {
+		text, _ := v.(string)
+		if text = strings.TrimSpace(text); text != "" && (text[0] == '{' || text[0] == '[') {
+			return true
+		}
+	}
+	return false
 }
 
 // decodeText decodes the trait if it is text that is a JSON value, and begins with one of

@@ -38,6 +38,10 @@ func CutBytes(s string, n int) string {
 func JSON(data []byte) []byte {
 	clean := 0
 	for clean < len(data) {
+		if c := data[clean]; ' ' <= c && c <= '~' { // nearly all of it
+			clean++
+			continue
+		}
 		c, size := utf8.DecodeRune(data[clean:])
 		if !plainInJSON(c, size) {
 			break
