@@ -54,14 +54,6 @@ func (c *csvColumns) parse(record []byte, r *row) error {
 	return nil
 }
 
-// csvError is an error in a record of CSV.
-type csvError struct {
-	at   int // byte of the record
-	text string
-}
-
-func (e *csvError) Error() string { return e.text }
-
 // csvSplitter splits records of CSV into fields. encoding/csv is not used because it turns
 // the line ends in values from \r\n into \n.
 //
@@ -94,7 +86,7 @@ func (c *csvSplitter) field(record []byte, start int) (end int, err error) {
 			rest = rest[:comma]
 		}
 		if quote := bytes.IndexByte(rest, '"'); quote >= 0 {
-			return 0, &csvError{start + quote, `a value with a quote must be quoted as a whole`}
+			return 0, &placedError{start + quote, `a value with a quote must be quoted as a whole`}
 		}
 		c.fields = append(c.fields, rest)
 		return start + len(rest), nil
@@ -103,7 +95,7 @@ func (c *csvSplitter) field(record []byte, start int) (end int, err error) {
 	for at := start + 1; ; {
 		quote := bytes.IndexByte(record[at:], '"')
 		if quote < 0 {
-			return 0, &csvError{start, "the quote that opens here is never closed"}
+			return 0, &placedError{start, "the quote that opens here is never closed"}
 		}
 		part := record[at : at+quote]
 		at += quote + 1
@@ -113,7 +105,7 @@ func (c *csvSplitter) field(record []byte, start int) (end int, err error) {
 			continue
 		}
 		if at < len(record) && record[at] != ',' {
-			return 0, &csvError{at, "a comma must follow the closing quote"}
+			return 0, &placedError{at, "a comma must follow the closing quote"}
 		}
 		if len(c.unquoted) > from {
 			c.unquoted = append(c.unquoted, part...)

@@ -1,10 +1,7 @@
 package profilessync
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
-	"io"
 	"slices"
 	"strings"
 	"unicode"
@@ -182,29 +179,13 @@ func setMember(object map[string]any, path []string, value string) {
 	}
 }
 
-var errTrailing = errors.New("there is more than one JSON value")
-
 // parseJSON returns the value of text that is JSON and begins with this byte.
 func parseJSON(text string, first byte) (any, bool) {
-	trimmed := strings.TrimLeft(text, " \t\r\n")
-	if trimmed == "" || trimmed[0] != first {
+	trimmed := strings.TrimLeft(text, space)
+	if trimmed == "" || trimmed[0] != first || !json.Valid([]byte(trimmed)) {
 		return nil, false
 	}
-	value, err := decodeJSON([]byte(trimmed))
-	return value, err == nil
-}
-
-func decodeJSON(data []byte) (any, error) {
-	var value any
-	decoder := json.NewDecoder(bytes.NewReader(data))
-	decoder.UseNumber()
-	if err := decoder.Decode(&value); err != nil {
-		return nil, err
-	}
-	if _, err := decoder.Token(); err != io.EOF {
-		return nil, errTrailing
-	}
-	return value, nil
+	return decode([]byte(trimmed)), true
 }
 
 // flattened returns the names that a warehouse may give a member: as it is, and in snake

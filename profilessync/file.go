@@ -11,7 +11,7 @@ import (
 	"io"
 	"iter"
 	"os"
-	"slices"
+	"time"
 	"unicode/utf8"
 )
 
@@ -238,20 +238,13 @@ func (f *File) lineError(lines *lineReader, line []byte, err error) error {
 	e := &FileError{Name: f.name, Line: lines.line + 1, Err: err}
 	at := -1
 	var syntax *json.SyntaxError
-	var kind *json.UnmarshalTypeError
-	var split *csvError
+	var placed *placedError
 	switch {
 	case errors.As(err, &syntax):
 		at = int(syntax.Offset) - 1
 		e.Err = fmt.Errorf("this is not JSON: %w", err)
-	case errors.As(err, &kind):
-		at = int(kind.Offset) - 1
-		e.Err = fmt.Errorf("%s must not be of type %s", kind.Field, kind.Value)
-	case errors.As(err, &split):
-		at = split.at
-	case errors.Is(err, io.ErrUnexpectedEOF) && line != nil:
-		at = len(line)
-		e.Err = errors.New("the JSON ends too early")
+	case errors.As(err, &placed):
+		at = placed.at
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		e.Err = errors.New("the compressed data ends too early")
 	}
@@ -297,35 +290,54 @@ func (f *File) readProfiles(lines *lineReader, p *plan, from Position, take func
 
 // parseProfile returns nil for a profile that is none of those that the plan is limited to.
 func parseProfile(line []byte, p *plan) (*Profile, error) {
-	var parsed struct {
-		SegmentID   string         `json:"segment_id"`
-		ExternalIDs []ExternalID   `json:"external_ids"`
-		Traits      map[string]any `json:"traits"`
-	}
-	decoder := json.NewDecoder(bytes.NewReader(line))
-	decoder.UseNumber()
-	if err := decoder.Decode(&parsed); err != nil {
+	if err := checkJSON(line); err != nil {
 		return nil, err
 	}
-	if rest := line[decoder.InputOffset():]; len(bytes.TrimSpace(rest)) > 0 {
-		return nil, &csvError{int(decoder.InputOffset()), "there is something behind the profile"}
+	fields := [...]field{{name: "segment_id", kind: "string"}, {name: "external_ids", kind: "array"}, {name: "traits", kind: "object"}}
+	if err := find(line, behind(line, space), "a profile", fields[:]); err != nil {
+		return nil, err
 	}
-	if parsed.SegmentID == "" {
+	profile := &Profile{SegmentID: string(fields[0].text()), Traits: map[string]any{}}
+	if profile.SegmentID == "" {
 		return nil, errors.New("the profile has no segment_id")
 	}
-	isOnly := func(id ExternalID) bool { return p.isOnly(id.Type, id.ID) }
-	if p.only != "" && p.only != parsed.SegmentID && !slices.ContainsFunc(parsed.ExternalIDs, isOnly) {
+	wanted := p.only == "" || p.only == profile.SegmentID
+	if ids := fields[1].value; ids != nil {
+		for object := range elements(ids) {
+			id, err := parseExternalID(line, object, p)
+			if err != nil {
+				return nil, err
+			}
+			wanted = wanted || p.isOnly(id.Type, id.ID)
+			if p.usesIdentifier(id.Type) != 0 {
+				profile.ExternalIDs = append(profile.ExternalIDs, id)
+			}
+		}
+	}
+	if !wanted {
 		return nil, nil
 	}
-	profile := &Profile{SegmentID: parsed.SegmentID, Traits: parsed.Traits}
-	profile.ExternalIDs = slices.DeleteFunc(parsed.ExternalIDs, func(id ExternalID) bool { return p.usesIdentifier(id.Type) == 0 })
-	if profile.Traits == nil {
-		profile.Traits = map[string]any{}
-	}
-	for key := range profile.Traits {
-		if !p.all && !p.traits[key] {
-			delete(profile.Traits, key)
+	if traits := fields[2].value; traits != nil {
+		for key, value := range members(traits) {
+			if p.all || p.traits[string(key)] {
+				profile.Traits[string(key)] = decode(value)
+			}
 		}
 	}
 	return profile, nil
+}
+
+// parseExternalID reads the time of one that the plan wants only.
+func parseExternalID(line, object []byte, p *plan) (id ExternalID, err error) {
+	fields := [...]field{{name: "type", kind: "string"}, {name: "id", kind: "string"}, {name: "created_at", kind: "string"}}
+	if err := find(line, object, "an external ID", fields[:]); err != nil {
+		return id, err
+	}
+	id.Type, id.ID = string(fields[0].text()), string(fields[1].text())
+	if created := fields[2]; created.value != nil && p.usesIdentifier(id.Type) != 0 {
+		if id.CreatedAt, err = time.Parse(time.RFC3339, string(created.text())); err != nil {
+			return id, &placedError{offsetIn(line, created.value), "created_at is not a time such as 2026-05-01T10:00:00Z"}
+		}
+	}
+	return id, nil
 }

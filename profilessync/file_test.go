@@ -104,7 +104,7 @@ func TestFileOfProfiles(t *testing.T) {
 		t.Run(name, func(t *testing.T) { equal(t, readFile(t, content, everything), want) })
 	}
 	got := readFile(t, ndjson, profilessync.Query{IdentifierTypes: []string{}, Traits: []string{"age"}})
-	want[0].ExternalIDs, want[0].Traits = []profilessync.ExternalID{}, map[string]any{"age": json.Number("36.50")}
+	want[0].ExternalIDs, want[0].Traits = nil, map[string]any{"age": json.Number("36.50")}
 	equal(t, got, want)
 }
 
@@ -250,12 +250,17 @@ func TestWrongLinesAreNamed(t *testing.T) {
 		"array":                {"[\n{}]", ", line 1", "array", 0},
 		"neither":              {`{"id":1}`, ", line 1", "neither", 0},
 		"not JSON":             {ndjson + `{"segment_id":"é",x}`, ", line 3, column 19", "not JSON", 2},
-		"cut":                  {ndjson + `{"segment_id":"é"`, ", line 3, column 18", "too early", 2},
+		"cut":                  {ndjson + `{"segment_id":"é"`, ", line 3, column 17", "unexpected end", 2},
 		"type":                 {ndjson + "\n" + `{"segment_id":1}`, ", line 4, column 15", "segment_id must not be of type number", 2},
 		"trailing":             {`{"segment_id":"use_1"}  {}`, ", line 1, column 25", "not JSON", 0},
-		"trailing, later":      {ndjson + `{"segment_id":"use_1"}  {}`, ", line 3, column 23", "behind the profile", 2},
+		"trailing, later":      {ndjson + `{"segment_id":"use_1"}  {}`, ", line 3, column 25", "not JSON", 2},
 		"no segment_id":        {ndjson + `{"traits":{}}`, ", line 3", "no segment_id", 2},
-		"created_at":           {ndjson + `{"segment_id":"x","external_ids":[{"created_at":"now"}]}`, ", line 3", "now", 2},
+		"created_at":           {ndjson + `{"segment_id":"x","external_ids":[{"type":"email","created_at":"now"}]}`, ", line 3, column 64", "created_at is not a time", 2},
+		"external IDs":         {ndjson + `{"segment_id":"x","external_ids":[{"type":"email"},7]}`, ", line 3, column 52", "an external ID must not be of type number", 2},
+		"traits":               {ndjson + `{"segment_id":"x","traits":[]}`, ", line 3, column 28", "traits must not be of type array", 2},
+		"no object":            {ndjson + ` "x"`, ", line 3, column 2", "a profile must not be of type string", 2},
+		"row of JSON":          {rowsJSON + `{"canonical_segment_id":"use_3","kind":7}`, ", line 6, column 40", "kind must not be of type number", 1},
+		"row that is null":     {rowsJSON + `null`, ", line 6, column 1", "a row must not be of type null", 1},
 		"row without id":       {header + good + ",trait,x,1,1\n", ", line 3", "no canonical_segment_id", 0},
 		"kind":                 {header + good + "use_2,\"tr\nait\",x,1,1\n", ", line 3", `"tr\nait"`, 0},
 		"bare quote":           {header + good + "use_2,trait,x,a\"b\"c,1\n", ", line 3, column 16", "quoted as a whole", 0},

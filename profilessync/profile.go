@@ -7,8 +7,8 @@
 //
 // A row is an external ID or a trait of a profile, and has a sequence number. Rows of one
 // profile follow each other, and profiles come in the byte order of their ids, so that one
-// id is enough to continue from. The stages are in stream.go (the statement), file.go, lines.go
-// and rows.go (the file), group.go (rows to profile) and expand.go (text to objects); the
+// id is enough to continue from. The stages are in stream.go (the statement), file.go, lines.go,
+// json.go and rows.go (the file), group.go (rows to profile) and expand.go (text to objects); the
 // statement's text is in query.sql.tmpl.
 //
 // https://segment.com/docs/unify/profiles-sync/tables/

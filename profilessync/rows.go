@@ -3,11 +3,9 @@ package profilessync
 import (
 	"bytes"
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 )
 
 // readRows reads a file of rows.
@@ -93,36 +91,18 @@ func (p *rowParser) next(line []byte) error {
 }
 
 func parseJSONRow(line []byte, r *row) error {
-	var parsed struct {
-		ID         string   `json:"canonical_segment_id"`
-		Kind       string   `json:"kind"`
-		Name       string   `json:"name"`
-		Value      jsonText `json:"value"`
-		Seq        jsonText `json:"seq"`
-		ReceivedAt jsonText `json:"received_at"`
-	}
-	if err := json.Unmarshal(line, &parsed); err != nil {
+	if err := checkJSON(line); err != nil {
 		return err
 	}
-	r.id, r.kind, r.name = []byte(parsed.ID), []byte(parsed.Kind), []byte(parsed.Name)
-	r.value, r.seq, r.receivedAt = parsed.Value, parsed.Seq, parsed.ReceivedAt
-	return nil
-}
-
-// jsonText is a JSON string, or the text of another JSON value; nil for null.
-type jsonText []byte
-
-func (t *jsonText) UnmarshalJSON(data []byte) error {
-	switch {
-	case string(data) == "null":
-		*t = nil
-		return nil
-	case data[0] != '"':
-		*t = slices.Clone(data)
-		return nil
+	fields := [...]field{
+		{name: "canonical_segment_id", kind: "string"}, {name: "kind", kind: "string"}, {name: "name", kind: "string"},
+		{name: "value"}, {name: "seq"}, {name: "received_at"},
 	}
-	var s string
-	err := json.Unmarshal(data, &s)
-	*t = append([]byte{}, s...) // not nil, for ""
-	return err
+	if err := find(line, behind(line, space), "a row", fields[:]); err != nil {
+		return err
+	}
+	for i, into := range []*[]byte{&r.id, &r.kind, &r.name, &r.value, &r.seq, &r.receivedAt} {
+		*into = fields[i].text()
+	}
+	return nil
 }
