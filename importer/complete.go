@@ -158,14 +158,11 @@ type pager struct {
 	n     int // profiles that were taken into it, or passed over
 }
 
-// next ends the page if it is full. It reports whether further profiles are wanted.
-func (g *pager) next(after journal.Position) bool {
+// full takes note of a profile. It reports whether the page ends with it.
+func (g *pager) full() bool {
 	g.n++
 	g.limit.take(1)
-	if g.n < g.size && !g.limit.reached() {
-		return true
-	}
-	return g.end(after) && !g.limit.reached()
+	return g.n >= g.size || g.limit.reached()
 }
 
 // end ends the page. It reports whether another one is wanted.
@@ -173,5 +170,5 @@ func (g *pager) end(after journal.Position) bool {
 	p := g.page
 	p.after = after
 	g.page, g.n = new(page), 0
-	return g.yield(p, nil)
+	return g.yield(p, nil) && !g.limit.reached()
 }

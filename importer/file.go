@@ -25,12 +25,12 @@ func FromFile(f *profilessync.File) Origin { return fileOrigin{f} }
 func (o fileOrigin) rest(wanted context.Context, in *intake, _ listing) iter.Seq2[*page, error] {
 	return func(yield func(*page, error) bool) {
 		in.texts = o.file.Texts()
-		at := in.state.Position
-		from, err := placeOf(at)
+		from, err := placeOf(in.state.Position)
 		if err != nil {
 			yield(nil, err)
 			return
 		}
+		last := from
 		g := pager{size: in.pageSize, limit: in.limit, yield: yield, page: new(page)}
 		parsed := func(ctx context.Context) profiles { return o.file.Profiles(ctx, in.query, from) }
 		for p, err := range ahead(wanted, parsed) {
@@ -44,17 +44,17 @@ func (o fileOrigin) rest(wanted context.Context, in *intake, _ listing) iter.Seq
 				yield(nil, err)
 				return
 			}
-			at.Offset, at.Line = strconv.FormatInt(p.Position.Offset, 10), int(p.Position.Line)
-			at.Digest = hex.EncodeToString(p.Position.Hash[:])
-			if !g.next(at) {
+			last = p.Position
+			if g.full() && !g.end(positionOf(last)) {
 				return
 			}
 		}
 		if wanted.Err() != nil {
 			return // what was parsed ahead is lost with it
 		}
-		at.Done = true
-		g.end(at)
+		end := positionOf(last)
+		end.Done = true
+		g.end(end)
 	}
 }
 
@@ -129,6 +129,16 @@ func placeOf(at journal.Position) (place profilessync.Position, err error) {
 	}
 	place.Line = int64(at.Line)
 	return place, place.Hash.UnmarshalText([]byte(at.Digest))
+}
+
+// positionOf is the reverse of placeOf.
+func positionOf(place profilessync.Position) journal.Position {
+	if place.Offset == 0 {
+		return journal.Position{Offset: Beginning}
+	}
+	return journal.Position{
+		Offset: strconv.FormatInt(place.Offset, 10), Line: int(place.Line), Digest: hex.EncodeToString(place.Hash[:]),
+	}
 }
 
 // filledAtOnce is how many profiles are kept in memory to read the file only once for

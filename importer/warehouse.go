@@ -120,15 +120,21 @@ func (r *warehouseReading) read(q profilessync.Query, take func(*page, *profiles
 			return false
 		}
 		r.at.Offset = p.SegmentID
-		taken := time.Now()
-		if !r.pager.next(r.at) {
+		if r.pager.full() && !r.endPage() {
 			return false
-		}
-		if r.at.Pass == 0 && time.Since(taken) > longPause {
-			r.behind = r.at.Offset
 		}
 	}
 	return r.wanted.Err() == nil
+}
+
+// endPage ends the page. Where that takes long, the profiles after it are of another snapshot.
+func (r *warehouseReading) endPage() (more bool) {
+	began := time.Now()
+	more = r.pager.end(r.at)
+	if r.at.Pass == 0 && time.Since(began) > longPause {
+		r.behind = r.at.Offset
+	}
+	return more
 }
 
 // fill reads the profiles of each page by their ids.
