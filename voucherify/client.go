@@ -11,8 +11,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"segsync/internal/safetext"
 )
@@ -47,15 +49,14 @@ func NewClient(hc *http.Client, base *url.URL, appID, secretKey string) (*Client
 //
 // https://docs.voucherify.io/api-reference/customers/update-customers-in-bulk
 func (c *Client) UpsertCustomers(ctx context.Context, customers [][]byte) (asyncActionID string, err error) {
-	body := make([]byte, 0, BulkBytes(customers))
-	body = append(body, '[')
+	body := append(make([][]byte, 0, 2*len(customers)+1), []byte("["))
 	for i, customer := range customers {
 		if i > 0 {
-			body = append(body, ',')
+			body = append(body, []byte(","))
 		}
-		body = append(body, customer...)
+		body = append(body, customer)
 	}
-	body = append(body, ']')
+	body = append(body, []byte("]"))
 	var answer struct {
 		AsyncActionID string `json:"async_action_id"`
 	}
@@ -89,7 +90,7 @@ func (c *Client) UpsertCustomer(ctx context.Context, customer []byte) error {
 		ID     string
 		Object string
 	}
-	if err := c.do(ctx, call{http.MethodPost, "/v1/customers", customer, largeAnswer}, &answer); err != nil {
+	if err := c.do(ctx, call{http.MethodPost, "/v1/customers", [][]byte{customer}, largeAnswer}, &answer); err != nil {
 		return err
 	}
 	if answer.ID == "" || answer.Object != "customer" {
@@ -116,8 +117,8 @@ func (c *Client) Probe(ctx context.Context) (*http.Request, error) {
 // call is one request of the API.
 type call struct {
 	method, path string
-	body         []byte // JSON, or nil
-	maxAnswer    int64  // bytes after decompression
+	body         [][]byte // parts of the JSON, which are sent without a copy of them; or nil
+	maxAnswer    int64    // bytes after decompression
 }
 
 // Bounds of answers, in bytes. The errors of a bulk request of 10 MB are as large as itself.
@@ -132,9 +133,19 @@ const (
 const maxValues = 1_000_000
 
 func (c *Client) newRequest(ctx context.Context, call call) (*http.Request, error) {
-	req, err := http.NewRequestWithContext(ctx, call.method, c.base+call.path, bytes.NewReader(call.body))
+	req, err := http.NewRequestWithContext(ctx, call.method, c.base+call.path, nil)
 	if err != nil {
 		return nil, err
+	}
+	if call.body != nil {
+		req.GetBody = func() (io.ReadCloser, error) {
+			parts := net.Buffers(slices.Clone(call.body))
+			return io.NopCloser(&parts), nil
+		}
+		req.Body, _ = req.GetBody()
+		for _, part := range call.body {
+			req.ContentLength += int64(len(part))
+		}
 	}
 	c.authenticate(req)
 	req.Header.Set("Content-Type", "application/json")

@@ -44,7 +44,7 @@ func (c *Client) CreateExport(ctx context.Context, fields []string) (id string, 
 		return "", err
 	}
 	var answer struct{ ID string }
-	if err := c.do(ctx, call{http.MethodPost, "/v1/exports", body, smallAnswer}, &answer); err != nil {
+	if err := c.do(ctx, call{http.MethodPost, "/v1/exports", [][]byte{body}, smallAnswer}, &answer); err != nil {
 		return "", err
 	}
 	if !isToken(answer.ID) {
