@@ -34,7 +34,7 @@ var allowedImports = map[string][]string{
 	// The harness of tests: no package that is built into the program may import it.
 	"internal/sandboxtest": {"importer/mapping", "segmentprofiles", "voucherify", "internal/sandbox"},
 	"internal/pgtest":      {},
-	"internal/bench":       {},
+	"internal/bench":       {"internal/pgtest", "profilessync"},
 	"internal/dist":        {},
 	"internal/screenshot":  {},
 }

@@ -29,7 +29,7 @@ import (
 )
 
 // timeLimit bounds the whole table.
-const timeLimit = 12 * time.Minute
+const timeLimit = 40 * time.Minute
 
 func main() {
 	quick := flag.Bool("quick", false, "fewer profiles: under a minute, less exact")

@@ -29,6 +29,7 @@ var measurements = []struct {
 	{"throughput", throughput},
 	{"growth", growth},
 	{"slow-voucherify", slowVoucherify},
+	{"sources", sources},
 }
 
 func percent(share float64) string { return fmt.Sprintf("%.1f %%", 100*share) }

@@ -36,8 +36,8 @@ type Server struct {
 	leash    io.Closer // the server stops when this is closed, also by the end of the test
 }
 
-// errNone says that the machine has no Postgres.
-var errNone = errors.New("this machine has no initdb: install PostgreSQL, or set SEGSYNC_TEST_POSTGRES to the URL of a superuser")
+// ErrNone is the error of Start where the machine has no Postgres.
+var ErrNone = errors.New("this machine has no initdb: install PostgreSQL, or set SEGSYNC_TEST_POSTGRES to the URL of a superuser")
 
 // shared is the server of all tests of a test binary.
 var shared = sync.OnceValues(func() (*Server, error) {
@@ -83,7 +83,7 @@ func New(t testing.TB) *Server {
 func skip(t testing.TB, err error) {
 	t.Helper()
 	switch {
-	case errors.Is(err, errNone) && os.Getenv("SEGSYNC_REQUIRE_POSTGRES") != "1":
+	case errors.Is(err, ErrNone) && os.Getenv("SEGSYNC_REQUIRE_POSTGRES") != "1":
 		t.Skip(err)
 	case err != nil:
 		t.Fatal(err)
@@ -178,7 +178,7 @@ func findPrograms() (string, error) {
 		found = append(found, paths...)
 	}
 	if len(found) == 0 {
-		return "", errNone
+		return "", ErrNone
 	}
 	slices.SortFunc(found, func(a, b string) int { return version(a) - version(b) })
 	return filepath.Dir(found[len(found)-1]), nil

@@ -1,0 +1,69 @@
+//go:build unix
+
+package main
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"os"
+	"time"
+
+	"segsync/profilessync"
+)
+
+// people are made-up profiles of 12 traits, in an order that is not that of their ids. Every
+// identifiedth of them has a user_id.
+func people(n, identified int) iter.Seq[profilessync.Profile] {
+	return func(yield func(profilessync.Profile) bool) {
+		began := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+		for i := range n {
+			sum := sha256.Sum256(fmt.Append(nil, i))
+			id := base64.RawURLEncoding.EncodeToString(sum[:20])
+			email := fmt.Sprintf("customer.%07d@example.com", i)
+			p := profilessync.Profile{
+				SegmentID:   "use_" + id,
+				ExternalIDs: []profilessync.ExternalID{{Type: "email", ID: email, CreatedAt: began.Add(time.Duration(i) * time.Second)}},
+				Traits: map[string]any{
+					"name": fmt.Sprint("Made-up Customer ", i), "email": email, "phone": fmt.Sprintf("+1555%07d", i),
+					"description": fmt.Sprint("Customer since ", 2000+i%25), "birthdate": fmt.Sprintf("19%02d-%02d-%02d", 40+i%60, 1+i%12, 1+i%28),
+					"address":  map[string]any{"street": fmt.Sprint(i%1000, " Main Street"), "city": "Hillview", "postalCode": fmt.Sprintf("%05d", i%100000), "country": "US"},
+					"metadata": map[string]any{"lang": "en", "test": true}, "plan": "pro", "vip": i%7 == 0, "lifetime_value": i % 10000,
+					"favorite_brands": []string{"Acme", "Globex"}, "createdAt": "2022-11-02T08:00:01.101Z",
+				},
+			}
+			if i%identified == 0 {
+				p.ExternalIDs = append(p.ExternalIDs, profilessync.ExternalID{Type: "user_id", ID: fmt.Sprintf("user-%07d", i), CreatedAt: began})
+			}
+			if !yield(p) {
+				return
+			}
+		}
+	}
+}
+
+// writeNDJSON writes the profiles to a file, one a line.
+func writeNDJSON(path string, profiles iter.Seq[profilessync.Profile]) (err error) {
+	file, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	out := bufio.NewWriter(file)
+	encoder := json.NewEncoder(out)
+	for p := range profiles {
+		line := struct {
+			SegmentID   string                    `json:"segment_id"`
+			ExternalIDs []profilessync.ExternalID `json:"external_ids"`
+			Traits      map[string]any            `json:"traits"`
+		}{p.SegmentID, p.ExternalIDs, p.Traits}
+		if err := encoder.Encode(line); err != nil {
+			return err
+		}
+	}
+	return out.Flush()
+}

@@ -1,0 +1,210 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"segsync/internal/pgtest"
+	"segsync/profilessync"
+)
+
+// sources measures imports from a Postgres and from a file, into a sandbox without quota or
+// latency, of 1,000,000 profiles and of a tenth of them.
+func sources(ctx context.Context, b *bench) ([]row, error) {
+	postgres := os.Getenv("SEGSYNC_TEST_POSTGRES")
+	if postgres == "" {
+		server, err := pgtest.Start()
+		if errors.Is(err, pgtest.ErrNone) {
+			return []row{{"imports from a warehouse and from a file", "", "left out: no PostgreSQL", ""}}, nil
+		} else if err != nil {
+			return nil, err
+		}
+		defer server.Remove()
+		postgres = server.URL
+	}
+	box, err := b.startSandbox(ctx, "--plain", "--profiles", "1", "--rate-limit", "0", "--latency", "0")
+	if err != nil {
+		return nil, err
+	}
+	defer box.stop()
+	n := b.pick(1_000_000, 20_000)
+	var rows []row
+	for _, of := range []struct {
+		what                 string
+		profiles, identified int
+	}{{"all identified", n, 1}, {"half identified", n, 2}, {"all identified", n / 10, 1}} {
+		s := &sourceBench{
+			bench: b, box: box, postgres: postgres, schema: fmt.Sprintf("bench %d %d", os.Getpid(), len(rows)),
+			file: filepath.Join(b.dir, fmt.Sprintf("people-%d.ndjson", len(rows))), profiles: of.profiles, customers: of.profiles / of.identified,
+		}
+		some, err := s.measure(ctx, of.identified)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range some {
+			r.what = fmt.Sprintf("%d profiles, %s: %s", of.profiles, of.what, r.what)
+			rows = append(rows, r)
+		}
+	}
+	return rows, nil
+}
+
+// sourceBench has the same people in a schema and in a file.
+type sourceBench struct {
+	*bench
+	box                 *sandbox
+	postgres            string // URL
+	schema, file        string
+	profiles, customers int
+	imports             int // so far
+}
+
+func (s *sourceBench) measure(ctx context.Context, identified int) (rows []row, err error) {
+	if err := profilessync.Fill(ctx, s.postgres, s.schema, people(s.profiles, identified)); err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, s.drop()) }()
+	if err := writeNDJSON(s.file, people(s.profiles, identified)); err != nil {
+		return nil, err
+	}
+	defer os.Remove(s.file)
+	for _, part := range []func(context.Context) ([]row, error){s.dryRuns, s.sends} {
+		some, err := part(ctx)
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, some...)
+	}
+	return rows, nil
+}
+
+// dryRuns compares dry runs from Postgres with the plain COPY of the query, in turn.
+func (s *sourceBench) dryRuns(ctx context.Context) ([]row, error) {
+	query, err := exec.CommandContext(ctx, s.program, "sql", "--dialect", "postgres", "--schema", s.schema, "--env-file", os.DevNull).Output()
+	if err != nil {
+		return nil, err
+	}
+	var copies, dry, ofCopy, fromFile, dryMemory, fileMemory []float64
+	for range s.pick(3, 1) {
+		seconds, err := s.copy(ctx, string(query))
+		if err != nil {
+			return nil, err
+		}
+		r, err := s.dryRun(ctx, "warehouse")
+		if err != nil {
+			return nil, err
+		}
+		copies, dry, ofCopy = append(copies, seconds), append(dry, r.seconds), append(ofCopy, r.seconds/seconds)
+		dryMemory = append(dryMemory, r.resident)
+		if r, err = s.dryRun(ctx, s.file); err != nil {
+			return nil, err
+		}
+		fromFile, fileMemory = append(fromFile, float64(s.profiles)/r.seconds), append(fileMemory, r.resident)
+	}
+	return []row{
+		{"plain COPY … TO STDOUT of the query", "", fmt.Sprintf("%.1f s", median(copies)), "the limit"},
+		{"dry run from Postgres", "3 × COPY, 64 MB", fmt.Sprintf("%.1f s, %.1f MB", median(dry), median(dryMemory)), fmt.Sprintf("%.2f ×", median(ofCopy))},
+		{"dry run from NDJSON", "40000 a second, 64 MB", fmt.Sprintf("%.0f a second, %.1f MB", median(fromFile), median(fileMemory)), ""},
+	}, nil
+}
+
+func (s *sourceBench) dryRun(ctx context.Context, from string) (timed, error) {
+	return s.segsync(ctx, s.importOf(from, "1000"), 0, "--dry-run", "--output", os.DevNull)
+}
+
+// sends sends the customers, and has Voucherify confirm them afterwards.
+func (s *sourceBench) sends(ctx context.Context) ([]row, error) {
+	var rows []row
+	for _, from := range []struct{ name, value string }{{"Postgres", "warehouse"}, {"NDJSON", s.file}} {
+		for _, batch := range []struct{ size, memory string }{{"max", "128 MB"}, {"1000", "64 MB"}} {
+			cmd := s.importOf(from.value, batch.size)
+			const unconfirmed = 4
+			sent, err := s.segsync(ctx, cmd, unconfirmed, "--verify", "off")
+			if err != nil {
+				return nil, err
+			}
+			cmd.command = "verify"
+			confirmed, err := s.segsync(ctx, cmd, 0)
+			if err != nil {
+				return nil, err
+			}
+			target := batch.memory
+			if s.customers >= 1_000_000 {
+				target = "60 s, " + target
+			}
+			rows = append(rows, row{
+				fmt.Sprintf("sent from %s, batches of %s", from.name, batch.size), target,
+				fmt.Sprintf("%.1f s, %.1f MB; confirmed in %.1f s more", sent.seconds, sent.resident, confirmed.seconds),
+				fmt.Sprintf("%.0f customers/s", float64(s.customers)/sent.seconds),
+			})
+		}
+	}
+	return rows, nil
+}
+
+// sourceCommand is an import, or what follows one.
+type sourceCommand struct{ command, from, batch, dir string }
+
+// importOf returns an import into a directory of its own.
+func (s *sourceBench) importOf(from, batch string) sourceCommand {
+	s.imports++
+	return sourceCommand{"import", from, batch, filepath.Join(s.dir, fmt.Sprintf("%s-%d", s.schema, s.imports))}
+}
+
+// timed is what a process took.
+type timed struct {
+	cost
+	seconds float64
+}
+
+// segsync runs the command, which must end with this exit code and have read every profile.
+func (s *sourceBench) segsync(ctx context.Context, c sourceCommand, code int, flags ...string) (timed, error) {
+	cmd := exec.CommandContext(ctx, s.program, append([]string{c.command, "--from", c.from, "--dir", c.dir, "--quiet"}, flags...)...)
+	cmd.Dir = s.dir // without the .env of where bench runs
+	cmd.Env = append(append(os.Environ(), s.box.settings...),
+		"SEGSYNC_WAREHOUSE_URL="+s.postgres, "SEGSYNC_WAREHOUSE_SCHEMA="+s.schema, "VOUCHERIFY_BATCH_SIZE="+c.batch)
+	began := time.Now()
+	output, err := cmd.CombinedOutput()
+	took := timed{seconds: time.Since(began).Seconds()}
+	if cmd.ProcessState == nil || cmd.ProcessState.ExitCode() != code {
+		return took, fmt.Errorf("segsync %s --from %s: %w: %s", c.command, c.from, err, output)
+	}
+	if all := fmt.Sprintf("%d read = ", s.profiles); !strings.Contains(string(output), all) || !strings.Contains(string(output), "it adds up") {
+		return took, fmt.Errorf("segsync %s --from %s did not read %d profiles: %s", c.command, c.from, s.profiles, output)
+	}
+	took.cost = costOf(cmd.ProcessState)
+	return took, nil
+}
+
+// copy takes the time of the plain COPY of the query.
+func (s *sourceBench) copy(ctx context.Context, query string) (seconds float64, err error) {
+	conn, err := pgconn.Connect(ctx, s.postgres)
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Close(ctx)
+	began := time.Now()
+	_, err = conn.CopyTo(ctx, io.Discard, "COPY ("+query+") TO STDOUT")
+	return time.Since(began).Seconds(), err
+}
+
+func (s *sourceBench) drop() error {
+	ctx := context.Background()
+	conn, err := pgconn.Connect(ctx, s.postgres)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	return conn.Exec(ctx, `DROP SCHEMA "`+s.schema+`" CASCADE`).Close()
+}
