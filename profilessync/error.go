@@ -21,7 +21,8 @@ const (
 	InvalidURL       Problem = iota + 1 // the URL cannot be parsed, or is for another warehouse
 	Unreachable                         // no connection to the host, or the server is starting or full
 	TLSFailed                           // the server has no TLS, or a certificate that is not trusted
-	WrongPassword                       // or wrong user, or a user who may not log in from here
+	WrongPassword                       // or wrong user
+	LoginRefused                        // to this user, from this address, or without TLS; Redshift: or a wrong password
 	UnknownDatabase                     // the server has none of this name
 	UnknownSchema                       // the database has none of this name
 	MissingTable                        // the schema has no user_traits or no user_identifiers
@@ -71,7 +72,9 @@ func connectError(config *pgconn.Config, err error) error {
 
 func connectProblem(config *pgconn.Config, host string, err *pgconn.PgError) (Problem, string) {
 	switch err.Code {
-	case "28P01", "28000":
+	case "28000":
+		return LoginRefused, fmt.Sprintf("the warehouse %s does not let the user %q log in: %s", host, config.User, message(err))
+	case "28P01":
 		return WrongPassword, fmt.Sprintf("the warehouse %s does not accept the user %q with this password: %s", host, config.User, message(err))
 	case "3D000":
 		return UnknownDatabase, fmt.Sprintf("the warehouse %s has no database %q", host, config.Database)

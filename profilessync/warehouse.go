@@ -80,8 +80,7 @@ func parseURL(raw string) (*pgconn.Config, error) {
 	if err != nil {
 		return nil, invalid("cannot be used: " + parseProblem(err))
 	}
-	said := strings.Contains(raw, "sslmode=") || os.Getenv("PGSSLMODE") != ""
-	if !said && isRemote(config) && allowsPlaintext(config) {
+	if !saysSSLMode(raw) && isRemote(config) && allowsPlaintext(config) {
 		separator := "?"
 		if strings.Contains(raw, "?") {
 			separator = "&"
@@ -118,6 +117,12 @@ func parseProblem(err error) string {
 		}
 	}
 	return "it cannot be parsed; special characters in the password must be percent-encoded, such as %40 for @"
+}
+
+// saysSSLMode reports whether the URL, or libpq's variable, says how TLS is used.
+func saysSSLMode(raw string) bool {
+	u, err := url.Parse(raw)
+	return os.Getenv("PGSSLMODE") != "" || err == nil && u.Query().Has("sslmode")
 }
 
 // withPort adds a port to a URL that has a host but no port.

@@ -260,9 +260,12 @@ func warehouseHint(e *profilessync.Error) string {
 	case profilessync.Unreachable:
 		return "is the server up, and are host and port in SEGSYNC_WAREHOUSE_URL right?"
 	case profilessync.TLSFailed:
-		return "sslmode in SEGSYNC_WAREHOUSE_URL says how TLS is used; sslmode=disable does without it"
+		return "sslmode in SEGSYNC_WAREHOUSE_URL says how TLS is used: require takes any certificate, verify-full with sslrootcert=FILE " +
+			"one of that authority, disable does without TLS"
 	case profilessync.WrongPassword:
 		return "check user and password in SEGSYNC_WAREHOUSE_URL; special characters are percent-encoded, such as %40 for @"
+	case profilessync.LoginRefused:
+		return "check user and password in SEGSYNC_WAREHOUSE_URL; or the server refuses this address, or wants TLS, which sslmode=disable prevents"
 	case profilessync.UnknownDatabase:
 		return "check the end of SEGSYNC_WAREHOUSE_URL: /DATABASE"
 	case profilessync.UnknownSchema:

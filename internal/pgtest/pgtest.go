@@ -282,6 +282,30 @@ func (s *Server) Start() error {
 	}
 }
 
+// RequireTLS restarts the server with a certificate, and has it refuse connections without
+// TLS. The certificate and its key are PEM.
+func (s *Server) RequireTLS(t testing.TB, certificate, key []byte) {
+	t.Helper()
+	s.Stop()
+	data := filepath.Join(s.dir, "data")
+	for name, content := range map[string]string{
+		"server.crt": string(certificate), "server.key": string(key), "postgresql.auto.conf": "ssl = on\n",
+		"pg_hba.conf": "hostssl all all all scram-sha-256\n",
+	} {
+		path := filepath.Join(data, name)
+		err := os.WriteFile(path, []byte(content), 0o600)
+		if err == nil && s.as != nil {
+			err = chown(s.as, path)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Stop stops the server, and breaks its connections.
 func (s *Server) Stop() {
 	if s.running != nil {
