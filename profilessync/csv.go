@@ -24,11 +24,13 @@ func newCSVColumns(header []byte) (*csvColumns, error) {
 	c.count = len(c.splitter.fields)
 	var missing []string
 	for i, name := range columnNames {
-		c.at[i] = slices.IndexFunc(c.splitter.fields, func(field []byte) bool {
-			return strings.EqualFold(strings.TrimSpace(string(field)), name)
-		})
+		is := func(field []byte) bool { return strings.EqualFold(strings.TrimSpace(string(field)), name) }
+		c.at[i] = slices.IndexFunc(c.splitter.fields, is)
 		if c.at[i] < 0 && name != "received_at" {
 			missing = append(missing, name)
+		}
+		if c.at[i] >= 0 && slices.ContainsFunc(c.splitter.fields[c.at[i]+1:], is) {
+			return nil, fmt.Errorf("the header has the column %s twice", name)
 		}
 	}
 	if len(missing) > 0 {

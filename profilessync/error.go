@@ -42,6 +42,11 @@ type Error struct {
 
 func (e *Error) Error() string { return e.text }
 
+// Refused reports whether something must be set right first: it is no use to try again.
+func (e *Error) Refused() bool {
+	return e.Problem != Unreachable && e.Problem != ConnectionLost && e.Problem != Refused
+}
+
 // Unwrap returns the cause, such as context.Canceled; nil if it could reveal the URL.
 func (e *Error) Unwrap() error { return e.cause }
 

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"iter"
 	"os"
 	"time"
@@ -26,7 +27,9 @@ type FileError struct {
 	Name   string // of the file; "standard input" for -
 	Line   int64  // from 1; 0: the file as a whole
 	Column int    // in characters, from 1; 0: the line as a whole
-	Err    error
+	// Opening says that it was found when the file was opened: nothing of it was read.
+	Opening bool
+	Err     error
 }
 
 func (e *FileError) Error() string {
@@ -42,6 +45,12 @@ func (e *FileError) Error() string {
 
 // Unwrap returns what is wrong.
 func (e *FileError) Unwrap() error { return e.Err }
+
+// Refused reports whether it is the file that is wrong, and not the reading of it.
+func (e *FileError) Refused() bool {
+	_, failed := errors.AsType[*fs.PathError](e.Err)
+	return !failed
+}
 
 // File is a file of profiles, or of the rows of the query that SQL returns. It may be
 // compressed with gzip.
@@ -75,6 +84,9 @@ func OpenFile(path string, stdin io.Reader) (*File, error) {
 			return nil, err
 		}
 		info, err := file.Stat()
+		if err == nil && info.IsDir() {
+			err = &fs.PathError{Op: "read", Path: path, Err: errors.New("it is a directory")}
+		}
 		if err != nil {
 			return nil, errors.Join(err, file.Close())
 		}
@@ -87,6 +99,9 @@ func OpenFile(path string, stdin io.Reader) (*File, error) {
 		}
 		f.once, f.input = nil, nil
 	}
+	if inFile, ok := errors.AsType[*FileError](err); ok {
+		inFile.Opening = true
+	}
 	return f, err
 }
 
@@ -95,7 +110,7 @@ func OpenFile(path string, stdin io.Reader) (*File, error) {
 func (f *File) detect(input io.Reader) error {
 	content, err := decompress(input)
 	if err != nil {
-		return &FileError{Name: f.name, Err: err}
+		return &FileError{Name: f.name, Err: inWords(err)}
 	}
 	var seen bytes.Buffer
 	lines := newLineReader(io.TeeReader(content, &seen))
@@ -108,6 +123,11 @@ func (f *File) detect(input io.Reader) error {
 	}
 	if f.format, err = formatOf(first); err != nil {
 		return f.lineError(lines, first, err)
+	}
+	if f.format == formatCSV && bytes.Count(first, []byte(`"`))%2 == 0 { // else the header has more lines
+		if _, err := newCSVColumns(first); err != nil {
+			return f.lineError(lines, first, err)
+		}
 	}
 	f.once = bufio.NewReader(io.MultiReader(&seen, content))
 	return nil
@@ -204,7 +224,7 @@ func (f *File) open(from Position) (lines *lineReader, closeFile func(), err err
 	content, err := decompress(file)
 	if err != nil {
 		file.Close()
-		return nil, nil, &FileError{Name: f.name, Err: err}
+		return nil, nil, &FileError{Name: f.name, Err: inWords(err)}
 	}
 	lines = newLineReader(content)
 	lines.csv = f.format == formatCSV
@@ -224,7 +244,7 @@ func (f *File) resume(lines *lineReader, from Position) error {
 	case err == io.EOF:
 		return &FileError{Name: f.name, Err: ErrOtherFile}
 	case err != nil:
-		return &FileError{Name: f.name, Err: err}
+		return &FileError{Name: f.name, Err: inWords(err)}
 	}
 	if lines.position("").Hash != from.Hash {
 		return &FileError{Name: f.name, Err: ErrOtherFile}
@@ -242,11 +262,11 @@ func (f *File) lineError(lines *lineReader, line []byte, err error) error {
 	switch {
 	case errors.As(err, &syntax):
 		at = int(syntax.Offset) - 1
-		e.Err = fmt.Errorf("this is not JSON: %w", err)
+		e.Err = fmt.Errorf("this line is not JSON: %w", err)
 	case errors.As(err, &placed):
 		at = placed.at
-	case errors.Is(err, io.ErrUnexpectedEOF):
-		e.Err = errors.New("the compressed data ends too early")
+	default:
+		e.Err = inWords(err)
 	}
 	if at < 0 || at > len(line) {
 		return e
@@ -258,6 +278,17 @@ func (f *File) lineError(lines *lineReader, line []byte, err error) error {
 	}
 	e.Column = utf8.RuneCount(before) + 1
 	return e
+}
+
+// inWords explains errors of compressed data.
+func inWords(err error) error {
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return errors.New("the compressed data ends too early")
+	case errors.Is(err, gzip.ErrHeader):
+		return errors.New("behind the compressed data is something else")
+	}
+	return err
 }
 
 // readProfiles reads a file of profiles.

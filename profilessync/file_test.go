@@ -246,6 +246,9 @@ func TestWrongLinesAreNamed(t *testing.T) {
 	}{
 		"empty":                {"", "", "empty", 0},
 		"empty gzip":           {compress(t, ""), "", "empty", 0},
+		"column twice":         {"seq,canonical_segment_id,kind,name,value, SEQ\n", ", line 1", "the column seq twice", 0},
+		"only the magic":       {"\x1f\x8b", "", "too early", 0},
+		"behind gzip":          {compress(t, rowsCSV) + rowsCSV, "", "something else", 1},
 		"header":               {"use_1,trait,x,1,1\n", ", line 1", "lacks the column canonical_segment_id, kind", 0},
 		"array":                {"[\n{}]", ", line 1", "array", 0},
 		"neither":              {`{"id":1}`, ", line 1", "neither", 0},

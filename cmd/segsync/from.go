@@ -154,7 +154,7 @@ func (s *session) openFrom(cmd *cobra.Command) error {
 	if from.fromWarehouse() {
 		warehouse, err := s.apis.settings.warehouse.open(cmd.Context())
 		if err != nil {
-			return &exitError{exitOfWarehouse(err), err}
+			return &exitError{exitCodeOf(err), err}
 		}
 		s.from = importer.FromWarehouse(warehouse)
 		s.recommendCheck()
@@ -178,7 +178,7 @@ func (o *settingsFlags) profiles(cmd *cobra.Command, set *settings, q profilessy
 	if o.fromWarehouse() {
 		warehouse, err := set.warehouse.open(cmd.Context())
 		if err != nil {
-			return nil, false, &exitError{exitOfWarehouse(err), err}
+			return nil, false, &exitError{exitCodeOf(err), err}
 		}
 		return warehouse.Profiles(cmd.Context(), q), true, nil
 	}
@@ -211,7 +211,7 @@ func (o *settingsFlags) openFile(stdin io.Reader) (*profilessync.File, error) {
 	var inFile *profilessync.FileError
 	switch {
 	case errors.As(err, &inFile):
-		return nil, &exitError{exitFailed, err}
+		return nil, &exitError{exitCodeOf(err), err}
 	case err != nil:
 		err = fmt.Errorf("--from: %w", err)
 		if !strings.ContainsAny(o.from, "./\\") && errors.Is(err, os.ErrNotExist) {
@@ -220,19 +220,6 @@ func (o *settingsFlags) openFile(stdin io.Reader) (*profilessync.File, error) {
 		return nil, &exitError{exitUsage, err}
 	}
 	return file, nil
-}
-
-// exitOfWarehouse tells what must be set right first from what may be better later.
-func exitOfWarehouse(err error) int {
-	var of *profilessync.Error
-	if errors.As(err, &of) {
-		switch of.Problem {
-		case profilessync.Unreachable, profilessync.ConnectionLost, profilessync.Refused:
-			return exitFailed
-		}
-		return exitUsage
-	}
-	return exitFailed
 }
 
 // recommendCheck says, before the first import into a directory, that there is a check.
@@ -249,6 +236,8 @@ func fileHint(e *profilessync.FileError) string {
 		return "give the file that the import began with, or start anew with --restart"
 	case errors.Is(e, profilessync.ErrReadOnce):
 		return "save it to a file, and import that"
+	case e.Opening:
+		return "docs/sources.md has the formats"
 	}
 	return "correct it there; what was imported before is kept, and lines after it may change. docs/sources.md has the formats"
 }

@@ -34,7 +34,7 @@ func (o *fillFlags) any() bool { return o.ndjson != "" || o.postgres != "" }
 
 // fill writes the profiles of the sandbox.
 func (o *sandboxFlags) fill(cmd *cobra.Command) error {
-	box := sandbox.New(sandbox.Options{Profiles: o.profiles, Seed: o.seed, Plain: o.plain, Identified: o.identified})
+	box := sandbox.New(o.options())
 	if o.out.ndjson != "" {
 		if err := writeNDJSON(o.out.ndjson, cmd.OutOrStdout(), profilesOf(box)); err != nil {
 			return &exitError{exitFailed, fmt.Errorf("--ndjson: %w", err)}
@@ -47,7 +47,7 @@ func (o *sandboxFlags) fill(cmd *cobra.Command) error {
 		if errors.Is(err, context.Canceled) {
 			return &exitError{exitFailed, err}
 		}
-		return &exitError{exitOfWarehouse(err), fmt.Errorf("--postgres: %w", err)}
+		return &exitError{exitCodeOf(err), fmt.Errorf("--postgres: %w", err)}
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "export SEGSYNC_WAREHOUSE_URL=%s\nexport SEGSYNC_WAREHOUSE_SCHEMA=%s\n",
 		shellQuote(o.out.postgres), shellQuote(o.out.schema))
