@@ -22,7 +22,7 @@ func BenchmarkFile(b *testing.B) {
 	w := newWorld(b, sandbox.Options{})
 	w.settings.PageSize, w.settings.BatchSize, w.settings.DryRun = 100, 100, io.Discard
 	for b.Loop() {
-		file, err := profilessync.OpenFile(path, nil)
+		file, err := profilessync.OpenFile(path)
 		if err != nil {
 			b.Fatal(err)
 		}

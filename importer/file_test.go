@@ -211,7 +211,7 @@ func TestFileCustomersOfAFailedActionAreReadAgain(t *testing.T) {
 func TestStdinCustomersOfAFailedActionAreLeftToTheNextImport(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFromFile(t, sandbox.Options{FailActions: func(n int) bool { return n == 2 }}, "")
-		file, err := profilessync.OpenFile("-", strings.NewReader(lines(1, 60)))
+		file, err := profilessync.OpenOnce("standard input", strings.NewReader(lines(1, 60)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -237,7 +237,7 @@ func TestStdinIsNotContinued(t *testing.T) {
 		if err := w.continued(t).Run(t.Context()); err == nil {
 			t.Fatal("the wrong line was imported")
 		}
-		file, err := profilessync.OpenFile("-", strings.NewReader(lines(1, 60)))
+		file, err := profilessync.OpenOnce("standard input", strings.NewReader(lines(1, 60)))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -100,7 +100,7 @@ func fileOf(t *testing.T, path string, content []byte) importer.Origin {
 
 func openFile(t *testing.T, path string) importer.Origin {
 	t.Helper()
-	file, err := profilessync.OpenFile(path, nil)
+	file, err := profilessync.OpenFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}

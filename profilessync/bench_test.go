@@ -63,7 +63,7 @@ func BenchmarkFile(b *testing.B) {
 	profiles, rows := benchFiles(b)
 	for name, path := range map[string]string{"profiles": profiles, "rows": rows} {
 		b.Run(name, func(b *testing.B) {
-			f, err := profilessync.OpenFile(path, nil)
+			f, err := profilessync.OpenFile(path)
 			if err != nil {
 				b.Fatal(err)
 			}

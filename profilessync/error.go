@@ -53,9 +53,6 @@ func (e *Error) Unwrap() error { return e.cause }
 // connectError describes an error of pgconn.Connect. That one has the whole configuration,
 // the password too, so it is not wrapped.
 func connectError(config *pgconn.Config, err error) error {
-	if errors.Is(err, context.Canceled) {
-		return fmt.Errorf("connecting to the warehouse: %w", context.Canceled)
-	}
 	host := config.Host
 	if !strings.HasPrefix(host, "/") {
 		host = net.JoinHostPort(host, strconv.Itoa(int(config.Port)))

@@ -57,8 +57,7 @@ func (e *FileError) Refused() bool {
 type File struct {
 	name   string
 	format format
-	once   *bufio.Reader // what is read, unless it is a regular file
-	input  *os.File      // to be closed behind it; nil for standard input
+	once   *bufio.Reader // what is read, if it can be read only once
 	taken  bool          // and somebody has
 }
 
@@ -70,39 +69,35 @@ const (
 	formatCSV                        // the same rows, with a header
 )
 
-// OpenFile looks at the beginning of a file to find out its format. The path - is standard
-// input, which stdin is. Errors in the file are *FileError.
-func OpenFile(path string, stdin io.Reader) (*File, error) {
-	f := &File{name: path}
-	var input io.Reader = stdin
-	regular := false
-	if path == "-" {
-		f.name = "standard input"
-	} else {
-		file, err := os.Open(path)
-		if err != nil {
-			return nil, err
-		}
-		info, err := file.Stat()
-		if err == nil && info.IsDir() {
-			err = &fs.PathError{Op: "read", Path: path, Err: errors.New("it is a directory")}
-		}
-		if err != nil {
-			return nil, errors.Join(err, file.Close())
-		}
-		input, f.input, regular = file, file, info.Mode().IsRegular()
+// OpenFile looks at the beginning of a regular file to find out its format. Errors in the file
+// are *FileError.
+func OpenFile(path string) (*File, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
 	}
+	defer file.Close() // it is only read
+	if info, err := file.Stat(); err == nil && info.IsDir() {
+		return nil, &fs.PathError{Op: "read", Path: path, Err: errors.New("it is a directory")}
+	}
+	f, err := OpenOnce(path, file)
+	if f != nil {
+		f.once = nil
+	}
+	return f, err
+}
+
+// OpenOnce is OpenFile for what can be read only once, such as a pipe. The name is for errors.
+func OpenOnce(name string, input io.Reader) (*File, error) {
+	f := &File{name: name}
 	err := f.detect(input)
-	if regular || err != nil {
-		if f.input != nil {
-			f.input.Close() // it was only read
-		}
-		f.once, f.input = nil, nil
-	}
 	if inFile, ok := errors.AsType[*FileError](err); ok {
 		inFile.Opening = true
 	}
-	return f, err
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
 }
 
 // detect finds out the format from the first line. It leaves once at the beginning of the
@@ -175,9 +170,8 @@ var errStopped = errors.New("stopped")
 // Profiles ranges over the profiles of the file from a position, in the order of the file.
 // A file of rows must have the rows of a profile one after the other, and the profiles in
 // the byte order of their ids; in a file of profiles any order will do, and the same id may
-// come again. It stops at the first error. A file that is not a regular one, such as
-// standard input, can be read once only, from its beginning. After, Since and Started of the
-// query are not used.
+// come again. It stops at the first error. What OpenOnce has opened can be read once only, from
+// its beginning. After, Since and Started of the query are not used.
 func (f *File) Profiles(ctx context.Context, q Query, from Position) iter.Seq2[*Profile, error] {
 	return func(yield func(*Profile, error) bool) {
 		lines, closeFile, err := f.open(from)
@@ -211,11 +205,7 @@ func (f *File) open(from Position) (lines *lineReader, closeFile func(), err err
 		}
 		lines, f.once, f.taken = newLineReader(f.once), nil, true
 		lines.csv = f.format == formatCSV
-		return lines, func() {
-			if f.input != nil {
-				f.input.Close()
-			}
-		}, nil
+		return lines, func() {}, nil
 	}
 	file, err := os.Open(f.name)
 	if err != nil {

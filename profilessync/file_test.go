@@ -60,7 +60,7 @@ func write(t *testing.T, content string) string {
 
 func openFile(t *testing.T, content string) *profilessync.File {
 	t.Helper()
-	f, err := profilessync.OpenFile(write(t, content), nil)
+	f, err := profilessync.OpenFile(write(t, content))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -220,7 +220,7 @@ func TestFileThatHasGrown(t *testing.T) {
 }
 
 func TestStandardInputIsReadOnce(t *testing.T) {
-	f, err := profilessync.OpenFile("-", strings.NewReader(compress(t, rowsCSV)))
+	f, err := profilessync.OpenOnce("standard input", strings.NewReader(compress(t, rowsCSV)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -280,7 +280,7 @@ func TestWrongLinesAreNamed(t *testing.T) {
 		"gzip that ends early": {compress(t, rowsCSV)[:80], "", "too early", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f, err := profilessync.OpenFile(write(t, test.content), nil)
+			f, err := profilessync.OpenFile(write(t, test.content))
 			n := 0
 			if err == nil {
 				for _, e := range f.Profiles(t.Context(), everything, profilessync.Position{}) {
@@ -300,7 +300,7 @@ func TestWrongLinesAreNamed(t *testing.T) {
 		})
 	}
 	equal(t, len(readFile(t, `{"segment_id":"x","traits":{"x":"`+huge[:len(huge)-40]+`"}}`, everything)), 1)
-	if _, err := profilessync.OpenFile(filepath.Join(t.TempDir(), "none"), nil); !errors.Is(err, os.ErrNotExist) {
+	if _, err := profilessync.OpenFile(filepath.Join(t.TempDir(), "none")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("no file: %v", err)
 	}
 }
@@ -330,7 +330,7 @@ func FuzzFile(f *testing.F) {
 		if err := os.WriteFile(path, content, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		file, err := profilessync.OpenFile(path, nil)
+		file, err := profilessync.OpenFile(path)
 		if err != nil {
 			return
 		}

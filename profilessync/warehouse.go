@@ -150,6 +150,9 @@ func allowsPlaintext(config *pgconn.Config) bool {
 
 func (w *Warehouse) connect(ctx context.Context) (*pgconn.PgConn, error) {
 	conn, err := pgconn.ConnectConfig(ctx, w.config)
+	if ctx.Err() != nil && err != nil {
+		return nil, fmt.Errorf("connecting to the warehouse: %w", ctx.Err())
+	}
 	if err != nil {
 		return nil, connectError(w.config, err)
 	}

@@ -77,8 +77,8 @@ Exit codes: 0 everything is as it should be, perhaps with warnings; 2 something 
 			if o.sample < 0 {
 				return &exitError{exitUsage, fmt.Errorf("--sample %d is negative", o.sample)}
 			}
-			if o.sample > 0 && o.settings.fromStdin() {
-				return &exitError{exitUsage, errors.New("--sample: standard input can be read only once")}
+			if o.sample > 0 && o.settings.readOnce() {
+				return &exitError{exitUsage, fmt.Errorf("--sample: %s can be read only once", o.settings.source())}
 			}
 			return runCheck(cmd, &o)
 		},

@@ -111,7 +111,7 @@ func (c *checker) checkWarehouse(ctx context.Context, query profilessync.Query, 
 
 func (c *checker) checkFile(cmd *cobra.Command, query profilessync.Query, listed int, ids []string) {
 	const check = "file"
-	file, err := c.options.settings.openFile(cmd.InOrStdin())
+	file, _, err := c.options.settings.openFile(cmd.InOrStdin())
 	if err != nil {
 		var exit *exitError
 		if errors.As(err, &exit) {

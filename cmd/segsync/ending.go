@@ -227,7 +227,7 @@ func (s *session) continueCommand(cause error) string {
 		limit = fmt.Sprintf(" --limit %d", left)
 	}
 	switch {
-	case isDamage(cause), s.run.settings.fromStdin() && !at.Done, s.dry.run && !s.run.settings.fromAPI():
+	case isDamage(cause), s.run.settings.readOnce() && !at.Done, s.dry.run && !s.run.settings.fromAPI():
 		start = "--restart"
 	case s.dry.run && (s.dry.output != "" || atEnd): // all of it again
 		start = "--offset " + shellQuote(state.From)

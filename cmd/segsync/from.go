@@ -38,6 +38,16 @@ func (o *settingsFlags) fromWarehouse() bool { return o.from == fromWarehouse }
 
 func (o *settingsFlags) fromStdin() bool { return o.from == fromStdin }
 
+// readOnce reports whether the profiles come from what can be read only once: standard input,
+// or another pipe.
+func (o *settingsFlags) readOnce() bool {
+	if o.fromStdin() {
+		return true
+	}
+	info, err := os.Stat(o.fromFile()) // "" is none
+	return err == nil && !info.Mode().IsRegular() && !info.IsDir()
+}
+
 // fromFile returns the file that the profiles come from, or "".
 func (o *settingsFlags) fromFile() string {
 	if o.fromAPI() || o.fromWarehouse() || o.fromStdin() {
@@ -71,8 +81,8 @@ func (o *importOptions) checkFrom(flags *pflag.FlagSet) mistakes {
 	case from.fromWarehouse():
 	case o.choose.since != "":
 		m.add(noSinceOfFile)
-	case from.fromStdin() && o.start.resume:
-		m.add("--resume: standard input cannot be read again from the middle; save it to a file, or use --restart")
+	case from.readOnce() && o.start.resume:
+		m.add("--resume: %s cannot be read again from the middle; save it to a file, or use --restart", from.source())
 	}
 	return m
 }
@@ -125,8 +135,8 @@ func (s *session) stoppedAt() string {
 		return "Stopped at the offset: " + s.offset()
 	case at.Done:
 		return "Everything is read."
-	case from.fromStdin():
-		return fmt.Sprintf("Stopped after line %d. Standard input cannot be read again from there: start anew with the same input.", at.Line)
+	case from.readOnce():
+		return fmt.Sprintf("Stopped after line %d. It cannot be read again from there: start anew with the same input.", at.Line)
 	case from.fromWarehouse() && at.Pass > 0:
 		return "Stopped while reading again what has changed."
 	case at.Offset == importer.Beginning:
@@ -139,10 +149,10 @@ func (s *session) stoppedAt() string {
 
 // refuses returns an error if the import cannot go on from its state.
 func (o *settingsFlags) refuses(state *journal.State, continued bool) error {
-	if !continued || !o.fromStdin() || state.Position.Done || state.Position.Offset == importer.Beginning {
+	if !continued || !o.readOnce() || state.Position.Done || state.Position.Offset == importer.Beginning {
 		return nil
 	}
-	return &hinted{errors.New("standard input cannot be read again from the middle"), "start anew with --restart and the same input"}
+	return &hinted{fmt.Errorf("%s cannot be read again from the middle", o.source()), "start anew with --restart and the same input"}
 }
 
 // openFrom opens what the profiles come from, if it is not the Profile API.
@@ -160,15 +170,11 @@ func (s *session) openFrom(cmd *cobra.Command) error {
 		s.recommendCheck()
 		return nil
 	}
-	stdin := cmd.InOrStdin()
-	if from.fromStdin() {
-		stdin, s.closeStdin = interruptible(stdin)
-	}
-	file, err := from.openFile(stdin)
+	file, stop, err := from.openFile(cmd.InOrStdin())
 	if err != nil {
 		return err
 	}
-	s.from = importer.FromFile(file)
+	s.from, s.closeInput = importer.FromFile(file), stop
 	return nil
 }
 
@@ -182,7 +188,7 @@ func (o *settingsFlags) profiles(cmd *cobra.Command, set *settings, q profilessy
 		}
 		return warehouse.Profiles(cmd.Context(), q), true, nil
 	}
-	file, err := o.openFile(cmd.InOrStdin())
+	file, _, err := o.openFile(cmd.InOrStdin())
 	if err != nil {
 		return nil, false, err
 	}
@@ -205,21 +211,32 @@ func (w *warehouseSettings) open(ctx context.Context) (*profilessync.Warehouse, 
 	return profilessync.Open(ctx, w.url, w.schema)
 }
 
-// openFile opens the file that the profiles come from.
-func (o *settingsFlags) openFile(stdin io.Reader) (*profilessync.File, error) {
-	file, err := profilessync.OpenFile(o.from, stdin)
-	var inFile *profilessync.FileError
-	switch {
-	case errors.As(err, &inFile):
-		return nil, &exitError{exitCodeOf(err), err}
-	case err != nil:
+// openFile opens the file that the profiles come from. Where that may have to be waited for,
+// stop ends the reading.
+func (o *settingsFlags) openFile(stdin io.Reader) (file *profilessync.File, stop func(), err error) {
+	stop = func() {}
+	if o.readOnce() {
+		if !o.fromStdin() {
+			if stdin, err = os.Open(o.from); err != nil {
+				return nil, nil, &exitError{exitUsage, fmt.Errorf("--from: %w", err)}
+			}
+		}
+		stdin, stop = interruptible(stdin)
+		file, err = profilessync.OpenOnce(o.source(), stdin)
+	} else {
+		file, err = profilessync.OpenFile(o.from)
+	}
+	if _, inFile := errors.AsType[*profilessync.FileError](err); err != nil && !inFile {
 		err = fmt.Errorf("--from: %w", err)
 		if !strings.ContainsAny(o.from, "./\\") && errors.Is(err, os.ErrNotExist) {
 			err = &hinted{err, "--from takes api, warehouse, or the name of a file"}
 		}
-		return nil, &exitError{exitUsage, err}
+		return nil, nil, &exitError{exitUsage, err}
 	}
-	return file, nil
+	if err != nil {
+		return nil, nil, &exitError{exitCodeOf(err), err}
+	}
+	return file, stop, nil
 }
 
 // recommendCheck says, before the first import into a directory, that there is a check.
@@ -235,7 +252,7 @@ func fileHint(e *profilessync.FileError) string {
 	case errors.Is(e, profilessync.ErrOtherFile):
 		return "give the file that the import began with, or start anew with --restart"
 	case errors.Is(e, profilessync.ErrReadOnce):
-		return "save it to a file, and import that"
+		return "start anew with --restart, or save it to a file, and import that"
 	case e.Opening:
 		return "docs/sources.md has the formats"
 	}

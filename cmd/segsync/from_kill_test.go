@@ -67,27 +67,31 @@ func TestKilledImportFromElsewhereIsContinued(t *testing.T) {
 	}
 }
 
-// An interrupt also ends an import that waits for more from stdin.
-func TestInterruptWhileStdinIsWaitedFor(t *testing.T) {
+// An interrupt also ends an import that waits for more from stdin, or from another pipe.
+func TestInterruptWhileAPipeIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	w := startWorld(t, sandbox.Options{Profiles: 200, Plain: true})
 	var people strings.Builder
 	if err := writeNDJSON("-", &people, profilesOf(w.box)); err != nil {
 		t.Fatal(err)
 	}
-	read, write, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
+	for name, from := range map[string]string{"stdin": "-", "pipe": "/dev/fd/0"} {
+		t.Run(name, func(t *testing.T) {
+			read, write, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer read.Close()
+			defer write.Close()
+			p := startProcess(t, w.dir, w.environ("VOUCHERIFY_BATCH_SIZE=50", "SEGMENT_REQUEST_LIMIT=10"), read, "import", "--from", from, "-v", "--dir", name)
+			if _, err := write.WriteString(people.String()); err != nil {
+				t.Fatal(err)
+			}
+			p.stderr.await(t, "customers sent", 2)
+			p.signal(t, os.Interrupt)
+			p.wantExit(t, exitInterrupted)
+			wantMatch(t, p.stderr.String(), `^Stopped after line \d+\. It cannot be read again from there: start anew with the same input\.\n`+
+				`Continue with: segsync import --restart --from `+from+` --verbose --dir `+name+`\n$`)
+		})
 	}
-	defer read.Close()
-	defer write.Close()
-	p := startProcess(t, w.dir, w.environ("VOUCHERIFY_BATCH_SIZE=50", "SEGMENT_REQUEST_LIMIT=10"), read, "import", "--from", "-", "-v", "--dir", "out")
-	if _, err := write.WriteString(people.String()); err != nil {
-		t.Fatal(err)
-	}
-	p.stderr.await(t, "customers sent", 2)
-	p.signal(t, os.Interrupt)
-	p.wantExit(t, exitInterrupted)
-	wantMatch(t, p.stderr.String(), `^Stopped after line \d+\. Standard input cannot be read again from there: start anew with the same input\.\n`+
-		`Continue with: segsync import --restart --from - --verbose --dir out\n$`)
 }

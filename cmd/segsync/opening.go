@@ -57,7 +57,7 @@ func (o *startFlags) mode(offsetGiven bool) journal.Mode {
 // directory, if the flags want that, or a new one.
 func (s *session) openJournal(names journal.Names, start journal.Start) error {
 	var old *journal.State
-	if start.Mode == journal.Plain && s.tell.interactive && !s.run.settings.fromStdin() {
+	if start.Mode == journal.Plain && s.tell.interactive && !s.run.settings.readOnce() {
 		var err error
 		if old, err = journal.Load(names); err != nil {
 			return &exitError{exitUsage, advise(err)}

@@ -41,7 +41,7 @@ type session struct {
 	noCount        bool
 	catchUp        bool
 	from           importer.Origin // nil: the Profile API
-	closeStdin     func()          // ends the reading of profiles from stdin
+	closeInput     func()          // ends the reading of profiles from a pipe
 	limit          int             // of profiles; 0: none
 	total          int64           // number of profiles, or -1 if it is not known
 	began          time.Time
@@ -49,7 +49,7 @@ type session struct {
 
 // newSession returns a session that can speak.
 func newSession(cmd *cobra.Command, o *runFlags) (*session, error) {
-	s := &session{flags: cmd.Flags(), command: cmd.CommandPath(), run: o, total: -1, began: time.Now(), closeStdin: func() {}}
+	s := &session{flags: cmd.Flags(), command: cmd.CommandPath(), run: o, total: -1, began: time.Now(), closeInput: func() {}}
 	var err error
 	if s.tell, err = newTelling(cmd.OutOrStdout(), &o.report, o.wait.nonInteractive); err != nil {
 		return nil, &exitError{exitUsage, err}
@@ -145,7 +145,7 @@ func (s *session) readSchema(ctx context.Context) error {
 func (s *session) carryOut(ctx context.Context, do func(context.Context) error) error {
 	interrupts := watchInterrupts(ctx, func() {
 		s.importer.Stop()
-		s.closeStdin()
+		s.closeInput()
 		s.apis.hurry()
 	}, s.tell.log)
 	defer interrupts.close()
@@ -164,7 +164,7 @@ func (s *session) carryOut(ctx context.Context, do func(context.Context) error) 
 		}
 		s.tell.printError(err)
 		code := exitCodeOf(err)
-		if attempt == 2 || !s.tell.interactive || s.run.settings.fromStdin() || s.dry.run || waits(err) || !s.askResume(s.offset(), interrupts) {
+		if attempt == 2 || !s.tell.interactive || s.run.settings.readOnce() || s.dry.run || waits(err) || !s.askResume(s.offset(), interrupts) {
 			return s.stopped(cmp.Or(interrupts.exitCode(), code), err)
 		}
 	}
