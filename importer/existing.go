@@ -2,16 +2,16 @@ package importer
 
 import (
 	"bufio"
+	"cmp"
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"iter"
-	"os"
+	"math"
 	"slices"
-	"strings"
 
 	"segsync/voucherify"
 )
@@ -33,22 +33,24 @@ func orderedFields() []string {
 }
 
 // Existing is what Voucherify has of all customers, as an export tells. The customers are in
-// a temporary file; in memory are 40 to 80 bytes for each of them. It is for one goroutine.
+// a temporary file; in memory are 17 bytes for each of them. It is for one goroutine.
 type Existing struct {
-	file  *os.File // JSON of one customer after the other
-	index map[[16]byte]place
-	known map[string]bool // fields that the export has
+	file   temporary // JSON of one customer after the other
+	seed   maphash.Seed
+	places []place         // sorted by hash, then by offset
+	seen   []bool          // which of places were asked for
+	known  map[string]bool // fields that the export has
 }
 
 // place is where a customer is in the file.
 type place struct {
+	hash   uint64 // of its source id: two may have the same
 	offset int64
-	length int32
-	seen   bool // it was asked for
 }
 
 // existingCustomer is a customer in the file.
 type existingCustomer struct {
+	Row      int            `json:"row"` // of the export, counted from 1 after the header
 	SourceID string         `json:"source_id"`
 	Fields   map[string]any `json:"fields"` // those that are not empty
 }
@@ -58,11 +60,11 @@ type existingCustomer struct {
 // fields that TakeExport orders; else its columns are known by their titles. Close must be
 // called.
 func ReadExisting(export io.Reader, schemaKeys []string, ordered bool) (_ *Existing, err error) {
-	file, err := os.CreateTemp("", "segsync-customers-") // 0600
+	file, err := newTemporary("segsync-customers-")
 	if err != nil {
 		return nil, fmt.Errorf("keeping the customers of the export: %w", err)
 	}
-	e := &Existing{file: file, index: make(map[[16]byte]place), known: make(map[string]bool)}
+	e := &Existing{file: file, seed: maphash.MakeSeed(), known: make(map[string]bool)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, e.Close())
@@ -72,39 +74,78 @@ func ReadExisting(export io.Reader, schemaKeys []string, ordered bool) (_ *Exist
 	if ordered {
 		fields = orderedFields()
 	}
-	out := bufio.NewWriterSize(file, 1<<16)
-	offset, hasMetadata := int64(0), ordered
-	for customer, err := range voucherify.ReadExport(export, fields, schemaKeys) {
-		if err != nil {
-			return nil, err
-		}
-		hasMetadata = hasMetadata || customer.Metadata != nil
-		data, err := json.Marshal(e.customerOf(customer))
-		if err != nil {
-			return nil, err
-		}
-		if customer.SourceID == "" {
-			continue
-		}
-		if _, err := out.Write(data); err != nil {
-			return nil, fmt.Errorf("keeping the customers of the export: %w", err)
-		}
-		e.index[keyOf(customer.SourceID)] = place{offset: offset, length: int32(len(data))}
-		offset += int64(len(data))
+	if err := e.keep(voucherify.ReadExport(export, fields, schemaKeys), schemaKeys); err != nil {
+		return nil, err
 	}
-	if hasMetadata {
-		for _, key := range schemaKeys {
-			e.known["metadata."+key] = true
-		}
-	}
-	if err := out.Flush(); err != nil {
-		return nil, fmt.Errorf("keeping the customers of the export: %w", err)
+	slices.SortFunc(e.places, func(a, b place) int {
+		return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.offset, b.offset))
+	})
+	e.seen = make([]bool, len(e.places))
+	if err := e.checkTwice(); err != nil {
+		return nil, err
 	}
 	return e, nil
 }
 
-// customerOf returns what is kept of a customer, and notes which fields the export has.
-func (e *Existing) customerOf(c *voucherify.ExportedCustomer) existingCustomer {
+// keep writes the customers to the file, and notes where they are.
+func (e *Existing) keep(customers iter.Seq2[*voucherify.ExportedCustomer, error], schemaKeys []string) error {
+	out := bufio.NewWriterSize(e.file, 1<<16)
+	offset, row := int64(0), 0
+	for customer, err := range customers {
+		if err != nil {
+			return err
+		}
+		row++
+		if customer.AllMetadata {
+			for _, key := range schemaKeys {
+				e.known["metadata."+key] = true
+			}
+		}
+		kept := existingCustomer{row, customer.SourceID, e.fieldsOf(customer)}
+		if customer.SourceID == "" { // no profile can become it
+			continue
+		}
+		data, err := json.Marshal(kept)
+		if err != nil {
+			return err
+		}
+		if _, err := out.Write(data); err != nil {
+			return fmt.Errorf("keeping the customers of the export: %w", err)
+		}
+		e.places = append(e.places, place{maphash.String(e.seed, customer.SourceID), offset})
+		offset += int64(len(data))
+	}
+	if err := out.Flush(); err != nil {
+		return fmt.Errorf("keeping the customers of the export: %w", err)
+	}
+	return nil
+}
+
+// checkTwice returns an error if two customers have the same source id: then nobody can say
+// what Voucherify has of it.
+func (e *Existing) checkTwice() error {
+	for i := 1; i < len(e.places); i++ {
+		if e.places[i].hash != e.places[i-1].hash {
+			continue
+		}
+		customer, err := e.read(e.places[i].offset)
+		if err != nil {
+			return err
+		}
+		_, other, err := e.find(customer.SourceID) // the first of them
+		if err != nil {
+			return err
+		}
+		if other.Row != customer.Row {
+			return fmt.Errorf("the customers %d and %d of the export have the same source_id", other.Row, customer.Row)
+		}
+	}
+	return nil
+}
+
+// fieldsOf returns the fields of a customer that are not empty, and notes which fields the
+// export has.
+func (e *Existing) fieldsOf(c *voucherify.ExportedCustomer) map[string]any {
 	fields := make(map[string]any)
 	for _, f := range exportFields {
 		if value, there := c.Fields[f.export]; there && f.field != "" {
@@ -120,7 +161,7 @@ func (e *Existing) customerOf(c *voucherify.ExportedCustomer) existingCustomer {
 			fields["metadata."+key] = value
 		}
 	}
-	return existingCustomer{c.SourceID, fields}
+	return fields
 }
 
 // Compare says what sending a customer, its JSON, would do.
@@ -138,48 +179,46 @@ func (e *Existing) Compare(ctx context.Context, customer []byte) (Difference, er
 	return compare(customer, now)
 }
 
-func keyOf(sourceID string) (key [16]byte) {
-	sum := sha256.Sum256([]byte(sourceID))
-	copy(key[:], sum[:])
-	return key
-}
-
 // stored returns what there is of the customer, nil for none, and notes that it was asked
 // for.
 func (e *Existing) stored(_ context.Context, sourceID string) (*stored, error) {
-	key := keyOf(sourceID)
-	at, there := e.index[key]
-	if !there {
-		return nil, nil
-	}
-	at.seen = true
-	e.index[key] = at
-	customer, err := e.read(at)
-	if err != nil {
+	i, customer, err := e.find(sourceID)
+	if err != nil || customer == nil {
 		return nil, err
 	}
+	e.seen[i] = true
 	return &stored{customer.Fields, func(field string) bool { return e.known[field] }}, nil
 }
 
-func (e *Existing) read(at place) (*existingCustomer, error) {
-	data := make([]byte, at.length)
-	if _, err := e.file.ReadAt(data, at.offset); err != nil {
-		return nil, fmt.Errorf("reading the customers of the export: %w", err)
+// find returns the customer with this source id, and its number in places; nil for none.
+func (e *Existing) find(sourceID string) (int, *existingCustomer, error) {
+	hash := maphash.String(e.seed, sourceID)
+	i, _ := slices.BinarySearchFunc(e.places, hash, func(p place, hash uint64) int { return cmp.Compare(p.hash, hash) })
+	for ; i < len(e.places) && e.places[i].hash == hash; i++ {
+		customer, err := e.read(e.places[i].offset)
+		if err != nil || customer.SourceID == sourceID {
+			return i, customer, err
+		}
 	}
-	var customer existingCustomer
-	decoder := json.NewDecoder(strings.NewReader(string(data)))
+	return 0, nil, nil
+}
+
+// read reads the customer at the offset.
+func (e *Existing) read(offset int64) (*existingCustomer, error) {
+	customer := new(existingCustomer)
+	decoder := json.NewDecoder(io.NewSectionReader(e.file, offset, math.MaxInt64-offset))
 	decoder.UseNumber()
-	if err := decoder.Decode(&customer); err != nil {
+	if err := decoder.Decode(customer); err != nil {
 		return nil, fmt.Errorf("reading the customers of the export: %w", err)
 	}
-	return &customer, nil
+	return customer, nil
 }
 
 // Unseen returns how many customers were not asked for.
 func (e *Existing) Unseen() int {
 	n := 0
-	for _, at := range e.index {
-		if !at.seen {
+	for _, seen := range e.seen {
+		if !seen {
 			n++
 		}
 	}
@@ -190,15 +229,15 @@ func (e *Existing) Unseen() int {
 // order of the export.
 func (e *Existing) UnseenIDs() iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
-		var unseen []place
-		for _, at := range e.index {
-			if !at.seen {
-				unseen = append(unseen, at)
+		var unseen []int64
+		for i, at := range e.places {
+			if !e.seen[i] {
+				unseen = append(unseen, at.offset)
 			}
 		}
-		slices.SortFunc(unseen, func(a, b place) int { return int(min(max(a.offset-b.offset, -1), 1)) })
-		for _, at := range unseen {
-			customer, err := e.read(at)
+		slices.Sort(unseen)
+		for _, offset := range unseen {
+			customer, err := e.read(offset)
 			if err != nil {
 				yield("", err)
 				return
@@ -211,6 +250,4 @@ func (e *Existing) UnseenIDs() iter.Seq2[string, error] {
 }
 
 // Close removes the temporary file.
-func (e *Existing) Close() error {
-	return errors.Join(e.file.Close(), os.Remove(e.file.Name()))
-}
+func (e *Existing) Close() error { return e.file.Close() }

@@ -39,11 +39,11 @@ func TakeExport(ctx context.Context, vch *voucherify.Client, download Download, 
 	if err != nil {
 		return nil, fmt.Errorf("ordering an export of the customers: %w", err)
 	}
-	file, err := os.CreateTemp("", "segsync-export-") // 0600
+	file, err := newTemporary("segsync-export-")
 	if err != nil {
 		return nil, fmt.Errorf("downloading the export: %w", err)
 	}
-	defer func() { err = errors.Join(err, file.Close(), os.Remove(file.Name())) }()
+	defer func() { err = errors.Join(err, file.Close()) }()
 	for attempt := 1; ; attempt++ {
 		url, err := exportURL(ctx, vch, id)
 		if err != nil {
@@ -53,7 +53,7 @@ func TakeExport(ctx context.Context, vch *voucherify.Client, download Download, 
 		if err != nil {
 			return nil, fmt.Errorf("downloading the export: %w", err)
 		}
-		if err := download(ctx, req, file); err != nil {
+		if err := download(ctx, req, file.File); err != nil {
 			return nil, fmt.Errorf("downloading the export: %w", err)
 		}
 		if _, err := file.Seek(0, io.SeekStart); err != nil {
@@ -89,4 +89,21 @@ func exportURL(ctx context.Context, vch *voucherify.Client, id string) (string, 
 			return "", ctx.Err()
 		}
 	}
+}
+
+// temporary is a file of customers that nobody else can read, and that is gone with Close.
+type temporary struct{ *os.File }
+
+func newTemporary(pattern string) (temporary, error) {
+	file, err := os.CreateTemp("", pattern) // 0600
+	if err == nil {
+		os.Remove(file.Name()) // already now, where the system can: a killed process leaves nothing behind
+	}
+	return temporary{file}, err
+}
+
+func (t temporary) Close() error {
+	err := t.File.Close()
+	os.Remove(t.Name()) // where it could not be done before
+	return err
 }

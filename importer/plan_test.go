@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -257,7 +258,7 @@ func TestTakeExport(t *testing.T) {
 		existing, err := importer.TakeExport(t.Context(), vch, func(ctx context.Context, req *http.Request, into *os.File) error {
 			err := w.download(ctx, req, into)
 			if downloads++; downloads == 1 {
-				data, _ := os.ReadFile(into.Name())
+				data, _ := io.ReadAll(into)
 				into.Truncate(int64(bytes.LastIndexByte(data, ',')))
 			}
 			return err
@@ -276,4 +277,39 @@ func TestTakeExport(t *testing.T) {
 			t.Errorf("%d source ids of customers that were not asked for, want 20", ids)
 		}
 	})
+}
+
+// A metadata key of the schema that the export has no column of is not comparable, and
+// a key that no customer of a column of JSON has is empty.
+func TestPlanKnowsWhatTheExportHas(t *testing.T) {
+	keys := []string{"plan", "size"}
+	for _, c := range []struct {
+		name, export, customer string
+		kind                   importer.Kind
+	}{
+		{"no column", "source_id,name\n1,Ada\n", `{"source_id":"1","metadata":{"plan":"pro"}}`, importer.NotComparable},
+		{"a column of another key", "source_id,metadata.size\n1,2\n", `{"source_id":"1","metadata":{"plan":"pro"}}`, importer.NotComparable},
+		{"an empty column", "source_id,metadata.plan\n1,\n", `{"source_id":"1","metadata":{"plan":"pro"}}`, importer.ChangeFields},
+		{"an empty column of JSON", "source_id,metadata\n1,\n", `{"source_id":"1","metadata":{"plan":"pro"}}`, importer.ChangeFields},
+		{"not in the schema", "source_id,metadata\n1,{}\n", `{"source_id":"1","metadata":{"other":"pro"}}`, importer.NotComparable},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			existing, err := importer.ReadExisting(strings.NewReader(c.export), keys, false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer existing.Close()
+			if d, err := existing.Compare(t.Context(), []byte(c.customer)); err != nil || d.Kind != c.kind {
+				t.Errorf("%s, %v, want %s", d.Kind, err, c.kind)
+			}
+		})
+	}
+}
+
+// Two customers with one source id make an export useless.
+func TestReadExistingOfTheSameTwice(t *testing.T) {
+	_, err := importer.ReadExisting(strings.NewReader("source_id,name\na,1\nb,2\n,3\na,4\n"), nil, false)
+	if want := "the customers 1 and 4 of the export have the same source_id"; err == nil || err.Error() != want {
+		t.Errorf("error %v, want %s", err, want)
+	}
 }

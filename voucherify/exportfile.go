@@ -10,6 +10,7 @@ import (
 	"iter"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"segsync/internal/safetext"
 )
@@ -24,6 +25,9 @@ type ExportedCustomer struct {
 	// own it is a string, "" where there is none; of a column of JSON, what the JSON holds,
 	// with numbers as json.Number.
 	Metadata map[string]any
+	// AllMetadata says that Metadata is from a column of JSON: a key that is not in it is
+	// empty.
+	AllMetadata bool
 }
 
 // exportFields are the fields of an export and other titles that they may have, in the form
@@ -55,7 +59,7 @@ func ReadExport(r io.Reader, fields, schemaKeys []string) iter.Seq2[*ExportedCus
 		limited := &recordReader{r: r, left: maxRecord}
 		in := csv.NewReader(withoutBOM(limited))
 		in.ReuseRecord = true
-		header, err := in.Read()
+		header, err := readRecord(in)
 		if err != nil {
 			yield(nil, exportError("header", err))
 			return
@@ -67,7 +71,7 @@ func ReadExport(r io.Reader, fields, schemaKeys []string) iter.Seq2[*ExportedCus
 		}
 		for n := 1; ; n++ {
 			limited.left = maxRecord
-			record, err := in.Read()
+			record, err := readRecord(in)
 			if err == io.EOF {
 				return
 			}
@@ -84,6 +88,16 @@ func ReadExport(r io.Reader, fields, schemaKeys []string) iter.Seq2[*ExportedCus
 			}
 		}
 	}
+}
+
+// readRecord returns the next record, which must be UTF-8: of another encoding the source ids
+// would be others.
+func readRecord(in *csv.Reader) ([]string, error) {
+	record, err := in.Read()
+	if err == nil && slices.ContainsFunc(record, func(value string) bool { return !utf8.ValidString(value) }) {
+		err = errors.New("it is not UTF-8 text")
+	}
+	return record, err
 }
 
 func exportError(what string, err error) error {
@@ -226,6 +240,7 @@ func customerOf(record []string, columns []column) (*ExportedCustomer, error) {
 		case c.field == "source_id":
 			customer.SourceID = strings.Clone(value) // a caller may keep it, and not the row
 		case c.field == "metadata":
+			customer.AllMetadata = true
 			if value == "" {
 				continue
 			}

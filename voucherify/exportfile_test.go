@@ -56,8 +56,8 @@ func TestReadExport(t *testing.T) {
 		{"a customer without a source_id", two, nil, "Source ID,Name\n,Ada\n", []customer{{Fields: fields{"name": "Ada"}}}},
 		{"no customers", two, nil, "Source ID,Name\n", nil},
 		{"metadata as JSON", withMetadata, []string{"plan"}, "Source ID,Phone,Metadata\nu1,+1,\"{\"\"plan\"\":\"\"pro\"\",\"\"n\"\":9007199254740993}\"\nu2,,\nu3,,null\n", []customer{
-			{SourceID: "u1", Fields: fields{"phone": "+1"}, Metadata: metadata{"plan": "pro", "n": json.Number("9007199254740993")}},
-			{SourceID: "u2", Fields: fields{"phone": ""}}, {SourceID: "u3", Fields: fields{"phone": ""}},
+			{SourceID: "u1", Fields: fields{"phone": "+1"}, AllMetadata: true, Metadata: metadata{"plan": "pro", "n": json.Number("9007199254740993")}},
+			{SourceID: "u2", AllMetadata: true, Fields: fields{"phone": ""}}, {SourceID: "u3", AllMetadata: true, Fields: fields{"phone": ""}},
 		}},
 		{"metadata by prefix", withMetadata, []string{"plan", "a.b"}, "Source ID,Phone,metadata.plan,Metadata.a.b\nu1,+1,pro,\n", []customer{
 			{SourceID: "u1", Fields: fields{"phone": "+1"}, Metadata: metadata{"plan": "pro", "a.b": ""}},
@@ -113,6 +113,8 @@ func TestReadExportErrors(t *testing.T) {
 		{"both forms of metadata", withMetadata, "Source ID,Metadata,plan\n", 0, "reading the export's header: there is a column of all metadata, and columns of single keys"},
 		{"metadata that is no JSON", withMetadata, "Source ID,Metadata\nu1,CANARY\n", 0, "reading the export's customer 1: its metadata is no JSON object"},
 		{"metadata that is no object", withMetadata, "Source ID,Metadata\nu1,[1]\n", 0, "reading the export's customer 1: its metadata is no JSON object"},
+		{"not UTF-8", two, "Source ID,Name\nu1,Ada\nu2,CANARY\xf3\n", 1, "reading the export's customer 2: it is not UTF-8 text"},
+		{"a header that is not UTF-8", two, "Source ID,\xf3CANARY\n", 0, "reading the export's header: it is not UTF-8 text"},
 		{"metadata with a tail", withMetadata, "Source ID,Metadata\nu1,{} {}\n", 0, "reading the export's customer 1: its metadata is no JSON object"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
