@@ -46,9 +46,34 @@ func newLimits(batchSize int) *limits {
 
 // sink takes the customers of batches and answers for them.
 type sink interface {
-	// start begins to send the batch, which has customers. It is called in order; when all
-	// customers have their outcomes, b.done is closed. Its error ends the run.
+	// start begins to send the batch, which may have pages without customers only. It is
+	// called in order; when all customers have their outcomes, b.done is closed. Its error
+	// ends the run.
 	start(ctx context.Context, b *batch) error
+}
+
+// cutter says where a batch ends.
+type cutter struct {
+	limits    *limits
+	batchSize int
+	pageSize  int
+}
+
+func newCutter(s Settings) cutter { return cutter{newLimits(s.BatchSize), s.BatchSize, s.PageSize} }
+
+// full reports whether a batch of so many customers and bytes must be sent before another
+// customer, of more bytes, can be added.
+func (c cutter) full(customers, bytes, more int) bool {
+	if customers == 0 {
+		return false
+	}
+	return customers >= int(c.limits.records.Load()) || bytes+more+len("[,]") > int(c.limits.bytes.Load())
+}
+
+// overdue reports whether a batch has waited for long enough. One without customers costs no
+// bulk call.
+func (c cutter) overdue(customers, pages int) bool {
+	return pages >= pagesPerPartialBatch && (customers == 0 || pages*c.pageSize >= min(10*c.batchSize, maxWaiting))
 }
 
 // A partial batch is sent when it has waited for this many pages, and for as many as would
@@ -62,15 +87,13 @@ const maxWaiting = 100_000
 
 // batcher fills batches across pages.
 type batcher struct {
-	limits    *limits
-	batchSize int
-	pageSize  int
-	sources   *journal.Sources // the source ids sent
-	clears    clears
-	existing  *Existing // customers that are as they would be sent are left out; nil: none are
-	sink      sink
-	out       *feed
-	current   *batch
+	cutter
+	sources  *journal.Sources // the source ids sent
+	clears   clears
+	existing *Existing // customers that are as they would be sent are left out; nil: none are
+	sink     sink
+	out      *feed
+	current  *batch
 	// late is the last pass over the list in which a profile with the source id was sent, of
 	// those that a later pass than the first found.
 	late map[string]int
@@ -122,7 +145,7 @@ func (b *batcher) take(ctx context.Context, p *page) error {
 		if profile.customer == nil {
 			continue
 		}
-		if b.full(profile) {
+		if b.full(len(b.current.records), b.current.bytes, len(profile.customer)) {
 			if err := b.flush(ctx); err != nil {
 				return err
 			}
@@ -132,7 +155,7 @@ func (b *batcher) take(ctx context.Context, p *page) error {
 		}
 	}
 	b.current.pages = append(b.current.pages, p)
-	if b.overdue() {
+	if b.overdue(len(b.current.records), len(b.current.pages)) {
 		return b.flush(ctx)
 	}
 	return nil
@@ -144,11 +167,11 @@ func (b *batcher) flush(ctx context.Context) error {
 	b.current = newBatch()
 	if len(full.records)+len(full.pages) == 0 {
 		return nil
-	} else if len(full.records) == 0 {
-		close(full.done)
-	} else if err := b.clears.add(full.records); err != nil {
+	}
+	if err := b.clears.add(full.records); err != nil {
 		return err
-	} else if err := b.sink.start(ctx, full); err != nil {
+	}
+	if err := b.sink.start(ctx, full); err != nil {
 		return err
 	}
 	select {
@@ -160,23 +183,6 @@ func (b *batcher) flush(ctx context.Context) error {
 }
 
 func newBatch() *batch { return &batch{at: make(map[string]int), done: make(chan struct{})} }
-
-// full reports whether the batch must be sent before p can be added.
-func (b *batcher) full(p *profile) bool {
-	c := b.current
-	if len(c.records) == 0 {
-		return false
-	}
-	return len(c.records) >= int(b.limits.records.Load()) || c.bytes+len(p.customer)+len("[,]") > int(b.limits.bytes.Load())
-}
-
-// overdue reports whether a partial batch has waited for long enough. One without
-// customers costs no bulk call.
-func (b *batcher) overdue() bool {
-	c := b.current
-	return len(c.pages) >= pagesPerPartialBatch &&
-		(len(c.records) == 0 || len(c.pages)*b.pageSize >= min(10*b.batchSize, maxWaiting))
-}
 
 // add puts the profile into the batch, unless another one with its source_id is sent. Of
 // those the most recently active one is: the first in the list, but one that a later pass

@@ -30,6 +30,7 @@ type committer struct {
 	limited    *atomic.Int64 // see Importer
 	log        *slog.Logger
 	announced  map[string]bool // reasons and warnings that were shown
+	impersonal bool            // show nothing of a customer: of a plan, that is asked for
 
 	in       *feed
 	verdicts <-chan []verdict
@@ -150,6 +151,10 @@ func (c *committer) tell(e *journal.Entry) {
 			level = slog.LevelDebug
 		}
 		c.announced[kind] = true
+		if c.impersonal {
+			c.log.Log(context.Background(), level, w.WithoutValue(), "segment_id", e.SegmentID)
+			continue
+		}
 		c.log.Log(context.Background(), level, w.String(), "segment_id", e.SegmentID, "source_id", e.SourceID)
 	}
 }
@@ -159,6 +164,9 @@ func (c *committer) announce(segmentID, sourceID string, why journal.Why) {
 		return
 	}
 	c.announced[why.Reason] = true
+	if c.impersonal {
+		sourceID = ""
+	}
 	c.log.Warn("profile not imported; the first for this reason", "segment_id", segmentID, "source_id", sourceID,
 		"reason", why.Reason, "detail", why.Detail, "async_action_id", why.ActionID)
 }

@@ -14,11 +14,13 @@ import (
 )
 
 // Origin is a place that gives profiles as a whole, in place of the Profile API: a file or a
-// warehouse. See FromFile and FromWarehouse.
+// warehouse. See FromFile, FromWarehouse and RandomSample.
 type Origin interface {
 	// rest yields what is left to import, in complete pages. first lists profiles that are
 	// to be tried again before. It ends between two pages with wanted.
 	rest(wanted context.Context, in *intake, first listing) iter.Seq2[*page, error]
+	// all yields all profiles once, and sets in.texts before the first.
+	all(ctx context.Context, in *intake) profiles
 	// fill reads the profiles of the pages by their ids.
 	fill(wanted context.Context, in *intake, pages listing) iter.Seq2[*page, error]
 }
@@ -78,8 +80,12 @@ type intake struct {
 }
 
 func (im *Importer) intake(known *journal.Profiles) *intake {
+	query := QueryFor(im.settings.Identifiers, im.settings.Mapping)
+	if im.settings.Whole {
+		query.Traits = nil // all
+	}
 	return &intake{
-		query: QueryFor(im.settings.Identifiers, im.settings.Mapping), identifiers: im.settings.Identifiers,
+		query: query, identifiers: im.settings.Identifiers,
 		pageSize: im.settings.PageSize, limit: im.limit(), convert: im.converter, state: im.State(), known: known,
 		read: &im.fetcher.read,
 	}

@@ -17,6 +17,8 @@ type converter struct {
 	log     *slog.Logger
 	missing sync.Map // keys that the schema requires and a warning was about
 	absent  absent
+	// coverage counts what the profiles have, for a plan; nil counts nothing.
+	coverage *coverageCounter
 }
 
 // absentAfter is how many profiles are looked at for traits that none of them has.
@@ -55,6 +57,7 @@ func (a *absent) look(traits map[string]any, m mapping.Mapping, log *slog.Logger
 // ids are its external IDs of the types that conditions need. A profile without a source_id
 // counts as such, whatever the conditions say: its traits may not have been read.
 func (c *converter) customer(p *profile, from mapping.Profile, ids []segmentprofiles.ExternalID) (err error) {
+	c.coverage.profile(from, ids, p.Identifier)
 	switch {
 	case from.SourceID == "":
 		p.Outcome = journal.WithoutIdentifier
@@ -65,6 +68,7 @@ func (c *converter) customer(p *profile, from mapping.Profile, ids []segmentprof
 	}
 	c.absent.look(from.Traits, c.mapping, c.log)
 	customer, warnings := mapping.Map(from, c.mapping)
+	c.coverage.customer(&customer, warnings)
 	for _, w := range warnings {
 		if w.LeftOut.Reason != "" {
 			p.LeftOut = append(p.LeftOut, w.LeftOut)

@@ -190,6 +190,15 @@ func (e *Existing) stored(_ context.Context, sourceID string) (*stored, error) {
 	return &stored{customer.Fields, func(field string) bool { return e.known[field] }}, nil
 }
 
+// see notes that the customer was asked for, if there is one.
+func (e *Existing) see(sourceID string) error {
+	i, customer, err := e.find(sourceID)
+	if err == nil && customer != nil {
+		e.seen[i] = true
+	}
+	return err
+}
+
 // find returns the customer with this source id, and its number in places; nil for none.
 func (e *Existing) find(sourceID string) (int, *existingCustomer, error) {
 	hash := maphash.String(e.seed, sourceID)

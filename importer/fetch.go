@@ -57,6 +57,7 @@ type fetcher struct {
 	idTypes     []string // of the external IDs that are read: of identifiers and conditions
 	needIDs     bool     // conditions need them, wherever the source_id comes from
 	include     []string // the traits that are read; nil: all
+	whole       bool     // both are read of every profile, also of one without a source_id
 	traitsLimit int
 	given       bool // the profiles were asked for by name: one that is not there is unknown, not vanished
 	convert     *converter
@@ -119,6 +120,14 @@ type wholeProfile struct {
 // known.
 func (f *fetcher) identify(ctx context.Context, p *profile) (read wholeProfile, from mapping.Identifier, err error) {
 	read.SegmentID = p.SegmentID
+	if f.whole {
+		if read.ids, err = f.externalIDs(ctx, p); err == nil {
+			read.Traits, err = f.traits(ctx, p)
+		}
+		if err != nil {
+			return read, mapping.Identifier{}, err
+		}
+	}
 	for _, id := range f.identifiers {
 		if id.Trait != "" && read.Traits == nil {
 			read.Traits, err = f.traits(ctx, p)

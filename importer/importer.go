@@ -90,6 +90,8 @@ type Settings struct {
 	// Plan compares the customers with those of Voucherify, instead of sending them. Nil
 	// sends them.
 	Plan *Plan
+	// Whole reads all external IDs and traits of a profile, whatever the mapping needs.
+	Whole bool
 }
 
 // Importer carries out one import, in one or more runs.
@@ -120,6 +122,12 @@ func New(segment *segmentprofiles.Client, vch *voucherify.Client, s Settings, j 
 	}
 	im.fetcher.idTypes, im.fetcher.include = needed(s.Identifiers, s.Mapping)
 	im.fetcher.needIDs = len(s.Mapping.ExternalIDTypes()) > 0
+	if s.Whole {
+		im.fetcher.whole, im.fetcher.idTypes, im.fetcher.include = true, nil, nil
+	}
+	if s.Plan != nil {
+		im.converter.coverage = s.Plan.begin(s)
+	}
 	return im
 }
 
@@ -142,6 +150,15 @@ func (im *Importer) Stop() { im.stop() }
 
 // State returns what is known of the import so far. It must not be changed.
 func (im *Importer) State() *journal.State { return im.journal.State() }
+
+// Complete reports whether all profiles of the source were read: then a source id that none
+// of them has is one that the source does not have.
+func (im *Importer) Complete() bool {
+	s, state := im.settings, im.State()
+	_, sampled := s.From.(*RandomSample)
+	some := sampled || s.Profiles != nil || s.Limit > 0 || state.From != Beginning || !state.Since.IsZero()
+	return !some && state.Position.Done && state.Position.Pass <= maxPasses && state.Count(journal.Unreadable) == 0
+}
 
 // ProfilesRead returns how many profiles have been read so far, those included whose
 // page is not complete yet.
@@ -299,15 +316,16 @@ func (im *Importer) carry(ctx context.Context, from source, sources *journal.Sou
 	defer context.AfterFunc(im.stopped, stopVerifying)()
 
 	out := &feed{batches: make(chan *batch, batchesAhead)}
-	limits, allSent := newLimits(im.settings.BatchSize), make(chan struct{})
+	cut, allSent := newCutter(im.settings), make(chan struct{})
 	b := &batcher{
-		limits: limits, batchSize: im.settings.BatchSize, pageSize: im.settings.PageSize, sources: sources,
-		clears: clears{max: im.settings.MaxClears}, existing: im.existing, sink: im.sink(g, limits, resends), out: out,
+		cutter: cut, sources: sources, clears: clears{max: im.settings.MaxClears}, existing: im.existing,
+		sink: im.sink(g, cut.limits, resends), out: out,
 	}
 	v := newVerifier(im.voucherify, im.settings.Verify, im.State, allSent, im.log)
 	c := &committer{
 		journal: im.journal, maxRejects: im.settings.MaxRejects, limited: &im.limited, log: im.log, announced: make(map[string]bool),
-		in: out, verdicts: v.verdicts,
+		impersonal: im.settings.Plan != nil,
+		in:         out, verdicts: v.verdicts,
 		onSent: func() {
 			if out.err != nil {
 				stopVerifying() // the next run takes its actions up

@@ -17,11 +17,15 @@ type Plan struct {
 	customers customers
 	refusals  func(metadata map[string]any) []mapping.LeftOut
 	show      int // examples of each kind
+	coverage  *coverageCounter
+	all       bulkCalls // of an import
+	changes   bulkCalls // of one that sends only changes
 
-	Counts   map[Kind]int              // customers
-	Changes  map[string]FieldChanges   // by field
-	Rejected map[string]map[string]int // customers by metadata key and reason
-	Examples map[Kind][]Example        // personal data
+	Counts        map[Kind]int              // customers
+	Changes       map[string]FieldChanges   // by field
+	NotComparable map[string]int            // customers by field
+	Rejected      map[string]map[string]int // customers by metadata key and reason
+	Examples      map[Kind][]Example        // personal data
 }
 
 // Rejected is the kind of a customer that the project's schema would refuse.
@@ -35,13 +39,16 @@ type FieldChanges struct {
 
 // Example is a customer of a plan.
 type Example struct {
-	SourceID string   `json:"source_id"`
-	Changes  []Change `json:"changes"`
+	SourceID      string   `json:"source_id"`
+	Changes       []Change `json:"changes"`
+	NotComparable []string `json:"not_comparable,omitempty"` // fields
 }
 
 // customers is where a plan looks customers up.
 type customers interface {
 	stored(ctx context.Context, sourceID string) (*stored, error) // nil for none
+	// see notes that the source has the customer, although an import would not send it.
+	see(sourceID string) error
 }
 
 // NewPlan returns an empty plan that compares with an export, or, where that is nil, with
@@ -51,7 +58,7 @@ type customers interface {
 func NewPlan(existing *Existing, vch *voucherify.Client, refusals func(map[string]any) []mapping.LeftOut, show int) *Plan {
 	p := &Plan{
 		customers: existing, refusals: refusals, show: show, Counts: make(map[Kind]int), Changes: make(map[string]FieldChanges),
-		Rejected: make(map[string]map[string]int), Examples: make(map[Kind][]Example),
+		NotComparable: make(map[string]int), Rejected: make(map[string]map[string]int), Examples: make(map[Kind][]Example),
 	}
 	if existing == nil {
 		p.customers = oneByOne{vch}
@@ -59,49 +66,106 @@ func NewPlan(existing *Existing, vch *voucherify.Client, refusals func(map[strin
 	return p
 }
 
+// begin makes the plan that of an importer with these settings.
+func (p *Plan) begin(s Settings) *coverageCounter {
+	p.all, p.changes = bulkCalls{cutter: newCutter(s)}, bulkCalls{cutter: newCutter(s)}
+	p.coverage = countCoverage(s.Mapping, newCoverage())
+	return p.coverage
+}
+
+// Coverage returns what the profiles have, after the run.
+func (p *Plan) Coverage() *Coverage { return p.coverage.done() }
+
+// Cost is what is sent to Voucherify at least: an import takes more calls where Voucherify
+// takes less in one, or where calls fail.
+type Cost struct{ Customers, BulkCalls int }
+
+// Cost returns that of an import, and that of one that sends only changes, after the run.
+func (p *Plan) Cost() (all, onlyChanges Cost) { return p.all.cost(), p.changes.cost() }
+
 // start is that of a sink.
 func (p *Plan) start(ctx context.Context, b *batch) error {
 	defer close(b.done)
+	pages := b.pages
 	for _, record := range b.records {
-		if err := p.add(ctx, record.SourceID, record.customer); err != nil {
+		for ; len(pages) > 0 && pages[0] != record.page; pages = pages[1:] {
+			p.endPage()
+		}
+		if err := p.add(ctx, record); err != nil {
 			return fmt.Errorf("comparing the customer of %s: %w", record.SegmentID, err)
 		}
 		record.Outcome, record.customer = journal.WouldSend, nil
 	}
+	for range pages {
+		p.endPage()
+	}
+	return p.seeOthers(b.pages)
+}
+
+func (p *Plan) endPage() {
+	p.all.endPage()
+	p.changes.endPage()
+}
+
+// seeOthers notes the customers of the profiles that are not sent.
+func (p *Plan) seeOthers(pages []*page) error {
+	for _, page := range pages {
+		for _, profile := range page.profiles {
+			if profile.SourceID == "" || profile.Outcome == journal.WouldSend {
+				continue
+			}
+			if err := p.customers.see(profile.SourceID); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
 }
 
-func (p *Plan) add(ctx context.Context, sourceID string, customer []byte) error {
-	now, err := p.customers.stored(ctx, sourceID)
+func (p *Plan) add(ctx context.Context, record *profile) error {
+	now, err := p.customers.stored(ctx, record.SourceID)
 	if err != nil {
 		return err
 	}
-	d, err := compare(customer, now)
+	d, err := compare(record.customer, now)
 	if err != nil {
 		return err
 	}
-	if refused, err := p.reject(customer); err != nil {
+	p.all.add(len(record.customer))
+	if d.Kind != Unchanged {
+		p.changes.add(len(record.customer))
+	}
+	if refused, err := p.reject(record.customer); err != nil {
 		return err
 	} else if refused {
 		d.Kind = Rejected
 	}
+	p.count(record.SourceID, &d)
+	return nil
+}
+
+// count counts a customer.
+func (p *Plan) count(sourceID string, d *Difference) {
 	p.Counts[d.Kind]++
 	if len(p.Examples[d.Kind]) < p.show {
-		p.Examples[d.Kind] = append(p.Examples[d.Kind], Example{sourceID, d.Changes})
+		p.Examples[d.Kind] = append(p.Examples[d.Kind], Example{sourceID, d.Changes, d.NotComparable})
 	}
 	if d.Kind == Rejected || d.Kind == Create {
-		return nil
+		return
+	}
+	for _, field := range d.NotComparable {
+		countKey(p.NotComparable, field)
 	}
 	for _, c := range d.Changes {
-		n := p.Changes[c.Field]
+		field := keyIn(p.Changes, c.Field)
+		n := p.Changes[field]
 		if c.New == nil {
 			n.Clear++
 		} else {
 			n.Change++
 		}
-		p.Changes[c.Field] = n
+		p.Changes[field] = n
 	}
-	return nil
 }
 
 // reject counts what the schema refuses of a customer, and reports whether it does.
@@ -122,12 +186,51 @@ func (p *Plan) reject(customer []byte) (bool, error) {
 	}
 	refusals := p.refusals(metadata)
 	for _, l := range refusals {
-		if p.Rejected[l.Key] == nil {
-			p.Rejected[l.Key] = make(map[string]int)
+		key := keyIn(p.Rejected, l.Key)
+		if p.Rejected[key] == nil {
+			p.Rejected[key] = make(map[string]int)
 		}
-		p.Rejected[l.Key][l.Reason]++
+		p.Rejected[key][l.Reason]++
 	}
 	return len(refusals) > 0, nil
+}
+
+// bulkCalls counts the batches that a batcher cuts of the same customers and pages.
+type bulkCalls struct {
+	cutter
+	sent             Cost
+	customers, bytes int // of the batch that is being filled
+	pages            int // that it has waited for
+}
+
+func (c *bulkCalls) add(bytes int) {
+	if c.full(c.customers, c.bytes, bytes) {
+		c.cut()
+	}
+	c.sent.Customers++
+	c.customers, c.bytes = c.customers+1, c.bytes+bytes+len(",")
+}
+
+func (c *bulkCalls) endPage() {
+	if c.pages++; c.overdue(c.customers, c.pages) {
+		c.cut()
+	}
+}
+
+func (c *bulkCalls) cut() {
+	if c.customers > 0 {
+		c.sent.BulkCalls++
+	}
+	c.customers, c.bytes, c.pages = 0, 0, 0
+}
+
+// cost returns what is sent in the end, with the batch that is not full.
+func (c *bulkCalls) cost() Cost {
+	all := c.sent
+	if c.customers > 0 {
+		all.BulkCalls++
+	}
+	return all
 }
 
 // oneByOne asks Voucherify for each customer.
@@ -144,6 +247,8 @@ func (o oneByOne) stored(ctx context.Context, sourceID string) (*stored, error) 
 	}
 	return storedOf(customer)
 }
+
+func (oneByOne) see(string) error { return nil }
 
 func storedOf(customer *voucherify.Customer) (*stored, error) {
 	data, err := json.Marshal(customer)

@@ -18,24 +18,15 @@ import (
 // Sample says what the first profiles of the list have, and what the import would make
 // of them.
 type Sample struct {
-	Profiles          int                 `json:"profiles"`
-	Vanished          int                 `json:"vanished"`
-	WithoutIdentifier int                 `json:"without_identifier"`
-	Types             map[string]TypeSeen `json:"external_id_types"`
-	Taken             map[string]int      `json:"identifiers"`     // customers by the identifier taken
-	Mapped            map[string]int      `json:"mapped_traits"`   // profiles by trait that the mapping reads
-	LeftOut           map[string]int      `json:"left_out_traits"` // profiles by trait that it does not read
-	Warnings          []SampleWarning     `json:"warnings"`
-	InvalidBirthdates int                 `json:"invalid_birthdates"`
+	Coverage
+	Vanished          int             `json:"vanished"`
+	WithoutIdentifier int             `json:"without_identifier"`
+	Filtered          int             `json:"filtered"`
+	Warnings          []SampleWarning `json:"warnings"`
+	InvalidBirthdates int             `json:"invalid_birthdates"`
 	// SchemaRefusals counts the customers by metadata key that the project's schema does
 	// not take, and by reason.
 	SchemaRefusals map[string]map[string]int `json:"schema_refusals"`
-}
-
-// TypeSeen counts the profiles with external IDs of a type.
-type TypeSeen struct {
-	Have    int `json:"have"`
-	Several int `json:"several"` // have more than one
 }
 
 // SampleWarning is a warning about a profile.
@@ -60,31 +51,31 @@ type Sampler struct {
 }
 
 func newSample() *Sample {
-	return &Sample{
-		Types: map[string]TypeSeen{}, Taken: map[string]int{}, Mapped: map[string]int{}, LeftOut: map[string]int{},
-		Warnings: []SampleWarning{}, SchemaRefusals: map[string]map[string]int{},
-	}
+	return &Sample{Coverage: *newCoverage(), Warnings: []SampleWarning{}, SchemaRefusals: map[string]map[string]int{}}
 }
 
 // SampleOf takes the first n of profiles that are read elsewhere. Of Sampler only the
 // identifiers, the mapping, Texts and Refusals are used.
 func (sr *Sampler) SampleOf(all iter.Seq2[*profilessync.Profile, error], n int) (*Sample, error) {
 	sample := newSample()
+	counter := countCoverage(sr.Mapping, &sample.Coverage)
 	for p, err := range all {
 		if err != nil {
 			return nil, err
 		}
-		sr.add(sample, p.SegmentID, externalIDs(p), p.Traits)
+		sr.add(sample, counter, p.SegmentID, externalIDs(p), p.Traits)
 		if sample.Profiles == n {
 			break
 		}
 	}
+	counter.done()
 	return sample, nil
 }
 
 // Sample reads the first n profiles of the list with all their external IDs and traits.
 func (sr *Sampler) Sample(ctx context.Context, n int) (*Sample, error) {
 	sample := newSample()
+	counter := countCoverage(sr.Mapping, &sample.Coverage)
 	number := make(map[string]int) // in the list, by segment id
 	var mu sync.Mutex
 	g, ctx := errgroup.WithContext(ctx)
@@ -108,7 +99,7 @@ func (sr *Sampler) Sample(ctx context.Context, n int) (*Sample, error) {
 				}
 				mu.Lock()
 				defer mu.Unlock()
-				sr.add(sample, p.SegmentID, ids, traits)
+				sr.add(sample, counter, p.SegmentID, ids, traits)
 				return nil
 			})
 		}
@@ -117,6 +108,7 @@ func (sr *Sampler) Sample(ctx context.Context, n int) (*Sample, error) {
 		}
 	}
 	err := g.Wait()
+	counter.done()
 	slices.SortStableFunc(sample.Warnings, func(a, b SampleWarning) int { return number[a.SegmentID] - number[b.SegmentID] })
 	return sample, err
 }
@@ -133,39 +125,24 @@ func (sr *Sampler) readWhole(ctx context.Context, segmentID string) ([]segmentpr
 	return ids, traits, err
 }
 
-func (sr *Sampler) add(s *Sample, segmentID string, ids []segmentprofiles.ExternalID, traits map[string]any) {
-	s.Profiles++
+func (sr *Sampler) add(s *Sample, count *coverageCounter, segmentID string, ids []segmentprofiles.ExternalID, traits map[string]any) {
 	if traits == nil {
-		s.Vanished++
+		s.Profiles, s.Vanished = s.Profiles+1, s.Vanished+1
 		return
-	}
-	byType := make(map[string]int)
-	for _, id := range ids {
-		byType[id.Type]++
-	}
-	for idType, n := range byType {
-		seen := s.Types[idType]
-		seen.Have++
-		if n > 1 {
-			seen.Several++
-		}
-		s.Types[idType] = seen
-	}
-	read := sr.Mapping.Traits()
-	for key := range traits {
-		if read == nil || slices.Contains(read, key) {
-			s.Mapped[key]++
-		} else {
-			s.LeftOut[key]++
-		}
 	}
 	sourceID, from := mapping.SourceID(sr.Identifiers, ids, traits)
-	if sourceID == "" {
+	profile := mapping.Profile{SegmentID: segmentID, SourceID: sourceID, Traits: traits, Texts: sr.Texts}
+	count.profile(profile, ids, from.String())
+	switch {
+	case sourceID == "":
 		s.WithoutIdentifier++
 		return
+	case !sr.Mapping.Matches(profile, ids):
+		s.Filtered++
+		return
 	}
-	s.Taken[from.String()]++
-	customer, warnings := mapping.Map(mapping.Profile{SegmentID: segmentID, SourceID: sourceID, Traits: traits, Texts: sr.Texts}, sr.Mapping)
+	customer, warnings := mapping.Map(profile, sr.Mapping)
+	count.customer(&customer, warnings)
 	for _, w := range warnings {
 		s.Warnings = append(s.Warnings, SampleWarning{segmentID, sourceID, w.String()})
 		if w.Field == "birthdate" {

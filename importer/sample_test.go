@@ -46,11 +46,17 @@ func TestSample(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := &importer.Sample{
-		Profiles: 5, Vanished: 1, WithoutIdentifier: 1, InvalidBirthdates: 1,
-		Types:   map[string]importer.TypeSeen{"user_id": {Have: 3, Several: 1}, "email": {Have: 1}, "anonymous_id": {Have: 1}},
-		Taken:   map[string]int{"user_id": 3},
-		Mapped:  map[string]int{"birthdate": 3, "metadata": 2, "name": 1},
-		LeftOut: map[string]int{"other": 1},
+		Coverage: importer.Coverage{
+			Profiles:    5,
+			Types:       map[string]importer.TypeSeen{"user_id": {Have: 3, Several: 1}, "email": {Have: 1}, "anonymous_id": {Have: 1}},
+			Identifiers: map[string]int{"user_id": 3},
+			Mapped:      map[string]int{"birthdate": 3, "metadata": 2, "name": 1},
+			LeftOut:     map[string]int{"other": 1},
+			Fields:      map[string]int{"birthdate": 1, "metadata.k": 2, "metadata.l": 1},
+			Kinds:       map[string]int{"birthdate: is not a date in the form YYYY-MM-DD": 1, "name: is an array, not text": 1},
+			Conditions:  []importer.ConditionSeen{},
+		},
+		Vanished: 1, WithoutIdentifier: 1, InvalidBirthdates: 1,
 		Warnings: []importer.SampleWarning{
 			{SegmentID: w.Profiles()[0].SegmentID, SourceID: got.Warnings[0].SourceID, Warning: `birthdate: "x" is not a date in the form YYYY-MM-DD`},
 			{SegmentID: w.Profiles()[1].SegmentID, SourceID: "2", Warning: `name: ["x"] is an array, not text`},

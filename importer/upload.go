@@ -62,6 +62,10 @@ type uploader struct {
 // start sends the batch in the background, once enough of the customers in flight have
 // been answered.
 func (u *uploader) start(ctx context.Context, b *batch) error {
+	if len(b.records) == 0 {
+		close(b.done)
+		return nil
+	}
 	slots := int64(min(max(len(b.records), b.bytes*largestShare/voucherify.MaxBulkBytes), largestShare))
 	if err := u.slots.Acquire(ctx, slots); err != nil {
 		return err

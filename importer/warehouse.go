@@ -16,6 +16,11 @@ type warehouseOrigin struct{ warehouse *profilessync.Warehouse }
 // FromWarehouse returns the profiles of a warehouse, in the byte order of their ids.
 func FromWarehouse(w *profilessync.Warehouse) Origin { return warehouseOrigin{w} }
 
+func (o warehouseOrigin) all(ctx context.Context, in *intake) profiles {
+	in.texts = true
+	return o.warehouse.Profiles(ctx, in.query)
+}
+
 // longPause is how long a statement may stay open while nobody takes its profiles. After
 // it the profiles come from another snapshot.
 const longPause = time.Minute

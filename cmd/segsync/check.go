@@ -1,13 +1,11 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
 	"net/http"
 	"os"
 	"runtime"
@@ -65,7 +63,7 @@ func newCheckCommand() *cobra.Command {
 		Short: "Check the set-up before the first import",
 		Long: `Check tries everything that an import needs: the settings, both APIs, the quotas and
 the directory. With --sample it also reads some profiles and shows what the import
-would make of them. It writes nothing.
+would make of them; segsync plan compares that with what Voucherify has. It writes nothing.
 
 Exit codes: 0 everything is as it should be, perhaps with warnings; 2 something is wrong.`,
 		Example: `  segsync check
@@ -200,7 +198,7 @@ func (c *checker) all(cmd *cobra.Command) {
 			c.sample = nil
 			c.fail("sample", err)
 		}
-		c.mistyped()
+		c.doubtful()
 	}
 }
 
@@ -381,63 +379,30 @@ func (c *checker) advice() []string {
 	}
 	var lines []string
 	if c.sample != nil && c.sample.Profiles > 0 {
-		lines = append(lines, c.identifierAdvice())
+		lines = append(lines, identifierAdvice(&c.sample.Coverage, c.settings.identifier(), c.options.settings.fromAPI()),
+			"segsync plan shows what an import would change in Voucherify.")
 	}
 	return append(lines,
 		"source_id is permanent: once a customer exists it cannot be changed. Be sure of the identifier",
 		"before the first import; segsync import --dry-run shows all customers without sending them.")
 }
 
-// mistyped warns of traits of the mapping and of identifiers that no profile of the sample
-// has. Of the default mapping, which knows many names, only those count that are near one
-// that profiles have.
-func (c *checker) mistyped() {
+// doubtful warns of traits of the mapping, and of identifiers, that no profile of the sample
+// has, and of conditions that compare with values of another type.
+func (c *checker) doubtful() {
 	if c.sample == nil || c.sample.Profiles == c.sample.Vanished {
 		return
 	}
-	seen := maps.Clone(c.sample.Mapped)
-	maps.Copy(seen, c.sample.LeftOut)
-	for _, miss := range c.mapping.Unknown(seen) {
-		if c.settings.mappingFile == "" && len(miss.Near) == 0 {
-			continue
-		}
-		hint := "is the name right?"
-		if len(miss.Near) > 0 {
-			hint = "did you mean " + safetext.Line(strings.Join(miss.Near, ", ")) + "?"
-		}
-		c.warn("mapping", hint, "no profile of the sample has the trait %s, which %s reads", safetext.Line(miss.Trait), miss.Field)
+	for _, miss := range missingTraits(&c.sample.Coverage, c.mapping, c.settings.mappingFile == "") {
+		c.warn("mapping", miss.hint(), "no profile of the sample has the trait %s, which %s reads", safetext.Line(miss.Trait), miss.Field)
 	}
-	covered := 0
-	for _, n := range c.sample.Taken {
-		covered += n
+	for _, text := range wrongTypes(&c.sample.Coverage) {
+		c.warn("mapping", "write the value as the profiles have it: the text \"true\" is not true, and \"5\" is not 5", "%s", text)
 	}
-	if covered == 0 {
+	if c.sample.Identified() == 0 {
 		c.warn("identifier", "is IDENTIFIER_SAVED_AS_SOURCE_ID right?", "no profile of the sample has an identifier by %s: nothing would be sent",
 			c.settings.identifier())
 	}
-}
-
-// identifierAdvice compares the identifiers that are set with the type of external ID that
-// most profiles of the sample have.
-func (c *checker) identifierAdvice() string {
-	covered := 0
-	for _, n := range c.sample.Taken {
-		covered += n
-	}
-	best := ""
-	for _, idType := range slices.Sorted(maps.Keys(c.sample.Types)) {
-		if idType != "anonymous_id" && (best == "" || c.sample.Types[idType].Have > c.sample.Types[best].Have) {
-			best = idType
-		}
-	}
-	advice := fmt.Sprintf("IDENTIFIER_SAVED_AS_SOURCE_ID=%s gives %d of %d profiles a source_id", c.settings.identifier(), covered, c.sample.Profiles)
-	if c.sample.Types[best].Have > covered {
-		return fmt.Sprintf("%s; %s would give %d one.", advice, safetext.Text(best), c.sample.Types[best].Have)
-	}
-	if !c.options.settings.fromAPI() {
-		return advice + "." // other types are not read there
-	}
-	return advice + "; no other type of external ID gives more."
 }
 
 // printSettings prints each setting, and where it comes from.
@@ -453,14 +418,12 @@ func (c *checker) printSettings(w io.Writer) {
 
 func (c *checker) printSample(w io.Writer) {
 	s := c.sample
-	fmt.Fprintf(w, "\nSample of %d profiles: %d without identifier, %d vanished, %d with an invalid birthdate\n",
-		s.Profiles, s.WithoutIdentifier, s.Vanished, s.InvalidBirthdates)
-	fmt.Fprintf(w, "\n  %-24s %6s %8s\n", "external ID type", "have", "several")
-	for _, idType := range slices.Sorted(maps.Keys(s.Types)) {
-		fmt.Fprintf(w, "  %-24s %6d %8d\n", safetext.Text(idType), s.Types[idType].Have, s.Types[idType].Several)
+	fmt.Fprintf(w, "\nSample of %d profiles: %d without identifier, ", s.Profiles, s.WithoutIdentifier)
+	if s.Filtered > 0 {
+		fmt.Fprintf(w, "%d filtered, ", s.Filtered)
 	}
-	printCounts(w, "trait that the mapping reads", s.Mapped, 30)
-	printCounts(w, "trait that it leaves out", s.LeftOut, 15)
+	fmt.Fprintf(w, "%d vanished, %d with an invalid birthdate\n", s.Vanished, s.InvalidBirthdates)
+	printCoverage(w, &s.Coverage)
 	refusals := make(map[string]int)
 	for key, reasons := range s.SchemaRefusals {
 		for reason, n := range reasons {
@@ -477,23 +440,5 @@ func (c *checker) printSample(w io.Writer) {
 			break
 		}
 		fmt.Fprintf(w, "  %s: %s\n", safetext.Text(warning.SourceID), safetext.Text(warning.Warning))
-	}
-}
-
-// printCounts prints the most frequent of the counts.
-func printCounts(w io.Writer, title string, counts map[string]int, most int) {
-	keys := slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
-		return cmp.Or(counts[b]-counts[a], strings.Compare(a, b))
-	})
-	if len(keys) == 0 {
-		return
-	}
-	fmt.Fprintf(w, "\n  %-31s %6s\n", title, "have")
-	for i, key := range keys {
-		if i == most {
-			fmt.Fprintf(w, "  … and %d more (--json shows all)\n", len(keys)-i)
-			break
-		}
-		fmt.Fprintf(w, "  %-31s %6d\n", safetext.Text(key), counts[key])
 	}
 }

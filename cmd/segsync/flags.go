@@ -201,7 +201,13 @@ func (o *runFlags) check(flags *pflag.FlagSet, output string) mistakes {
 		}
 	}
 	m = append(m, o.overwritten(output)...)
-	for _, name := range []string{"dir", "env-file", "profiles-from", "mapping", "since", "summary", "output", "metrics-file"} {
+	return append(m, empty(flags, "dir", "env-file", "profiles-from", "mapping", "since", "summary", "output", "metrics-file")...)
+}
+
+// empty returns an error for each of the flags that was given an empty value.
+func empty(flags *pflag.FlagSet, names ...string) mistakes {
+	var m mistakes
+	for _, name := range names {
 		if flags.Changed(name) && flags.Lookup(name).Value.String() == "" {
 			m.add("--%s is empty", name)
 		}

@@ -10,7 +10,7 @@ import (
 )
 
 // interrupts turns the first SIGINT, SIGTERM or, of a terminal that is closed, SIGHUP into
-// a gentle stop and the second into the end of ctx.
+// a gentle stop, which it announces, and the second into the end of ctx.
 type interrupts struct {
 	ctx   context.Context
 	first chan struct{} // closed by the first signal
@@ -21,7 +21,7 @@ type interrupts struct {
 	done    chan struct{}
 }
 
-func watchInterrupts(ctx context.Context, stop func(), log *slog.Logger) *interrupts {
+func watchInterrupts(ctx context.Context, announcement string, stop func(), log *slog.Logger) *interrupts {
 	i := &interrupts{first: make(chan struct{}), signals: make(chan os.Signal, 2), done: make(chan struct{})}
 	i.ctx, i.cancel = context.WithCancel(ctx)
 	signal.Notify(i.signals, os.Interrupt, syscall.SIGTERM)
@@ -35,7 +35,7 @@ func watchInterrupts(ctx context.Context, stop func(), log *slog.Logger) *interr
 				i.cancel()
 				continue
 			}
-			log.Warn("interrupted: finishing what is being read; interrupt again to end at once")
+			log.Warn(announcement)
 			i.code.Store(exitInterrupted)
 			if sig != os.Interrupt {
 				i.code.Store(exitTerminated)

@@ -1,18 +1,22 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"math"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"segsync/importer"
 	"segsync/importer/journal"
 	"segsync/importer/mapping"
+	"segsync/internal/safetext"
 	"segsync/segmentprofiles"
 	"segsync/voucherify"
 )
@@ -39,10 +43,11 @@ func newPlanCommand() *cobra.Command {
 		Short: "Show what an import would change in Voucherify",
 		Long: `Plan reads the profiles as an import does, and compares the customers that they
 become with those of Voucherify, of which it takes an export. Nothing is sent to
-Voucherify, and nothing is written.
+Voucherify, and nothing is written but the file of --orphans.
 
-With --sample the first profiles are read, and Voucherify is asked
-for their customers one by one.
+With --sample some profiles are read: the first of the API's list, which were active
+last, or of a file or a warehouse a random choice. Voucherify is then asked for their
+customers one by one.
 
 Exit codes: 0 done; 1 failed; 2 wrong usage, settings or credentials; 5 stopped for a
 quota; with --exit-code, 6 where something would be created, changed or
@@ -50,12 +55,12 @@ cleared.`,
 		Example: `  segsync plan
   segsync plan --sample 200 --show 3
   segsync plan --json --exit-code
-  segsync plan --from warehouse
+  segsync plan --from warehouse --sample 200
   segsync plan --existing customers.csv
   segsync plan --orphans only-in-voucherify.txt`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return o.run.carryOut(cmd, o.check(), func() error { return runPlan(cmd, &o) })
+			return o.run.carryOut(cmd, o.check(cmd.Flags()), func() error { return runPlan(cmd, &o) })
 		},
 	}
 	f := cmd.Flags()
@@ -86,18 +91,20 @@ cleared.`,
 	return cmd
 }
 
-func (o *planOptions) check() error {
+func (o *planOptions) check(flags *pflag.FlagSet) error {
 	var m mistakes
-	if o.sample < 0 || o.sample > mostSampled {
+	if flags.Changed("sample") && (o.sample < 1 || o.sample > mostSampled) {
 		m.add("--sample %d: it must be 1 to %d", o.sample, mostSampled)
 	}
 	if o.show < 0 {
 		m.add("--show %d is negative", o.show)
 	}
 	m = append(m, o.run.checkCommon()...)
-	if o.run.wait.retryFor < 0 {
+	if o.run.wait.retryFor < 0 || flags.Changed("retry-for") && o.run.wait.retryFor == 0 {
 		m.add("--retry-for %s: it must be above 0", o.run.wait.retryFor)
 	}
+	m = append(m, empty(flags, "env-file", "profiles-from", "mapping", "since", "from", "existing", "orphans")...)
+	m = append(m, o.checkOrphans()...)
 	if _, err := parseSince(o.since, time.Now()); o.since != "" && err != nil {
 		m.add("--since %q: %w", o.since, err)
 	}
@@ -110,6 +117,26 @@ func (o *planOptions) check() error {
 		}
 	}
 	return errors.Join(m...)
+}
+
+// checkOrphans says before the profiles are read what is wrong with the file of --orphans.
+func (o *planOptions) checkOrphans() mistakes {
+	var m mistakes
+	if o.orphans == "" {
+		return nil
+	}
+	for _, other := range []string{o.existing, o.run.settings.fromFile(), o.run.settings.envFile, o.run.settings.mapping, o.run.settings.mappingSetting()} {
+		if other != "" && sameFile(o.orphans, other) {
+			m.add("--orphans %s would overwrite a file that this command needs", o.orphans)
+			return m
+		}
+	}
+	if info, err := os.Stat(o.orphans); err == nil && !info.Mode().IsRegular() {
+		m.add("--orphans %s is not a regular file", o.orphans)
+	} else if err := writable(filepath.Dir(o.orphans)); err != nil {
+		m.add("--orphans: %w", err)
+	}
+	return m
 }
 
 func runPlan(cmd *cobra.Command, o *planOptions) (err error) {
@@ -134,11 +161,19 @@ func runPlan(cmd *cobra.Command, o *planOptions) (err error) {
 		return &exitError{exitFailed, err}
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(o.run.dir)) }()
-	interrupts := watchInterrupts(cmd.Context(), s.apis.hurry, s.tell.log)
+	ctx, cancel := context.WithCancel(cmd.Context())
+	defer cancel()
+	interrupts := watchInterrupts(ctx, "interrupted", func() {
+		cancel() // there is nothing to finish
+		s.closeInput()
+	}, s.tell.log)
 	defer interrupts.close()
 	report, err := s.plan(interrupts.ctx, o, profiles)
 	if code := interrupts.exitCode(); code != exitDone {
 		return &exitError{code: code}
+	}
+	if report != nil {
+		err = errors.Join(err, report.show(s.tell.stdout, o.json))
 	}
 	if err != nil {
 		var exit *exitError
@@ -147,25 +182,14 @@ func runPlan(cmd *cobra.Command, o *planOptions) (err error) {
 		}
 		return &exitError{exitCodeOf(err), err}
 	}
-	if o.json {
-		err = printJSON(s.tell.stdout, report)
-	} else {
-		report.print(s.tell.stdout)
-	}
-	if err == nil && o.exitCode && report.differs() {
+	if o.exitCode && report.differs() {
 		return exitWith(exitChanges)
 	}
-	return err
+	return nil
 }
 
-// plan reads the profiles and compares their customers.
+// plan reads the profiles and compares their customers. It may return a report with an error.
 func (s *session) plan(ctx context.Context, o *planOptions, profiles []segmentprofiles.Identifier) (*planReport, error) {
-	if o.sample > 0 && s.run.settings.fromAPI() {
-		var err error
-		if profiles, err = s.firstProfiles(ctx, o.sample); err != nil {
-			return nil, err
-		}
-	}
 	schema, err := s.schemaOfExport(ctx)
 	if err != nil {
 		return nil, err
@@ -185,15 +209,11 @@ func (s *session) plan(ctx context.Context, o *planOptions, profiles []segmentpr
 		return nil, err
 	}
 	plan := importer.NewPlan(existing, s.apis.voucherify, refusalsOf(schema), o.show)
-	settings := s.importSettings()
-	if !s.run.settings.fromAPI() {
-		settings.Limit = o.sample
-	}
-	settings.Profiles, settings.Plan, settings.MaxRejects, settings.MaxClears = profiles, plan, -1, math.MaxInt
-	s.importer = importer.New(s.apis.segment, s.apis.voucherify, settings, s.journal, s.tell.log)
+	s.importer = importer.New(s.apis.segment, s.apis.voucherify, s.planSettings(o, plan, profiles), s.journal, s.tell.log)
 	if err := s.readSchema(ctx); err != nil {
 		return nil, err
 	}
+	began, before := time.Now(), s.apis.toSegment.Stats().Requests
 	stopProgress := s.showProgress(ctx)
 	err = s.importer.Run(ctx)
 	stopProgress(err == nil)
@@ -201,30 +221,53 @@ func (s *session) plan(ctx context.Context, o *planOptions, profiles []segmentpr
 		return nil, err
 	}
 	report := newPlanReport(s, plan)
-	if existing != nil && profiles == nil && o.since == "" {
-		n := existing.Unseen()
-		report.Counts.OnlyInVoucherify = &n
+	if o.sample > 0 {
+		report.Sample = s.sampleTaken()
+	} else {
+		report.Estimate = &planEstimate{
+			SegmentRequests: s.apis.toSegment.Stats().Requests - before, perSecond: s.apis.settings.segmentRate, took: time.Since(began),
+		}
 	}
+	if existing == nil || !s.importer.Complete() {
+		if o.orphans != "" {
+			return report, errors.New("--orphans: not all profiles could be read, so nobody knows which customers only Voucherify has: the file is not written")
+		}
+		return report, nil
+	}
+	n := existing.Unseen()
+	report.Counts.OnlyInVoucherify = &n
 	if o.orphans != "" {
 		return report, writeOrphans(o.orphans, existing)
 	}
 	return report, nil
 }
 
-// firstProfiles returns the first n profiles of the list.
-func (s *session) firstProfiles(ctx context.Context, n int) ([]segmentprofiles.Identifier, error) {
-	profiles := []segmentprofiles.Identifier{}
-	for page, err := range s.apis.segment.AllProfiles(ctx, importer.Beginning, min(s.apis.settings.pageSize, n)) {
-		if err != nil {
-			return nil, fmt.Errorf("listing profiles: %w", err)
-		}
-		for _, p := range page.Data {
-			if profiles = append(profiles, segmentprofiles.SegmentID(p.SegmentID)); len(profiles) == n {
-				return profiles, nil
-			}
+// planSettings are those of an import, with the plan in place of Voucherify.
+func (s *session) planSettings(o *planOptions, plan *importer.Plan, profiles []segmentprofiles.Identifier) importer.Settings {
+	settings := s.importSettings()
+	settings.Profiles, settings.Plan, settings.MaxRejects, settings.MaxClears = profiles, plan, -1, math.MaxInt
+	settings.CatchUp = o.sample == 0
+	settings.Recheck = o.orphans != "" // also for profiles that others which were deleted pushed past the reader
+	if o.sample > 0 {
+		settings.Whole = true
+		s.limit = o.sample
+		if s.from == nil {
+			settings.Limit = o.sample
+		} else {
+			settings.From = &importer.RandomSample{Of: s.from, N: o.sample}
+			s.from = settings.From
 		}
 	}
-	return profiles, nil
+	return settings
+}
+
+// sampleTaken says which profiles a sample has.
+func (s *session) sampleTaken() *planSample {
+	sample := &planSample{Profiles: s.importer.State().Counts.Read}
+	if random, ok := s.from.(*importer.RandomSample); ok {
+		sample.Of, sample.Random = &random.Total, true
+	}
+	return sample
 }
 
 // existing returns the customers to compare with; nil where they are asked for one by one.
@@ -259,19 +302,19 @@ func refusalsOf(schema *voucherify.MetadataSchema) func(map[string]any) []mappin
 }
 
 // writeOrphans writes the source ids that were not asked for, one a line.
-func writeOrphans(path string, existing *importer.Existing) (err error) {
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+func writeOrphans(path string, existing *importer.Existing) error {
+	err := journal.ReplaceFile(path, 0o600, func(file *os.File) error {
+		out := bufio.NewWriter(file)
+		for id, err := range existing.UnseenIDs() {
+			if err != nil {
+				return err
+			}
+			fmt.Fprintln(out, safetext.Line(id)) // Flush returns its error
+		}
+		return out.Flush()
+	})
 	if err != nil {
-		return &exitError{exitUsage, fmt.Errorf("--orphans: %w", err)}
-	}
-	defer func() { err = errors.Join(err, file.Close()) }()
-	for id, err := range existing.UnseenIDs() {
-		if err != nil {
-			return err
-		}
-		if _, err := fmt.Fprintln(file, id); err != nil {
-			return fmt.Errorf("--orphans: %w", err)
-		}
+		return fmt.Errorf("--orphans: %w", err)
 	}
 	return nil
 }

@@ -17,15 +17,30 @@ import (
 
 // planReport is what segsync plan prints; docs/plan.schema.json describes its JSON.
 type planReport struct {
-	Space      string                               `json:"space"`
-	Identifier string                               `json:"identifier"`
-	Counts     planCounts                           `json:"counts"`
-	Changes    map[string]importer.FieldChanges     `json:"changes"`  // customers by field
-	Rejected   map[string]map[string]int            `json:"rejected"` // customers by metadata key and reason
-	BulkCalls  planCalls                            `json:"bulk_calls"`
-	Examples   map[importer.Kind][]importer.Example `json:"examples,omitempty"`
+	Space         string                               `json:"space"`
+	Identifier    string                               `json:"identifier"`
+	Sample        *planSample                          `json:"sample"` // null: all profiles
+	Counts        planCounts                           `json:"counts"`
+	Changes       map[string]importer.FieldChanges     `json:"changes"`               // customers by field
+	NotComparable map[string]int                       `json:"not_comparable_fields"` // customers by field
+	Rejected      map[string]map[string]int            `json:"rejected"`              // customers by metadata key and reason
+	LeftOut       map[string]map[string]int            `json:"left_out"`              // likewise, of what is not sent
+	BulkCalls     planCosts                            `json:"bulk_calls"`
+	Customers     planCosts                            `json:"customers"`
+	Estimate      *planEstimate                        `json:"estimate"` // null: of a sample
+	Coverage      planCoverage                         `json:"coverage"`
+	Examples      map[importer.Kind][]importer.Example `json:"examples,omitempty"`
 
 	from, target string
+	reserve      float64
+	allTypes     bool
+}
+
+// planSample says which profiles a plan is of.
+type planSample struct {
+	Profiles int  `json:"profiles"`
+	Of       *int `json:"of"`     // null: unknown
+	Random   bool `json:"random"` // else they are the first of the list
 }
 
 // planCounts add up to the profiles read, without OnlyInVoucherify.
@@ -44,44 +59,76 @@ type planCounts struct {
 	OnlyInVoucherify  *int `json:"only_in_voucherify"` // null: not all profiles were read
 }
 
-// planCalls are the bulk calls that an import takes at least.
-type planCalls struct {
+// planCosts are of an import, and of one with --only-changes.
+type planCosts struct {
 	All         int `json:"all"`
 	OnlyChanges int `json:"only_changes"`
 }
 
+// planCoverage is what the profiles have.
+type planCoverage struct {
+	*importer.Coverage
+	Missing []missing `json:"missing_traits"` // of the mapping
+}
+
 func newPlanReport(s *session, plan *importer.Plan) *planReport {
-	state, n := s.importer.State(), plan.Counts
+	state, n, set := s.importer.State(), plan.Counts, s.apis.settings
 	c := planCounts{
 		Create: n[importer.Create], Change: n[importer.ChangeFields], Clear: n[importer.ClearFields],
 		Unchanged: n[importer.Unchanged], NotComparable: n[importer.NotComparable], Rejected: n[importer.Rejected],
 		WithoutIdentifier: state.Count(journal.WithoutIdentifier), Filtered: state.Count(journal.Filtered),
 		Vanished: state.Count(journal.Vanished), Merged: state.Count(journal.Merged), Unreadable: state.Count(journal.Unreadable),
 	}
-	calls := func(customers int) int {
-		return (customers + s.apis.settings.batchSize - 1) / s.apis.settings.batchSize
+	all, changes := plan.Cost()
+	coverage := plan.Coverage()
+	leftOut := state.Details.LeftOut
+	if leftOut == nil {
+		leftOut = map[string]map[string]int{}
 	}
-	all := c.sent()
 	return &planReport{
-		Space: state.Space, Identifier: s.apis.settings.identifier(), Counts: c, Changes: plan.Changes, Rejected: plan.Rejected,
-		BulkCalls: planCalls{calls(all), calls(all - c.Unchanged)}, Examples: plan.Examples, from: s.source(), target: s.target(),
+		Space: state.Space, Identifier: set.identifier(), Counts: c, Changes: plan.Changes, NotComparable: plan.NotComparable,
+		Rejected: plan.Rejected, LeftOut: leftOut, Examples: plan.Examples,
+		BulkCalls: planCosts{all.BulkCalls, changes.BulkCalls}, Customers: planCosts{all.Customers, changes.Customers},
+		Coverage: planCoverage{coverage, missingTraits(coverage, set.mapping, set.mappingFile == "")},
+		from:     s.source(), target: s.target(), reserve: set.reserve, allTypes: s.limit > 0 && s.run.settings.fromAPI(),
 	}
-}
-
-// sent are the customers that an import sends.
-func (c *planCounts) sent() int {
-	return c.Create + c.Change + c.Clear + c.Unchanged + c.NotComparable + c.Rejected
 }
 
 // differs reports whether an import would create, change or clear something.
 func (r *planReport) differs() bool { return r.Counts.Create+r.Counts.Change+r.Counts.Clear > 0 }
 
-func (r *planReport) print(to io.Writer) {
-	fmt.Fprintf(to, "%s  →  %s\nsource_id from %s\n\n", safetext.Text(r.from), safetext.Text(r.target), safetext.Text(r.Identifier))
+// show prints the report.
+func (r *planReport) show(to io.Writer, asJSON bool) error {
+	if asJSON {
+		return printJSON(to, r)
+	}
+	fmt.Fprintf(to, "%s  →  %s\nsource_id from %s\n", safetext.Text(r.from), safetext.Text(r.target), safetext.Text(r.Identifier))
+	if r.Sample != nil {
+		fmt.Fprintf(to, "%s: all numbers are of these\n", r.Sample)
+	}
+	fmt.Fprintln(to)
+	r.printCounts(to)
+	r.printCost(to)
+	r.printCoverage(to)
+	r.printExamples(to)
+	return nil
+}
+
+func (s *planSample) String() string {
+	switch {
+	case !s.Random:
+		return fmt.Sprintf("a sample of %s profiles, the first of the list", number(s.Profiles))
+	case s.Of != nil:
+		return fmt.Sprintf("a sample of %s profiles, chosen at random from %s", number(s.Profiles), number(*s.Of))
+	}
+	return fmt.Sprintf("a sample of %s profiles, chosen at random", number(s.Profiles))
+}
+
+func (r *planReport) printCounts(to io.Writer) {
 	w := tabwriter.NewWriter(to, 0, 0, 4, ' ', 0)
 	line := func(label string, n int, note string, always bool) {
 		if n > 0 || always {
-			fmt.Fprintf(w, "  %s\t%9s\t%s\n", label, screen.Number(int64(n)), note)
+			fmt.Fprintln(w, strings.TrimRight(fmt.Sprintf("  %s\t%9s\t%s", label, number(n), note), "\t"))
 		}
 	}
 	c := &r.Counts
@@ -89,8 +136,8 @@ func (r *planReport) print(to io.Writer) {
 	line("change", c.Change, r.byField(func(f importer.FieldChanges) int { return f.Change }), true)
 	line("clear", c.Clear, r.byField(func(f importer.FieldChanges) int { return f.Clear }), true)
 	line("unchanged", c.Unchanged, "", true)
-	line("not comparable", c.NotComparable, "metadata that the project's schema does not define", false)
-	line("rejected?", c.Rejected, r.rejected(), false)
+	line("not comparable", c.NotComparable, mostFirst(r.NotComparable), false)
+	line("rejected?", c.Rejected, mostFirst(byReason(r.Rejected, " (schema)")), false)
 	line("without id", c.WithoutIdentifier, "", true)
 	line("filtered", c.Filtered, "", false)
 	line("vanished", c.Vanished, "", false)
@@ -100,47 +147,72 @@ func (r *planReport) print(to io.Writer) {
 		line("only in Voucherify", *c.OnlyInVoucherify, "(--orphans FILE lists them)", false)
 	}
 	w.Flush()
-	number := func(n int) string { return screen.Number(int64(n)) }
-	fmt.Fprintf(to, "\nimporting this: %s bulk calls, %s customers; with --only-changes %s calls, %s customers\n",
-		number(r.BulkCalls.All), number(c.sent()), number(r.BulkCalls.OnlyChanges), number(c.sent()-c.Unchanged))
+	if text := mostFirst(byReason(r.LeftOut, "")); text != "" {
+		fmt.Fprintf(to, "\nleft out of what is sent: %s\n", text)
+	}
+}
+
+func (r *planReport) printCoverage(to io.Writer) {
+	fmt.Fprintln(to)
+	for _, miss := range r.Coverage.Missing {
+		fmt.Fprintf(to, "! no profile has the trait %s, which %s reads: %s\n", safetext.Line(miss.Trait), miss.Field, miss.hint())
+	}
+	for _, text := range wrongTypes(r.Coverage.Coverage) {
+		fmt.Fprintf(to, "! %s\n", safetext.Line(text))
+	}
+	fmt.Fprintln(to, identifierAdvice(r.Coverage.Coverage, r.Identifier, r.allTypes))
+	printCoverage(to, r.Coverage.Coverage)
+}
+
+func (r *planReport) printExamples(to io.Writer) {
 	for _, kind := range slices.Sorted(maps.Keys(r.Examples)) {
 		for _, e := range r.Examples[kind] {
-			fmt.Fprintf(to, "\n%s %s\n", kind, safetext.Text(e.SourceID))
+			fmt.Fprintf(to, "\n%s %s\n", strings.ReplaceAll(string(kind), "_", " "), safetext.Line(e.SourceID))
 			for _, change := range e.Changes {
-				fmt.Fprintf(to, "  %-20s %s → %s\n", safetext.Text(change.Field), inOneLine(change.Old), inOneLine(change.New))
+				fmt.Fprintf(to, "  %-20s %s → %s\n", safetext.Line(change.Field), inOneLine(change.Old), inOneLine(change.New))
+			}
+			for _, field := range e.NotComparable {
+				fmt.Fprintf(to, "  %-20s not comparable\n", safetext.Line(field))
 			}
 		}
 	}
 }
 
-// byField lists the fields with the most customers first: phone 201 · name 4.
+// byField counts the customers by field.
 func (r *planReport) byField(of func(importer.FieldChanges) int) string {
 	counts := make(map[string]int)
 	for field, n := range r.Changes {
-		counts[safetext.Cut(field, 40)] += of(n)
+		counts[field] += of(n)
 	}
-	return mostFirst(counts, " ")
+	return mostFirst(counts)
 }
 
-func (r *planReport) rejected() string {
+// byReason makes one count of those of metadata keys by reason.
+func byReason(keys map[string]map[string]int, end string) map[string]int {
 	counts := make(map[string]int)
-	for key, reasons := range r.Rejected {
+	for key, reasons := range keys {
 		for reason, n := range reasons {
-			counts["metadata."+safetext.Cut(key, 40)+": "+safetext.Cut(reason, 60)+" (schema)"] += n
+			counts["metadata."+safetext.Cut(key, 40)+": "+safetext.Cut(reason, 60)+end] += n
 		}
 	}
-	return mostFirst(counts, " ")
+	return counts
 }
 
-func mostFirst(counts map[string]int, between string) string {
+// mostFirst lists counts, the largest first: phone 201 · name 4.
+func mostFirst(counts map[string]int) string {
 	const shown = 8
 	var parts []string
 	for _, key := range slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
 		return cmp.Or(counts[b]-counts[a], strings.Compare(a, b))
 	}) {
-		if counts[key] > 0 && len(parts) < shown {
-			parts = append(parts, key+between+fmt.Sprint(counts[key]))
+		if counts[key] > 0 {
+			parts = append(parts, safetext.Cut(key, 120)+" "+number(counts[key]))
 		}
+	}
+	if more := len(parts) - shown; more > 0 {
+		parts = append(parts[:shown], fmt.Sprintf("and %d more (--json shows all)", more))
 	}
 	return strings.Join(parts, " · ")
 }
+
+func number(n int) string { return screen.Number(int64(n)) }

@@ -179,7 +179,7 @@ func (p *progress) beat() {
 	for _, w := range now.Waits {
 		attrs = append(attrs, "waiting", w.Text(time.Now()))
 	}
-	p.session.tell.log.Info("importing", attrs...)
+	p.session.tell.log.Info(p.session.doing(), attrs...)
 }
 
 func round1(f float64) float64 { return float64(int(f*10+0.5)) / 10 }

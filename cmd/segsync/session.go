@@ -143,7 +143,7 @@ func (s *session) readSchema(ctx context.Context) error {
 // carryOut carries out the import, asks after the first error whether to resume, and says
 // how it ended.
 func (s *session) carryOut(ctx context.Context, do func(context.Context) error) error {
-	interrupts := watchInterrupts(ctx, func() {
+	interrupts := watchInterrupts(ctx, "interrupted: finishing what is being read; interrupt again to end at once", func() {
 		s.importer.Stop()
 		s.closeInput()
 		s.apis.hurry()
@@ -211,8 +211,16 @@ func (s *session) prospect(ctx context.Context) string {
 	return fmt.Sprintf("%s profiles, %s at %g requests/s. %s", screen.Number(s.total), strings.Replace("about "+screen.Estimate(takes), "about <", "less than", 1), s.apis.settings.segmentRate, permanent)
 }
 
-// what is import or verify.
+// what is import, verify or plan.
 func (s *session) what() string { return strings.TrimPrefix(s.command, "segsync ") }
+
+// doing is what it does.
+func (s *session) doing() string {
+	if s.what() == "plan" {
+		return "planning"
+	}
+	return "importing"
+}
 
 // offset is how the position of the import is shown.
 func (s *session) offset() string {

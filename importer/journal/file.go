@@ -160,7 +160,7 @@ func (g *growing) read(from, to int64) ([]byte, error) {
 
 // copyTo copies the file to a new one, which takes the place of one with that name.
 func (g *growing) copyTo(path string) error {
-	return replaceFile(path, 0o600, func(to *os.File) error {
+	return ReplaceFile(path, 0o600, func(to *os.File) error {
 		_, err := io.Copy(to, io.NewSectionReader(g.file, 0, g.size))
 		return err
 	})
@@ -171,15 +171,15 @@ func (g *growing) close() error { return g.file.Close() }
 // WriteFile replaces the file as a whole: whoever opens it, and whenever the machine
 // stops, it holds the old content or the new.
 func WriteFile(path string, data []byte, perm os.FileMode) error {
-	return replaceFile(path, perm, func(to *os.File) error {
+	return ReplaceFile(path, perm, func(to *os.File) error {
 		_, err := to.Write(data)
 		return err
 	})
 }
 
-// replaceFile writes a file under a name that nobody can know before, and gives it its own
+// ReplaceFile writes a file under a name that nobody can know before, and gives it its own
 // name once it is on the disk.
-func replaceFile(path string, perm os.FileMode, write func(*os.File) error) error {
+func ReplaceFile(path string, perm os.FileMode, write func(*os.File) error) error {
 	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.tmp")
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"segsync/importer"
+	"segsync/importer/mapping"
+	"segsync/internal/safetext"
+)
+
+// missing is a trait of the mapping that no profile has.
+type missing struct {
+	Trait string   `json:"trait"`
+	Field string   `json:"field"` // that it becomes
+	Near  []string `json:"near"`  // traits of nearly the same name that profiles have
+}
+
+func (m missing) hint() string {
+	if len(m.Near) == 0 {
+		return "is the name right?"
+	}
+	return "did you mean " + safetext.Line(strings.Join(m.Near, ", ")) + "?"
+}
+
+// missingTraits returns the traits of the mapping that no profile has. Of the default
+// mapping, which knows many names, only those count that are near one that profiles have.
+func missingTraits(c *importer.Coverage, m mapping.Mapping, isDefault bool) []missing {
+	all := []missing{}
+	for _, miss := range c.Unknown(m) {
+		if isDefault && len(miss.Near) == 0 {
+			continue
+		}
+		all = append(all, missing{miss.Trait, miss.Field, append([]string{}, miss.Near...)})
+	}
+	return all
+}
+
+// wrongTypes says which conditions of the mapping never hold, or always, because the trait
+// has values of another type.
+func wrongTypes(c *importer.Coverage) []string {
+	var all []string
+	for _, condition := range c.Conditions {
+		if condition.There == 0 || condition.OtherType < condition.There {
+			continue
+		}
+		holds := "never holds"
+		if condition.Negative {
+			holds = "always holds"
+		}
+		all = append(all, fmt.Sprintf("the condition %s %s: all %s profiles that have the trait have a value of another type",
+			condition.Condition, holds, number(condition.There)))
+	}
+	return all
+}
+
+// identifierAdvice compares the identifiers that are set with the type of external ID that
+// most profiles have. allTypes says that external IDs of every type were read.
+func identifierAdvice(c *importer.Coverage, set string, allTypes bool) string {
+	best := ""
+	for _, idType := range slices.Sorted(maps.Keys(c.Types)) {
+		if idType != "anonymous_id" && (best == "" || c.Types[idType].Have > c.Types[best].Have) {
+			best = idType
+		}
+	}
+	advice := fmt.Sprintf("IDENTIFIER_SAVED_AS_SOURCE_ID=%s gives %s of %s profiles a source_id", set, number(c.Identified()), number(c.Profiles))
+	switch {
+	case c.Types[best].Have > c.Identified():
+		return fmt.Sprintf("%s; %s would give %s one.", advice, safetext.Text(best), number(c.Types[best].Have))
+	case allTypes:
+		return advice + "; no other type of external ID gives more."
+	}
+	return advice + "."
+}
+
+// printCoverage prints what profiles have, and what the mapping makes of it.
+func printCoverage(w io.Writer, c *importer.Coverage) {
+	t := tabwriter.NewWriter(w, 33, 0, 2, ' ', 0)
+	fmt.Fprintf(t, "\n  external ID type\t%9s  %9s\n", "have", "several")
+	for _, idType := range slices.Sorted(maps.Keys(c.Types)) {
+		fmt.Fprintf(t, "  %s\t%9s  %9s\n", safetext.Line(idType), number(c.Types[idType].Have), number(c.Types[idType].Several))
+	}
+	t.Flush()
+	printCounts(w, "field of the customers", c.Fields, 30)
+	printCounts(w, "trait that the mapping reads", c.Mapped, 30)
+	printCounts(w, "trait that it leaves out", c.LeftOut, 15)
+	printCounts(w, "warning", c.Kinds, 30)
+}
+
+// printCounts prints the most frequent of the counts.
+func printCounts(w io.Writer, title string, counts map[string]int, most int) {
+	keys := slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
+		return cmp.Or(counts[b]-counts[a], strings.Compare(a, b))
+	})
+	if len(keys) == 0 {
+		return
+	}
+	t := tabwriter.NewWriter(w, 33, 0, 2, ' ', 0)
+	fmt.Fprintf(t, "\n  %s\t%9s\n", title, "have")
+	for _, key := range keys[:min(len(keys), most)] {
+		fmt.Fprintf(t, "  %s\t%9s\n", safetext.Cut(key, 100), number(counts[key]))
+	}
+	t.Flush()
+	if more := len(keys) - most; more > 0 {
+		fmt.Fprintf(w, "  … and %s more (--json shows all)\n", number(more))
+	}
+}

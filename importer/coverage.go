@@ -1,0 +1,182 @@
+package importer
+
+import (
+	"slices"
+	"sync"
+
+	"segsync/importer/journal"
+	"segsync/importer/mapping"
+	"segsync/segmentprofiles"
+	"segsync/voucherify"
+)
+
+// Coverage counts what profiles have, as far as it was read, and what the mapping makes of
+// it. There is no personal data in it.
+type Coverage struct {
+	Profiles    int                 `json:"profiles"` // that were read; in a Sample those that vanished, too
+	Types       map[string]TypeSeen `json:"external_id_types"`
+	Identifiers map[string]int      `json:"identifiers"`     // profiles by the identifier that gives the source_id
+	Mapped      map[string]int      `json:"mapped_traits"`   // profiles by trait that the mapping reads
+	LeftOut     map[string]int      `json:"left_out_traits"` // profiles by trait that it does not read
+	Fields      map[string]int      `json:"fields"`          // customers by field that has a value, such as address.city
+	Kinds       map[string]int      `json:"warning_kinds"`   // warnings by field and reason
+	Conditions  []ConditionSeen     `json:"conditions"`      // of the mapping, on the value of a trait
+}
+
+// TypeSeen counts the profiles with external IDs of a type.
+type TypeSeen struct {
+	Have    int `json:"have"`
+	Several int `json:"several"` // have more than one
+}
+
+// ConditionSeen counts the profiles that have the trait of a condition. Where all of their
+// values are of another type than the condition's, it never holds, or always.
+type ConditionSeen struct {
+	Condition string `json:"condition"`
+	Negative  bool   `json:"negative"` // holds where the value has another type
+	There     int    `json:"there"`
+	OtherType int    `json:"other_type"`
+}
+
+// mostCounted bounds the keys of each count; further ones are counted together.
+const mostCounted = 5000
+
+// Identified returns the number of profiles that have a source_id.
+func (c *Coverage) Identified() int {
+	n := 0
+	for _, of := range c.Identifiers {
+		n += of
+	}
+	return n
+}
+
+// Unknown returns the traits of the mapping that no profile has.
+func (c *Coverage) Unknown(m mapping.Mapping) []mapping.NearMiss {
+	seen := make(map[string]int)
+	for _, traits := range []map[string]int{c.Mapped, c.LeftOut} {
+		for key, n := range traits {
+			seen[key] += n
+		}
+	}
+	if len(seen) == 0 { // no traits were read
+		return nil
+	}
+	return m.Unknown(seen)
+}
+
+// coverageCounter fills in a Coverage. It may be used by several goroutines; a nil one counts
+// nothing.
+type coverageCounter struct {
+	mapping mapping.Mapping
+	traits  []string // that the mapping reads; nil: all
+
+	mu         sync.Mutex
+	seen       *Coverage
+	conditions []mapping.ConditionCount
+}
+
+func newCoverage() *Coverage {
+	return &Coverage{
+		Types: map[string]TypeSeen{}, Identifiers: map[string]int{}, Mapped: map[string]int{}, LeftOut: map[string]int{},
+		Fields: map[string]int{}, Kinds: map[string]int{}, Conditions: []ConditionSeen{},
+	}
+}
+
+func countCoverage(m mapping.Mapping, into *Coverage) *coverageCounter {
+	return &coverageCounter{mapping: m, traits: m.Traits(), seen: into, conditions: m.ConditionCounts()}
+}
+
+// profile counts a profile. ids and traits are what was read of it, identifier is what its
+// source_id was taken from.
+func (c *coverageCounter) profile(p mapping.Profile, ids []segmentprofiles.ExternalID, identifier string) {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.seen.Profiles++
+	byType := make(map[string]int)
+	for _, id := range ids {
+		byType[id.Type]++
+	}
+	for idType, n := range byType {
+		seen := c.seen.Types[idType]
+		seen.Have++
+		if n > 1 {
+			seen.Several++
+		}
+		c.seen.Types[idType] = seen
+	}
+	for key := range p.Traits {
+		if c.traits == nil || slices.Contains(c.traits, key) {
+			countKey(c.seen.Mapped, key)
+		} else {
+			countKey(c.seen.LeftOut, key)
+		}
+	}
+	if p.SourceID == "" {
+		return
+	}
+	c.seen.Identifiers[identifier]++
+	c.mapping.Count(c.conditions, p)
+}
+
+// customer counts the customer that a profile became.
+func (c *coverageCounter) customer(customer *voucherify.Customer, warnings []mapping.Warning) {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, w := range warnings {
+		countKey(c.seen.Kinds, w.Field+": "+w.Reason)
+	}
+	count := func(field, value string) {
+		if value != "" {
+			c.seen.Fields[field]++
+		}
+	}
+	count("name", customer.Name)
+	count("email", customer.Email)
+	count("phone", customer.Phone)
+	count("description", customer.Description)
+	count("birthdate", customer.Birthdate.String())
+	if a := customer.Address; a != nil {
+		count("address.city", a.City)
+		count("address.state", a.State)
+		count("address.country", a.Country)
+		count("address.postal_code", a.PostalCode)
+		count("address.line_1", a.Line1)
+		count("address.line_2", a.Line2)
+	}
+	for key, value := range customer.Metadata {
+		if value != nil {
+			countKey(c.seen.Fields, "metadata."+key)
+		}
+	}
+}
+
+// done completes the Coverage.
+func (c *coverageCounter) done() *Coverage {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.seen.Conditions = []ConditionSeen{}
+	for _, count := range c.conditions {
+		operator := count.Condition.Operator
+		c.seen.Conditions = append(c.seen.Conditions, ConditionSeen{
+			Condition: count.Condition.String(), There: count.There, OtherType: count.OtherType,
+			Negative: operator == mapping.IsNot || operator == mapping.NotIn || operator == mapping.NotLike,
+		})
+	}
+	return c.seen
+}
+
+func countKey(counts map[string]int, key string) { counts[keyIn(counts, key)]++ }
+
+// keyIn returns the key, or, where there are too many others, one for all further ones.
+func keyIn[V any](counts map[string]V, key string) string {
+	if _, there := counts[key]; !there && len(counts) >= mostCounted {
+		return journal.OtherKeys
+	}
+	return key
+}

@@ -1,0 +1,150 @@
+package importer_test
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+	"testing/synctest"
+
+	"segsync/importer"
+	"segsync/importer/journal"
+	"segsync/internal/sandbox"
+	"segsync/internal/sandboxtest"
+	"segsync/profilessync"
+)
+
+// A plan counts the bulk calls that an import makes, and those of one of changes: batches
+// that are full, and those that were sent because they waited too long.
+func TestPlanCountsTheBulkCalls(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		profiles, batch, page int
+		identified            float64
+		every                 int // customer is changed before the plan
+	}{
+		{500, 20, 10, 1, 1}, {500, 20, 10, 1, 7}, {1500, 20, 10, 1, 300}, {1500, 100, 100, 0.1, 3}, {700, 50, 10, 0.05, 2}, {300, 20, 100, 1, 1000},
+		{1000, 10, 7, 0.5, 40},
+	} {
+		t.Run(fmt.Sprintf("%+v", c), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, sandbox.Options{Profiles: c.profiles, Identified: c.identified, Exports: exports(sandbox.ExportOptions{}),
+					Schema: []byte(schemaKeysOfSandbox)})
+				w.settings.BatchSize, w.settings.PageSize = c.batch, c.page
+				w.settings.Mapping = onlyRules(t, "name: name\nemail: email")
+				all, _ := w.plan(w.export()).Cost()
+				if err := w.importer().Run(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if n := len(w.Bulk()); n != all.BulkCalls || w.Box.Stats().Customers != all.Customers {
+					t.Errorf("%d bulk calls for %d customers, the plan said %+v", n, w.Box.Stats().Customers, all)
+				}
+				_, vch := sandboxtest.Clients(t, w, sandboxtest.NoNetwork)
+				for i, id := range slices.Sorted(maps.Keys(w.Box.Customers())) {
+					if i%c.every == 0 {
+						if err := vch.UpsertCustomer(t.Context(), fmt.Appendf(nil, `{"source_id":%q,"name":"somebody else"}`, id)); err != nil {
+							t.Fatal(err)
+						}
+					}
+				}
+				_, changes := w.plan(w.export()).Cost()
+				w.ForgetBulk()
+				im := w.importerOf(from("0"))
+				im.SendOnlyChanges(w.export())
+				if err := im.Run(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if n := len(w.Bulk()); n != changes.BulkCalls || changes.BulkCalls == 0 || im.State().Count(journal.Confirmed) != changes.Customers {
+					t.Errorf("%d bulk calls for %d changes, the plan said %+v", n, im.State().Count(journal.Confirmed), changes)
+				}
+			})
+		})
+	}
+}
+
+// The customers of profiles that are not sent are not taken for those that only Voucherify
+// has; and where a profile could not be read, the read is not complete.
+func TestPlanSeesWhatIsNotSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, sandbox.Options{Profiles: 100, Plain: true, Exports: exports(sandbox.ExportOptions{})})
+		if err := w.importer().Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.settings.Mapping = withRules(t, `where: [{trait: email, like: "*.000001*@*"}]`)
+		existing := w.export()
+		plan := w.plan(existing)
+		if n := existing.Unseen(); n != 0 || plan.Counts[importer.NotComparable] != 10 {
+			t.Errorf("%d customers that only Voucherify has, counts %v", n, plan.Counts)
+		}
+		w.On(`@7/traits`, sandboxtest.Status(500))
+		w.settings.Plan = importer.NewPlan(w.export(), nil, nil, 0)
+		w.names = journal.NewNames(t.TempDir(), "")
+		im := w.importer()
+		if err := im.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if im.State().Count(journal.Unreadable) != 1 || im.Complete() {
+			t.Errorf("%d profiles that could not be read, complete: %v", im.State().Count(journal.Unreadable), im.Complete())
+		}
+	})
+}
+
+// A random sample is of all profiles of the file, each once, in the order of the file.
+func TestRandomSample(t *testing.T) {
+	const profiles, n, runs = 50, 25, 60
+	content, number := "", make(map[string]int)
+	for i := range profiles {
+		id := fmt.Sprintf("u%02d", i)
+		number[id] = i
+		content += fmt.Sprintf(`{"segment_id":"use_%s","external_ids":[{"type":"user_id","id":"%s"}],"traits":{"name":"N","extra":1}}`+"\n", id, id)
+	}
+	content += `{"segment_id":"use_u00","external_ids":[{"type":"user_id","id":"again"}],"traits":{}}` + "\n"
+	w := newFromFile(t, sandbox.Options{}, content)
+	drawn := make([]int, profiles)
+	for range runs {
+		ids := w.sample(t, n, profiles)
+		for i, id := range ids {
+			if i > 0 && number[id] <= number[ids[i-1]] {
+				t.Fatalf("%q is not in the order of the file", ids)
+			}
+			drawn[number[id]]++
+		}
+	}
+	for i, times := range drawn { // 30 on average, with a standard deviation of 4
+		if times < 8 || times > 52 {
+			t.Errorf("profile %d was drawn %d times in %d samples of %d of %d", i, times, runs, n, profiles)
+		}
+	}
+	if ids := w.sample(t, 100, profiles); len(ids) != profiles {
+		t.Errorf("a sample of 100 of %d profiles has %d", profiles, len(ids))
+	}
+}
+
+// sample plans for a sample, and returns the source ids of it.
+func (w *fromFile) sample(t *testing.T, n, total int) []string {
+	t.Helper()
+	file, err := profilessync.OpenFile(w.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, vch := sandboxtest.Clients(t, w, sandboxtest.NoNetwork)
+	random := &importer.RandomSample{Of: importer.FromFile(file), N: n}
+	plan := importer.NewPlan(nil, vch, nil, n)
+	w.names = journal.NewNames(t.TempDir(), "")
+	w.settings.From, w.settings.Plan, w.settings.Whole, w.settings.Verify.Off = random, plan, true, true
+	im := w.importerOf(journal.Start{Identity: fileIdentity(), Mode: journal.Anew, Offset: importer.Beginning})
+	if err := im.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if random.Total != total || im.Complete() || plan.Coverage().LeftOut["extra"] != min(n, total) {
+		t.Errorf("of %d profiles, complete: %v, %+v", random.Total, im.Complete(), plan.Coverage())
+	}
+	var ids []string
+	for _, e := range plan.Examples[importer.Create] {
+		ids = append(ids, e.SourceID)
+	}
+	if im.State().Counts.Read != len(ids) {
+		t.Errorf("%d profiles read for %d customers", im.State().Counts.Read, len(ids))
+	}
+	return ids
+}
