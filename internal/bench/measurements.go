@@ -30,6 +30,7 @@ var measurements = []struct {
 	{"growth", growth},
 	{"slow-voucherify", slowVoucherify},
 	{"sources", sources},
+	{"plan", plan},
 }
 
 func percent(share float64) string { return fmt.Sprintf("%.1f %%", 100*share) }
