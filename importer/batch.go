@@ -237,7 +237,7 @@ func (b *batcher) unchanged(ctx context.Context, p *profile, sender journal.Send
 	if err != nil {
 		return false, fmt.Errorf("comparing the customer of %s: %w", p.SegmentID, err)
 	}
-	p.clears = d.cleared()
+	p.Cleared = d.cleared()
 	return d.Kind == Unchanged, nil
 }
 

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+
+	"segsync/importer/journal"
 )
 
 // Where Settings.MaxClears does not say otherwise, a field may be cleared in this share of
@@ -25,25 +27,35 @@ func (e *ClearsError) Error() string {
 	return fmt.Sprintf("the field %s would be cleared in %d customers, more than the %d allowed", e.Field, e.Clears, e.Max)
 }
 
-// clears counts the customers of one run that a field is cleared in.
+// clears counts the customers of an import that a field is cleared in.
 type clears struct {
 	max     int // of each field; negative: a share of the customers sent
 	sent    int // customers
 	byField map[string]int
 }
 
-// add counts the customers of a batch, or says that they are not to be sent.
+// newClears returns the counts of an import that goes on.
+func newClears(most int, s *journal.State) clears {
+	return clears{max: most, sent: s.Sent(), byField: maps.Clone(s.Details.Cleared)}
+}
+
+// add counts the customers of a batch, or says that they are not to be sent. Those that are
+// sent again were counted before.
 func (c *clears) add(records []*profile) error {
 	byField := maps.Clone(c.byField)
 	if byField == nil {
 		byField = make(map[string]int)
 	}
+	sent := c.sent
 	for _, p := range records {
-		for _, field := range p.clears {
+		if p.page.replaces != "" {
+			continue
+		}
+		sent++
+		for _, field := range p.Cleared {
 			byField[field]++
 		}
 	}
-	sent := c.sent + len(records)
 	allowed := c.max
 	if allowed < 0 {
 		allowed = max(clearsLeast, int(clearsShare*float64(sent)))

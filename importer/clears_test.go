@@ -42,6 +42,13 @@ func TestClearsStopARun(t *testing.T) {
 					if offset != fmt.Sprint(c.sent) {
 						t.Errorf("stopped at %s, want %d", offset, c.sent)
 					}
+					// However often it is tried again, it stays so.
+					for range 3 {
+						clears = nil
+						if err := w.importer().Run(t.Context()); !errors.As(err, &clears) || *clears != want {
+							t.Errorf("tried again: error %v, want %v", err, &want)
+						}
+					}
 				} else if err != nil {
 					t.Fatal(err)
 				}

@@ -78,7 +78,7 @@ func (c *converter) customer(p *profile, from mapping.Profile, ids []segmentprof
 		p.InvalidBirthdate = p.InvalidBirthdate || w.Field == "birthdate"
 	}
 	c.fitMetadata(p, &customer)
-	p.clears = customer.Clear
+	p.Cleared = customer.Clear
 	p.customer, err = customer.JSON()
 	return err
 }

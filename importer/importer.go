@@ -318,7 +318,7 @@ func (im *Importer) carry(ctx context.Context, from source, sources *journal.Sou
 	out := &feed{batches: make(chan *batch, batchesAhead)}
 	cut, allSent := newCutter(im.settings), make(chan struct{})
 	b := &batcher{
-		cutter: cut, sources: sources, clears: clears{max: im.settings.MaxClears}, existing: im.existing,
+		cutter: cut, sources: sources, clears: newClears(im.settings.MaxClears, im.State()), existing: im.existing,
 		sink: im.sink(g, cut.limits, resends), out: out,
 	}
 	v := newVerifier(im.voucherify, im.settings.Verify, im.State, allSent, im.log)

@@ -35,8 +35,7 @@ type profile struct {
 	journal.Entry
 	page     *page
 	id       segmentprofiles.Identifier
-	customer []byte   // JSON of the customer to send, nil for none
-	clears   []string // fields that the customer is sent with null for
+	customer []byte // JSON of the customer to send, nil for none
 }
 
 // source yields the profiles to import in complete pages, in an order that can be

@@ -213,14 +213,11 @@ func (s *session) continueCommand(cause error) string {
 	atEnd := at.Done || at.Pass > 0
 	but := []string{"limit"} // or the same profiles would come again
 	var rejects *importer.TooManyRejectsError
-	var clears *importer.ClearsError
 	switch { // not with the flag that would end it again
 	case errors.Is(cause, importer.ErrUndated):
 		but = append(but, "since")
 	case errors.As(cause, &rejects):
 		but = append(but, "max-rejects")
-	case errors.As(cause, &clears):
-		but = append(but, "max-clears")
 	}
 	start, limit := "--resume", ""
 	if left := s.importer.LimitLeft(); s.limit > 0 && left > 0 { // a pilot stays one

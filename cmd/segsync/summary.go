@@ -72,9 +72,7 @@ func (c summaryCounts) MarshalJSON() ([]byte, error) {
 func (c summaryCounts) of(o journal.Outcome) int { return c.state.Count(o) }
 
 // sent is the number of customers that Voucherify was sent.
-func (c summaryCounts) sent() int {
-	return c.of(journal.Confirmed) + c.of(journal.Rejected) + c.of(journal.Unconfirmed)
-}
+func (c summaryCounts) sent() int { return c.state.Sent() }
 
 // attrs are the counts for the log.
 func (c summaryCounts) attrs(code int) []any {

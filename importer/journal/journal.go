@@ -365,10 +365,11 @@ type Entry struct {
 	// Was is the outcome that this import has counted for the profile already, None if it
 	// is read for the first time.
 	Was              Outcome
-	Claimed          bool // SourceID was sent with this profile
-	Late             bool // only a later pass found it
-	Nameless         bool // SegmentID only says where the entry is in the list
-	InvalidBirthdate bool // sent with birthdate null
+	Claimed          bool     // SourceID was sent with this profile
+	Late             bool     // only a later pass found it
+	Nameless         bool     // SegmentID only says where the entry is in the list
+	InvalidBirthdate bool     // sent with birthdate null
+	Cleared          []string // fields that the customer was sent with null for
 	LeftOut          []mapping.LeftOut
 	Warnings         []mapping.Warning
 }
@@ -438,6 +439,7 @@ func (j *Journal) detail(e *Entry) {
 			next.Details.noteLeftOut(l)
 		}
 		next.Details.Identifiers[e.Identifier]++
+		next.Details.noteCleared(e.Cleared)
 	}
 }
 

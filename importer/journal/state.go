@@ -64,6 +64,8 @@ type Details struct {
 	// LeftOut counts the customers sent without a key of their metadata, by key and
 	// reason. After maxLeftOut keys, further ones are counted as OtherKeys.
 	LeftOut map[string]map[string]int `json:"left_out,omitempty"`
+	// Cleared counts the customers sent by the field that they were sent with null for.
+	Cleared map[string]int `json:"cleared,omitempty"`
 	// Warnings counts the warnings by field and reason.
 	Warnings map[string]map[string]int `json:"warnings,omitempty"`
 }
@@ -292,6 +294,7 @@ func (s *State) clone() *State {
 	c.Actions = slices.Clone(s.Actions)
 	c.Files = maps.Clone(s.Files)
 	c.Details.Identifiers = maps.Clone(s.Details.Identifiers)
+	c.Details.Cleared = maps.Clone(s.Details.Cleared)
 	c.Details.LeftOut = cloneNested(s.Details.LeftOut)
 	c.Details.Warnings = cloneNested(s.Details.Warnings)
 	return &c
@@ -311,6 +314,16 @@ func (d *Details) noteLeftOut(l mapping.LeftOut) {
 		l.Key = OtherKeys
 	}
 	countIn(&d.LeftOut, l.Key, l.Reason)
+}
+
+// noteCleared counts a customer sent with null for the fields.
+func (d *Details) noteCleared(fields []string) {
+	if d.Cleared == nil && len(fields) > 0 {
+		d.Cleared = make(map[string]int)
+	}
+	for _, field := range fields {
+		d.Cleared[field]++
+	}
 }
 
 func countIn(m *map[string]map[string]int, key, reason string) {
@@ -343,6 +356,9 @@ func (s *State) Count(o Outcome) int {
 	}
 	return s.Counts.Of(o)
 }
+
+// Sent returns the number of customers that were sent, whatever became of them.
+func (s *State) Sent() int { return s.Count(Confirmed) + s.Count(Rejected) + s.Unconfirmed() }
 
 // AddsUp reports whether every profile read is accounted for.
 func (s *State) AddsUp() bool {
