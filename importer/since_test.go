@@ -169,3 +169,25 @@ func TestLastStarted(t *testing.T) {
 		}
 	})
 }
+
+// A list that an earlier import saw in no order is read to its end, even where it begins
+// with profiles that have not changed.
+func TestSinceRemembersThatTheListIsInNoOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, sandbox.Options{Profiles: 100, Plain: true, Order: sandbox.Shuffled})
+		start := changedSince(26)
+		if err := w.importer().Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if !w.savedState().Position.Unordered {
+			t.Fatal("the first import has not seen that the list is in no order")
+		}
+		w.settings.PageSize = 1
+		start.Mode = journal.Plain
+		im := w.importerOf(start)
+		if err := im.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.wantConfirmed(im, 26)
+	})
+}

@@ -121,7 +121,10 @@ func runImport(cmd *cobra.Command, o *importOptions) error {
 		}
 	}
 	mode := o.start.mode(cmd.Flags().Changed("offset"))
-	if err := s.importOnce(cmd.Context(), o, profiles, mode); err != nil || !s.continued || o.choose.since == "" {
+	err = s.importOnce(cmd.Context(), o, profiles, mode)
+	var exit *exitError
+	done := err == nil || errors.As(err, &exit) && exit.code == exitNotImported // which the next one tries again
+	if !done || !s.continued || o.choose.since == "" || s.importer.State().Unfinished() {
 		return err
 	}
 	// What was unfinished is finished now; the import that was asked for comes after it.
@@ -163,7 +166,7 @@ func (s *session) importOnce(ctx context.Context, o *importOptions, profiles []s
 
 // journalStart says what import the flags ask for.
 func (o *importOptions) journalStart(id journal.Identity, mode journal.Mode) (journal.Start, error) {
-	start := journal.Start{Identity: id, Mode: mode, WarnValues: o.choose.values, Offset: o.start.offset, SinceLast: o.choose.since == lastImport}
+	start := journal.Start{Identity: id, Mode: mode, Confirm: o.run.confirm.verify == "on", WarnValues: o.choose.values, Offset: o.start.offset, SinceLast: o.choose.since == lastImport}
 	if o.choose.since != "" && !start.SinceLast {
 		var err error
 		if start.Since, err = parseSince(o.choose.since, time.Now()); err != nil {

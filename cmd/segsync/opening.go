@@ -62,7 +62,7 @@ func (s *session) openJournal(names journal.Names, start journal.Start) error {
 		if old, err = journal.Load(names); err != nil {
 			return &exitError{exitUsage, advise(err)}
 		}
-		if old != nil && old.Unfinished() {
+		if old != nil && start.LeftOf(old) {
 			goesOn, err := s.askContinue(old)
 			if err != nil {
 				return err

@@ -244,7 +244,7 @@ func (j *Journal) check(file *growing, e Extent) error {
 // takeRecords takes over, for a new import, what is outstanding of the import before.
 func (j *Journal) takeRecords() error {
 	j.records.byID = make(map[string]Record)
-	if j.old == nil && !j.force {
+	if j.old == nil {
 		j.old = j.movedAway()
 	}
 	if j.old == nil {
@@ -273,6 +273,9 @@ func (j *Journal) takeRecords() error {
 // movedAway returns the state that a killed run had moved away to make room for a new one,
 // if the records are still its own.
 func (j *Journal) movedAway() *State {
+	if _, err := os.Lstat(j.names.Path(j.names.State)); !errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	names := j.names
 	names.State += ".bak"
 	old, err := Load(names)
@@ -696,7 +699,7 @@ func (j *Journal) flush() error {
 func (j *Journal) makeRoom() error {
 	path := j.names.Path(j.names.State)
 	f := j.files
-	if _, err := os.Lstat(path); err == nil && (j.old == nil || j.old.Unfinished()) {
+	if _, err := os.Lstat(path); err == nil && (j.old == nil || j.old.Unfinished() || len(j.old.Actions) > 0) {
 		for _, o := range f.own() {
 			if err := o.copyTo(o.file.Name() + ".bak"); err != nil {
 				return err
@@ -725,7 +728,7 @@ func (j *Journal) makeRoom() error {
 	switch {
 	case j.old == nil || j.old.v1 != nil:
 		err = f.records.cut(Extent{})
-	case !j.old.Unfinished():
+	case !j.old.Unfinished() && len(j.old.Actions) == 0:
 		err = j.compactRecords()
 	}
 	if err != nil {

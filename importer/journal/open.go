@@ -20,7 +20,8 @@ const (
 	// At continues the unfinished import if it stopped at the offset, else begins there,
 	// like Anew.
 	At
-	// Resume continues the unfinished import; without one it begins a new one, like Plain.
+	// Resume continues the import that something is left to do of (see Start.LeftOf);
+	// without one it begins a new one, like Plain.
 	Resume
 	// Existing continues the import of the directory, finished or not.
 	Existing
@@ -36,6 +37,8 @@ type Start struct {
 	// is none. Basis has that import's state.
 	SinceLast bool
 	Basis     Names
+	// Confirm says that what became of the customers sent is found out.
+	Confirm bool
 	// WarnValues writes the values that could not be used to the report of warnings.
 	WarnValues bool
 }
@@ -43,7 +46,7 @@ type Start struct {
 // Opened says what Open found.
 type Opened struct {
 	Continued  bool   // an import goes on; else a new one begins
-	Unfinished *State // that a new import takes the place of, or nil
+	Unfinished *State // that a new import takes the place of, with something left to do, or nil
 	Damaged    error  // why the state on the disk could not be used, where a new import begins nevertheless
 	NoBasis    bool   // SinceLast was asked for, and there is no finished import
 }
@@ -84,7 +87,7 @@ func Open(names Names, s Start) (*Journal, *Opened, error) {
 		j.onDisk, opened.Continued = true, true
 		j.saved.Store(old)
 		return j, opened, nil
-	case old != nil && old.Unfinished():
+	case old != nil && s.LeftOf(old):
 		opened.Unfinished = old
 	}
 	j.old = old
@@ -102,13 +105,19 @@ func (s *Start) continues(old *State) bool {
 	case Existing:
 		return true
 	case Resume:
-		return old.Unfinished()
+		return s.LeftOf(old)
 	case At:
 		at := old.Position
 		return old.Unfinished() && s.Offset != Beginning && old.Since.IsZero() && at.Pass == 0 && !at.Done &&
 			at.Offset == s.Offset && old.Identity == s.Identity
 	}
 	return false
+}
+
+// LeftOf reports whether something is left to do of the import: it is not finished, or it was
+// finished without finding out what became of its customers.
+func (s *Start) LeftOf(old *State) bool {
+	return old.Unfinished() || s.Confirm && len(old.Actions) > 0
 }
 
 // newState returns the state of a new import, after an older one in the same directory or
@@ -122,7 +131,8 @@ func (s *Start) newState(old *State, opened *Opened) (*State, error) {
 			return nil, err
 		}
 	}
-	if basis != nil && basis.Identity == s.Identity {
+	known := basis != nil && basis.Identity == s.Identity
+	if known {
 		state.Last = basis.Last
 	}
 	switch {
@@ -132,6 +142,9 @@ func (s *Start) newState(old *State, opened *Opened) (*State, error) {
 		state.Since = state.Last.Started.Add(-ClockMargin)
 	case !s.Since.IsZero():
 		state.Since = s.Since.Add(-ClockMargin)
+	}
+	if known && !state.Since.IsZero() { // the list can be in order where an import begins, and not behind it
+		state.Position.Unordered, state.Position.Undated = basis.Position.Unordered, basis.Position.Undated
 	}
 	return state, nil
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -365,5 +366,22 @@ func TestCountsInJSON(t *testing.T) {
 		`"unreadable":0,"vanished":2,"without_identifier":2,"would_send":0}`
 	if err != nil || string(data) != want {
 		t.Errorf("%v\n%s\nwant\n%s", err, data, want)
+	}
+}
+
+// Begun anew and killed before its first state is saved, and begun anew once more, an import
+// still takes over what is outstanding.
+func TestAnewTwiceKeepsWhatIsOutstanding(t *testing.T) {
+	names := unfinished(t)
+	want := outstanding(t, names)
+	if err := os.Rename(names.Path(names.State), names.Path(names.State)+".bak"); err != nil { // what a kill leaves
+		t.Fatal(err)
+	}
+	j := mustOpen(t, names, start(journal.Anew))
+	if err := errors.Join(j.Save(), j.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if got := outstanding(t, names); !slices.Equal(got, want) || len(want) == 0 {
+		t.Errorf("outstanding: %q, want %q", got, want)
 	}
 }

@@ -370,7 +370,9 @@ func (s *State) AddsUp() bool {
 }
 
 // AtStart reports whether no page of the source is complete yet; outstanding profiles may be.
-func (s *State) AtStart() bool { return s.Position == Position{Offset: s.From} }
+func (s *State) AtStart() bool {
+	return s.Position.Offset == s.From && s.Position.Pass == 0 && !s.Position.Done
+}
 
 // action returns the action with this id, or nil.
 func (s *State) action(id string) *Action {
