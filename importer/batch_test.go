@@ -140,7 +140,7 @@ func TestGivenProfiles(t *testing.T) {
 		}
 		w.settings.Profiles = append(w.settings.Profiles, segmentprofiles.SegmentID("use_unknown"), segmentprofiles.Identifier{Type: "user_id", Value: all[70].SourceID})
 		lists := w.Count(`/profiles\?`)
-		w.On(`@60/external_ids`, sandboxtest.Nth(1, sandboxtest.Status(400)))
+		w.On(`@60/external_ids`, sandboxtest.Nth(1, sandboxtest.Status(401)))
 		im := w.importer()
 		if offset, err := run(t.Context(), im); err == nil || offset != "40" {
 			t.Fatalf("offset %s, error %v", offset, err)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"slices"
 	"sync/atomic"
 
 	"segsync/importer/journal"
@@ -63,7 +65,9 @@ type fetcher struct {
 	convert     *converter
 	stopped     context.Context // ends when the run is to end gently: what waits gives up then
 
-	read            atomic.Int64 // profiles
+	read            atomic.Int64 // profiles, like the following
+	found           atomic.Int64
+	gone            atomic.Int64
 	unreadable      atomic.Int64
 	unreadableInRow atomic.Int64
 	goneInRow       atomic.Int64
@@ -72,6 +76,8 @@ type fetcher struct {
 
 // reset forgets what a run that has ended saw in a row.
 func (f *fetcher) reset() {
+	f.found.Store(0)
+	f.gone.Store(0)
 	f.unreadable.Store(0)
 	f.unreadableInRow.Store(0)
 	f.goneInRow.Store(0)
@@ -97,6 +103,7 @@ func (f *fetcher) profile(ctx context.Context, p *profile) error {
 	f.read.Add(1)
 	f.unreadableInRow.Store(0)
 	if gone {
+		f.gone.Add(1)
 		reason := "vanished"
 		if f.given {
 			reason = "unknown"
@@ -104,6 +111,7 @@ func (f *fetcher) profile(ctx context.Context, p *profile) error {
 		p.Outcome, p.Why = journal.Vanished, journal.Why{Reason: reason, Detail: answer.Error()}
 		return f.watchGone(ctx, p, answer)
 	}
+	f.found.Add(1)
 	f.goneInRow.Store(0)
 	return f.convert.customer(p, read.Profile, read.ids)
 }
@@ -186,11 +194,15 @@ func ofProfile(ctx context.Context, err error) (reason string, concerns bool) {
 		return reason, true
 	}
 	var answer *segmentprofiles.Error
-	if errors.As(err, &answer) {
-		return "unreadable", answer.Status >= 500
+	if errors.As(err, &answer) && (answer.Status < 400 || slices.Contains(ofRun, answer.Status)) {
+		return "", false
 	}
 	return "unreadable", true
 }
+
+// ofRun are the answers for one profile that every other one would have, too, and that of one
+// that is gone. Any other status may be a matter of the profile; many in a row are not.
+var ofRun = []int{http.StatusUnauthorized, http.StatusTooManyRequests, http.StatusNotFound}
 
 // endsRun reports whether the error says of itself that no other request will fare better:
 // an outage, a quota that is used up, credentials that are refused.
@@ -238,7 +250,16 @@ func (p *profile) malformed(err error) {
 // watchGone returns an error if too many profiles of the list were gone one after the
 // other, and Segment does not answer for any profile.
 func (f *fetcher) watchGone(ctx context.Context, p *profile, answer *segmentprofiles.Error) error {
-	if f.given || p.again() || f.goneInRow.Add(1)%maxGoneInRow != 0 || f.answersForSome.Load() {
+	if f.given || p.again() || f.goneInRow.Add(1)%maxGoneInRow != 0 {
+		return nil
+	}
+	return f.lookForAny(ctx, maxGoneInRow, answer.Error())
+}
+
+// lookForAny returns a GoneError if Segment does not answer for any profile of the first page
+// of the list either.
+func (f *fetcher) lookForAny(ctx context.Context, gone int, last string) error {
+	if f.answersForSome.Load() {
 		return nil
 	}
 	first, err := f.segment.Profiles(ctx, Beginning, segmentprofiles.MaxProfilesLimit)
@@ -251,8 +272,26 @@ func (f *fetcher) watchGone(ctx context.Context, p *profile, answer *segmentprof
 			f.answersForSome.Store(true)
 			return nil
 		}
+		var answer *segmentprofiles.Error
+		_, concerns := ofProfile(ctx, err)
+		if !concerns && !(errors.As(err, &answer) && answer.NotFound()) {
+			return fmt.Errorf("looking for a profile that is not gone: %w", err)
+		}
 	}
-	return &GoneError{maxGoneInRow, answer.Error()}
+	if len(first.Data) == 0 { // they are all gone
+		return nil
+	}
+	return &GoneError{gone, last}
+}
+
+// watchAllGone returns an error if every profile of a run was gone, however few there were,
+// and Segment does not answer for any profile.
+func (f *fetcher) watchAllGone(ctx context.Context) error {
+	gone := int(f.gone.Load())
+	if f.given || gone == 0 || f.found.Load() > 0 {
+		return nil
+	}
+	return f.lookForAny(ctx, gone, "404, as for all others")
 }
 
 // ReadWhole reads all external IDs and traits of a profile.

@@ -171,22 +171,30 @@ func (im *Importer) ProfilesRead() int { return int(im.fetcher.read.Load()) }
 func (im *Importer) Run(ctx context.Context) error {
 	return im.withJournal(func() error {
 		im.fetcher.reset()
-		if err := im.importRest(ctx); err != nil {
-			var gone *GoneError
-			if errors.As(err, &gone) {
-				err = errors.Join(err, im.journal.Doubt())
-			}
-			return err
+		err := im.importAll(ctx)
+		var gone *GoneError
+		if errors.As(err, &gone) {
+			err = errors.Join(err, im.journal.Doubt())
 		}
-		if err := im.again(ctx, aside(im.journal, im.settings.PageSize), false); err != nil {
-			return err
-		}
-		failed, err := failedActions(im.journal)
-		if err != nil {
-			return err
-		}
-		return im.again(ctx, failed, true)
+		return err
 	})
+}
+
+func (im *Importer) importAll(ctx context.Context) error {
+	if err := im.importRest(ctx); err != nil {
+		return err
+	}
+	if err := im.again(ctx, aside(im.journal, im.settings.PageSize), false); err != nil {
+		return err
+	}
+	if err := im.fetcher.watchAllGone(ctx); err != nil {
+		return err
+	}
+	failed, err := failedActions(im.journal)
+	if err != nil {
+		return err
+	}
+	return im.again(ctx, failed, true)
 }
 
 // Verify waits for the verdict on the customers sent, and imports nothing.
@@ -368,7 +376,8 @@ func (im *Importer) sink(g *errgroup.Group, l *limits, resends bool) sink {
 		accepted.add(a.ID)
 	}
 	return &uploader{
-		client: im.voucherify, group: g, slots: semaphore.NewWeighted(customersInFlight), limits: l, resends: resends,
+		client: im.voucherify, group: g, slots: semaphore.NewWeighted(customersInFlight), limits: l,
+		stopped: im.stopped, resends: resends,
 		log: im.log, accepted: accepted,
 	}
 }

@@ -99,6 +99,8 @@ func TestProfileThatCannotBeRead(t *testing.T) {
 		reason string
 	}{
 		"dead":      {sandboxtest.Status(500), counts{Read: 30, Confirmed: 29, Unreadable: 1}, "unreadable"},
+		"refused":   {sandboxtest.Status(400), counts{Read: 30, Confirmed: 29, Unreadable: 1}, "unreadable"},
+		"forbidden": {sandboxtest.Status(403), counts{Read: 30, Confirmed: 29, Unreadable: 1}, "unreadable"},
 		"no JSON":   {sandboxtest.Body("<html>"), counts{Read: 30, Confirmed: 29, Unreadable: 1}, "unreadable"},
 		"just once": {sandboxtest.Nth(1, sandboxtest.Status(500)), counts{Read: 30, Confirmed: 30}, ""},
 	} {
@@ -157,7 +159,7 @@ func TestManyProfilesThatCannotBeRead(t *testing.T) {
 // A bulk request that is refused for one of its customers is halved, down to a size from
 // which on its customers are sent one by one: only the bad one is rejected.
 func TestPoisonCustomerIsIsolated(t *testing.T) {
-	for _, code := range []int{http.StatusBadRequest, http.StatusUnprocessableEntity} {
+	for _, code := range []int{http.StatusBadRequest, http.StatusUnprocessableEntity, http.StatusInternalServerError} {
 		t.Run(fmt.Sprint(code), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, sandbox.Options{Profiles: 300, Plain: true})
@@ -449,6 +451,49 @@ func TestManyProfilesAreGone(t *testing.T) {
 		state := w.finished(from(importer.Beginning))
 		if diff := cmp.Diff(counts{Read: 300, Confirmed: 1, Vanished: 299}, countsOf(state)); diff != "" || *lists != 31 {
 			t.Errorf("%d list requests; counts (-want +got):\n%s", *lists, diff)
+		}
+	})
+}
+
+// So they are where all of a run are gone, however few there are: the next run tries them
+// again.
+func TestAllProfilesAreGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, sandbox.Options{Profiles: 8, Plain: true})
+		w.On(`/external_ids`, sandboxtest.Status(http.StatusNotFound))
+		for range 2 {
+			err := w.importer().Run(t.Context())
+			if e, ok := errors.AsType[*importer.GoneError](err); !ok || e.Profiles != 8 {
+				t.Fatalf("error %v", err)
+			}
+			if n := w.savedState().Outstanding.Count; n != 8 {
+				t.Errorf("%d are outstanding, want 8", n)
+			}
+		}
+		w.Mend()
+		im := w.importer()
+		if err := im.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.wantConfirmed(im, 8)
+		if diff := cmp.Diff(counts{Read: 8, Confirmed: 8}, countsOf(im.State())); diff != "" {
+			t.Errorf("counts (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// Where Voucherify fails for every customer, the run ends after a few of them.
+func TestVoucherifyFailsForEveryCustomer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, sandbox.Options{Profiles: 100, Plain: true})
+		w.On(`^POST`, sandboxtest.Status(http.StatusInternalServerError))
+		single := w.Count(`^POST /v1/customers `)
+		err := w.importer().Run(t.Context())
+		if e, ok := errors.AsType[*importer.RefusedError](err); !ok || e.Customers > 10 {
+			t.Errorf("error %v", err)
+		}
+		if *single > 20 {
+			t.Errorf("%d customers were tried one by one", *single)
 		}
 	})
 }

@@ -89,7 +89,7 @@ func TestRunEndsWithTheStageThatFails(t *testing.T) {
 		{"listing a page", `next=50$`, sandboxtest.Status(500), "50", "listing profiles at offset 50: Segment answered 500: made_up: made up"},
 		{"a list that does not end", `next=90$`, endless, "90", `listing profiles at offset 90: the cursor "90" came a second time: the pages do not end`},
 		{"reading external IDs", `@57/external_ids`, sandboxtest.Status(401), "50", "reading the external IDs of @57: Segment answered 401: made_up: made up"},
-		{"reading traits", `@50/traits`, sandboxtest.Status(400), "50", "reading the traits of @50: Segment answered 400: made_up: made up"},
+		{"reading traits", `@50/traits`, sandboxtest.Status(401), "50", "reading the traits of @50: Segment answered 401: made_up: made up"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -129,12 +129,12 @@ func TestRunReportsTheFirstOfTwoFailures(t *testing.T) {
 		w.settings.Readers = 100
 		w.On(`@25/traits`, func(rw answerWriter, r request) bool {
 			sandboxtest.Slowly(time.Minute)(rw, r)
-			return sandboxtest.Status(400)(rw, r)
+			return sandboxtest.Status(401)(rw, r)
 		})
 		w.On(`@75/traits`, sandboxtest.Status(401))
 		offset, err := run(context.Background(), w.importer())
 		var answer *segmentprofiles.Error
-		if offset != "20" || !errors.As(err, &answer) || answer.Status != 400 {
+		if offset != "20" || !errors.As(err, &answer) || answer.Status != 401 {
 			t.Errorf("offset %s, error %v", offset, err)
 		}
 		w.wantCustomers(20)
@@ -149,7 +149,7 @@ func TestNothingIsListedAfterAFailure(t *testing.T) {
 		w.settings.Readers = 100
 		w.On(`@5/traits`, sandboxtest.Slowly(time.Minute))
 		w.On(`next=40$`, sandboxtest.Slowly(time.Second))
-		w.On(`@25/traits`, sandboxtest.Status(400))
+		w.On(`@25/traits`, sandboxtest.Status(401))
 		offset, err := run(context.Background(), w.importer())
 		if offset != "20" || err == nil {
 			t.Errorf("offset %s, error %v", offset, err)

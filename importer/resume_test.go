@@ -30,7 +30,7 @@ func TestResumeAfterAFailureAtEveryPage(t *testing.T) {
 					var mended atomic.Int64 // pages before this one
 					for page := range 10 {
 						w.On(c.match(page), func(rw answerWriter, r request) bool {
-							return mended.Load() <= int64(page) && sandboxtest.Status(400)(rw, r)
+							return mended.Load() <= int64(page) && sandboxtest.Status(401)(rw, r)
 						})
 					}
 					im := w.importer()
@@ -160,7 +160,7 @@ func TestResumeAfterRandomFailures(t *testing.T) {
 		var requests atomic.Uint64
 		w.On(".", func(rw answerWriter, r request) bool {
 			// A hash of the number, so that it is the same each time.
-			return requests.Add(1)*0x9e3779b97f4a7c15>>56 == 0 && sandboxtest.Status(400)(rw, r)
+			return requests.Add(1)*0x9e3779b97f4a7c15>>56 == 0 && sandboxtest.Status(401)(rw, r)
 		})
 		im, failures := w.importer(), 0
 		for ; im.State().Unfinished(); failures++ {

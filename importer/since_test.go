@@ -112,7 +112,7 @@ func TestSinceIsContinued(t *testing.T) {
 				w := newWorld(t, sandbox.Options{Profiles: 100, Plain: true})
 				w.settings.CatchUp = true
 				w.settings.BatchSize = 5
-				w.On(match, sandboxtest.Nth(1, sandboxtest.Status(400)))
+				w.On(match, sandboxtest.Nth(1, sandboxtest.Status(401)))
 				im := w.importerOf(changedSince(26))
 				if err := im.Run(t.Context()); err == nil {
 					t.Fatal("it did not fail")

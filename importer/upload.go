@@ -1,6 +1,7 @@
 package importer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,6 +31,9 @@ const (
 	// maxRefusedInRow is how many customers one after the other may be refused until it is
 	// taken for a matter of the requests.
 	maxRefusedInRow = 10
+	// maxFailedInRow is the same for answers of 500 and above, each of which comes only after
+	// many attempts.
+	maxFailedInRow = 3
 	// maxTimeouts is how often a batch is halved because no answer came in time.
 	maxTimeouts = 3
 )
@@ -52,7 +56,8 @@ type uploader struct {
 	group    *errgroup.Group // of the run
 	slots    *semaphore.Weighted
 	limits   *limits
-	resends  bool // customers of failed actions are sent a second time
+	stopped  context.Context // ends when the run is to end gently: nothing is tried again then
+	resends  bool            // customers of failed actions are sent a second time
 	log      *slog.Logger
 	accepted *acceptedIDs
 
@@ -106,11 +111,10 @@ func (u *uploader) send(ctx context.Context, records []*profile, timeouts int) e
 			"bytes", voucherify.BulkBytes(customersOf(records)))
 		return u.sendParts(ctx, records, (len(records)+1)/2, timeouts)
 	case refused.TooLarge():
-		records[0].refuse("too_large", refused)
-		return nil
-	case refused.OfRecords() && len(records) > isolateBelow:
+		return u.refuse(records[0], "too_large", refused)
+	case u.concerns(refused) && len(records) > isolateBelow:
 		return u.sendParts(ctx, records, (len(records)+1)/2, timeouts)
-	case refused.OfRecords():
+	case u.concerns(refused):
 		u.log.Warn("Voucherify refuses a bulk request for one of its customers: sending them one by one",
 			"customers", len(records), "cause", refused.Error())
 		return u.sendOneByOne(ctx, records)
@@ -191,15 +195,10 @@ func (u *uploader) sendOneByOne(ctx context.Context, records []*profile) error {
 		case err == nil:
 			p.Outcome = journal.Confirmed
 			u.refusedInRow.Store(0)
-		case errors.As(err, &refused) && (refused.OfRecords() || refused.TooLarge()):
-			reason := refused.Key
-			if reason == "" {
-				reason = "refused"
+		case errors.As(err, &refused) && (u.concerns(refused) || refused.TooLarge()):
+			if err := u.refuse(p, cmp.Or(refused.Key, "refused"), refused); err != nil {
+				return err
 			}
-			if n := u.refusedInRow.Add(1); n > maxRefusedInRow {
-				return &RefusedError{int(n), refused}
-			}
-			p.refuse(reason, refused)
 		default:
 			return fmt.Errorf("sending the customer of %s: %w", p.SegmentID, err)
 		}
@@ -207,8 +206,19 @@ func (u *uploader) sendOneByOne(ctx context.Context, records []*profile) error {
 	return nil
 }
 
-// refuse gives the profile the outcome of a customer that Voucherify does not take.
-func (p *profile) refuse(reason string, answer *voucherify.Error) {
+// concerns reports whether an answer is a matter of the records in the request: Voucherify
+// refuses one of them, or fails because of it, again and again, while it answers others.
+func (u *uploader) concerns(answer *voucherify.Error) bool {
+	return answer.OfRecords() || answer.Status >= 500 && u.stopped.Err() == nil
+}
+
+// refuse gives the profile the outcome of a customer that Voucherify does not take, unless it
+// takes none.
+func (u *uploader) refuse(p *profile, reason string, answer *voucherify.Error) error {
+	if n := u.refusedInRow.Add(1); n > maxRefusedInRow || answer.Status >= 500 && n > maxFailedInRow {
+		return &RefusedError{int(n), answer}
+	}
 	p.Outcome = journal.Rejected
 	p.Why = journal.Why{Reason: reason, Detail: answer.Error(), RequestID: answer.RequestID}
+	return nil
 }
