@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -104,19 +103,15 @@ func runCheck(cmd *cobra.Command, o *checkOptions) error {
 			report.OK, report.ExitCode = false, exitUsage
 		}
 	}
-	out := cmd.OutOrStdout()
 	if o.json {
-		if err := printJSON(out, report); err != nil {
+		if err := printJSON(cmd.OutOrStdout(), report); err != nil {
 			return err
 		}
 		return exitWith(report.ExitCode)
 	}
+	out := newPage(cmd.OutOrStdout())
 	for _, f := range report.Checks {
-		mark := map[string]string{checkOK: "✓", checkWarning: "!", checkFailed: "✗"}[f.Status]
-		fmt.Fprintf(out, "%s %-12s %s\n", mark, f.Check, strings.ReplaceAll(safetext.Text(f.Text), "\n", "\n               "))
-		if f.Hint != "" {
-			fmt.Fprintf(out, "  %-12s hint: %s\n", "", safetext.Text(f.Hint))
-		}
+		f.print(out)
 	}
 	c.printSettings(out)
 	if c.sample != nil {
@@ -124,9 +119,21 @@ func runCheck(cmd *cobra.Command, o *checkOptions) error {
 	}
 	fmt.Fprintln(out)
 	for _, line := range report.Advice {
-		fmt.Fprintln(out, line)
+		out.line(0, line)
 	}
 	return exitWith(report.ExitCode)
+}
+
+// print writes the finding behind its mark, and its hint below.
+func (f finding) print(to *page) {
+	mark := map[string]string{checkOK: screen.MarkOK, checkWarning: screen.MarkAttention, checkFailed: screen.MarkFailed}[f.Status]
+	const indent = 15 // of the text
+	text := fmt.Sprintf("%s %-12s %s", mark, f.Check, safetext.Text(f.Text))
+	if f.Hint != "" {
+		text += "\nhint: " + safetext.Text(f.Hint)
+	}
+	text = strings.ReplaceAll(text, "\n", "\n"+strings.Repeat(" ", indent))
+	fmt.Fprintln(to, to.style.Mark(mark)+strings.TrimPrefix(to.fold(text, indent), mark))
 }
 
 // checker carries out the checks, one after the other.
@@ -438,59 +445,65 @@ func (c *checker) identifierAdvice() string {
 }
 
 // printSettings prints each setting, and where it comes from.
-func (c *checker) printSettings(w io.Writer) {
+func (c *checker) printSettings(to *page) {
 	if len(c.settingsShown) == 0 {
 		return
 	}
-	fmt.Fprintf(w, "\n  %-30s %-32s %s\n", "setting", "value", "from")
+	var rows [][]string
 	for _, s := range c.settingsShown {
-		fmt.Fprintf(w, "  %-30s %-32s %s\n", s.Name, safetext.Cut(s.Value, 60), safetext.Line(s.From))
+		rows = append(rows, []string{s.Name, safetext.Cut(s.Value, 60), safetext.Line(s.From)})
 	}
+	fmt.Fprintln(to)
+	to.list(2, []string{"setting", "value", "from"}, rows)
 }
 
-func (c *checker) printSample(w io.Writer) {
+func (c *checker) printSample(to *page) {
 	s := c.sample
-	fmt.Fprintf(w, "\nSample of %d profiles: %d without identifier, %d vanished, %d with an invalid birthdate\n",
+	fmt.Fprintln(to)
+	to.linef("Sample of %d profiles: %d without identifier, %d vanished, %d with an invalid birthdate",
 		s.Profiles, s.WithoutIdentifier, s.Vanished, s.InvalidBirthdates)
-	fmt.Fprintf(w, "\n  %-24s %6s %8s\n", "external ID type", "have", "several")
+	var rows [][]string
 	for _, idType := range slices.Sorted(maps.Keys(s.Types)) {
-		fmt.Fprintf(w, "  %-24s %6d %8d\n", safetext.Text(idType), s.Types[idType].Have, s.Types[idType].Several)
+		rows = append(rows, []string{safetext.Text(idType), fmt.Sprintf("%4d", s.Types[idType].Have), fmt.Sprintf("%7d", s.Types[idType].Several)})
 	}
-	printCounts(w, "trait that the mapping reads", s.Mapped, 30)
-	printCounts(w, "trait that it leaves out", s.LeftOut, 15)
+	fmt.Fprintln(to)
+	to.list(2, []string{"external ID type", "have", "several"}, rows)
+	printCounts(to, "trait that the mapping reads", s.Mapped, 30)
+	printCounts(to, "trait that it leaves out", s.LeftOut, 15)
 	refusals := make(map[string]int)
 	for key, reasons := range s.SchemaRefusals {
 		for reason, n := range reasons {
 			refusals[key+" ("+reason+")"] = n
 		}
 	}
-	printCounts(w, "metadata the schema refuses", refusals, 30)
+	printCounts(to, "metadata the schema refuses", refusals, 30)
 	if len(s.Warnings) > 0 {
-		fmt.Fprintf(w, "\n  warnings\n")
+		fmt.Fprintf(to, "\n  warnings\n")
 	}
 	for i, warning := range s.Warnings {
 		if i == 10 {
-			fmt.Fprintf(w, "  … and %d more (--json shows all)\n", len(s.Warnings)-i)
+			to.linef("  … and %d more (--json shows all)", len(s.Warnings)-i)
 			break
 		}
-		fmt.Fprintf(w, "  %s: %s\n", safetext.Text(warning.SourceID), safetext.Text(warning.Warning))
+		to.line(4, fmt.Sprintf("  %s: %s", safetext.Text(warning.SourceID), safetext.Text(warning.Warning)))
 	}
 }
 
 // printCounts prints the most frequent of the counts.
-func printCounts(w io.Writer, title string, counts map[string]int, most int) {
+func printCounts(to *page, title string, counts map[string]int, most int) {
 	keys := slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
 		return cmp.Or(counts[b]-counts[a], strings.Compare(a, b))
 	})
 	if len(keys) == 0 {
 		return
 	}
-	fmt.Fprintf(w, "\n  %-31s %6s\n", title, "have")
-	for i, key := range keys {
-		if i == most {
-			fmt.Fprintf(w, "  … and %d more (--json shows all)\n", len(keys)-i)
-			break
-		}
-		fmt.Fprintf(w, "  %-31s %6d\n", safetext.Text(key), counts[key])
+	var rows [][]string
+	for _, key := range keys[:min(len(keys), most)] {
+		rows = append(rows, []string{safetext.Text(key), fmt.Sprintf("%4d", counts[key])})
+	}
+	fmt.Fprintln(to)
+	to.list(2, []string{title, "have"}, rows)
+	if more := len(keys) - len(rows); more > 0 {
+		to.linef("  … and %d more (--json shows all)", more)
 	}
 }

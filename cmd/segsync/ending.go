@@ -84,7 +84,8 @@ func (s *session) say(what, command string, code int) {
 		s.tell.log.Error(what, "offset", s.offset(), "continue", command, "exit_code", code)
 		return
 	}
-	fmt.Fprintf(s.tell.stderr, "%s\nContinue with: %s\n", what, command)
+	s.tell.stderr.line(0, what)
+	s.tell.stderr.command("Continue with:", command)
 }
 
 // report says what became of everything, to people, to the file of --summary and to that
@@ -106,7 +107,7 @@ func (s *session) report(code int, cause error) int {
 		code, sum.ExitCode = failed, failed
 		metricsErr = s.writeMetrics(&code)
 	}
-	if c := sum.Counts; !s.tell.live {
+	if c := sum.Counts; !s.tell.people {
 		s.tell.log.Info(s.what()+" ended", c.attrs(code)...)
 	}
 	s.printSummary(sum)

@@ -206,7 +206,7 @@ func (o *runFlags) profiles(stdin io.Reader, log *slog.Logger) ([]segmentprofile
 // goes to stderr. A device or a pipe is written to as it is.
 func (s *session) openOutput() error {
 	if s.dry.output == "" {
-		s.customers, s.tell.stdout, s.tell.stdoutStyle = s.tell.plain, s.tell.stderr, s.tell.stderrStyle
+		s.customers, s.tell.stdout = s.tell.plain, s.tell.stderr
 		return nil
 	}
 	info, err := os.Stat(s.dry.output)

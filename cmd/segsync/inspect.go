@@ -50,7 +50,11 @@ external_ids, as Segment's API answers them; nothing is sent at all then.`,
 			if err != nil {
 				return err
 			}
-			return o.print(cmd.OutOrStdout(), in)
+			if o.json {
+				return printJSON(cmd.OutOrStdout(), in)
+			}
+			printInspection(newPage(cmd.OutOrStdout()), in)
+			return nil
 		},
 	}
 	f := cmd.Flags()
@@ -99,7 +103,7 @@ func (o *inspectOptions) inspect(cmd *cobra.Command, args []string) (*importer.I
 		return in, nil
 	}
 	if err := in.CompareWith(cmd.Context(), c.voucherify); err != nil {
-		fmt.Fprintf(cmd.ErrOrStderr(), "segsync: warning: what Voucherify has is not shown: %s\n", safetext.Text(err.Error()))
+		newPage(cmd.ErrOrStderr()).linef("segsync: warning: what Voucherify has is not shown: %s", safetext.Text(err.Error()))
 	}
 	return in, nil
 }
@@ -154,32 +158,36 @@ func (o *inspectOptions) inspectFile(cmd *cobra.Command) (*importer.Inspection, 
 	return importer.Inspect(cmp.Or(p.SegmentID, o.file), p.ExternalIDs, p.Traits, set.identifiers, set.mapping), nil
 }
 
-func (o *inspectOptions) print(w io.Writer, in *importer.Inspection) error {
-	if o.json {
-		return printJSON(w, in)
-	}
-	fmt.Fprintf(w, "Profile %s\n\nExternal IDs\n", safetext.Text(in.Profile))
+// fieldIndent is the column at which the value of a field begins.
+const fieldIndent = 23
+
+// printField writes a field of a profile or of a customer.
+func printField(to *page, name, value string) {
+	to.line(fieldIndent, fmt.Sprintf("  %-20s %s", safetext.Text(name), value))
+}
+
+func printInspection(to *page, in *importer.Inspection) {
+	to.linef("Profile %s\n\nExternal IDs", safetext.Text(in.Profile))
 	for _, id := range in.ExternalIDs {
-		fmt.Fprintf(w, "  %-20s %s", safetext.Text(id.Type), safetext.Text(id.ID))
+		since := ""
 		if !id.CreatedAt.IsZero() {
-			fmt.Fprintf(w, "  (since %s)", id.CreatedAt.Format(time.RFC3339))
+			since = fmt.Sprintf("  (since %s)", id.CreatedAt.Format(time.RFC3339))
 		}
-		fmt.Fprintln(w)
+		printField(to, id.Type, safetext.Text(id.ID)+since)
 	}
-	fmt.Fprintf(w, "\nTraits\n")
+	fmt.Fprintf(to, "\nTraits\n")
 	for _, key := range slices.Sorted(maps.Keys(in.Traits)) {
-		fmt.Fprintf(w, "  %-20s %s\n", safetext.Text(key), inOneLine(in.Traits[key]))
+		printField(to, key, inOneLine(in.Traits[key]))
 	}
-	fmt.Fprintf(w, "\nCustomer\n")
+	fmt.Fprintf(to, "\nCustomer\n")
 	if in.Customer == nil {
-		fmt.Fprintf(w, "  none: the profile has no identifier of the types that are set\n")
-		return nil
+		to.linef("  none: the profile has no identifier of the types that are set")
+		return
 	}
-	o.printCustomer(w, in)
+	printCustomer(to, in)
 	for _, condition := range in.Filtered {
-		fmt.Fprintf(w, "\nfiltered: it is not imported, for it does not meet %s\n", safetext.Text(condition))
+		to.linef("\nfiltered: it is not imported, for it does not meet %s", safetext.Text(condition))
 	}
-	return nil
 }
 
 // printJSON prints JSON for programs that also people may look at: what could change a
@@ -199,7 +207,7 @@ func printJSON(w io.Writer, v any) error {
 }
 
 // printCustomer prints each field of the customer beside the traits that it came from.
-func (o *inspectOptions) printCustomer(w io.Writer, in *importer.Inspection) {
+func printCustomer(to *page, in *importer.Inspection) {
 	from := map[string][]string{"source_id": {in.Identifier}}
 	for _, origin := range in.Origins {
 		name := cmp.Or(origin.Trait, "a constant of the mapping")
@@ -217,20 +225,20 @@ func (o *inspectOptions) printCustomer(w io.Writer, in *importer.Inspection) {
 		if value, there := in.Existing[f.name]; there {
 			now = "  (now " + inOneLine(value) + ")"
 		}
-		fmt.Fprintf(w, "  %-20s %s%s%s\n", safetext.Text(f.name), inOneLine(f.value), origin, now)
+		printField(to, f.name, inOneLine(f.value)+origin+now)
 	}
 	switch in.Effect {
 	case "":
 	case importer.Create:
-		fmt.Fprintf(w, "\nIn Voucherify: no such customer yet\n")
+		to.linef("\nIn Voucherify: no such customer yet")
 	default:
-		fmt.Fprintf(w, "\nIn Voucherify: an import would do this: %s\n", in.Effect)
+		to.linef("\nIn Voucherify: an import would do this: %s", in.Effect)
 	}
 	if len(in.Warnings) > 0 {
-		fmt.Fprintf(w, "\nWarnings\n")
+		fmt.Fprintf(to, "\nWarnings\n")
 	}
 	for _, warning := range in.Warnings {
-		fmt.Fprintf(w, "  %s\n", safetext.Text(warning))
+		to.line(4, "  "+safetext.Text(warning))
 	}
 }
 

@@ -5,15 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
-
 	"segsync/importer/journal"
 	"segsync/internal/safetext"
 )
@@ -90,8 +86,8 @@ func (o *outstandingOptions) run(stdout, stderr io.Writer) error {
 	case len(records) == 0:
 		_, err = fmt.Fprintln(stdout, "nothing is outstanding")
 	default:
-		err = printRecords(stdout, records, widthOf(stdout))
-		fmt.Fprintf(stderr, "%d outstanding since %s. Each import tries them again; --forget ends that.\n",
+		err = printRecords(newPage(stdout), records)
+		newPage(stderr).linef("%d outstanding since %s. Each import tries them again; --forget ends that.",
 			state.Outstanding.Count, state.Outstanding.Oldest.Format(time.RFC3339))
 	}
 	if err != nil {
@@ -166,46 +162,19 @@ func printRecordsJSON(w io.Writer, records []journal.Record) error {
 	return err
 }
 
-// printRecords prints a table. Its last column, the details, is cut so that no line is
-// wider than width; the ids never are, for they are needed to forget. A width of 0 is
-// unlimited.
-func printRecords(w io.Writer, records []journal.Record, width int) error {
-	var b strings.Builder
-	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "SEGMENT_ID\tSOURCE_ID\tSINCE\tREASON\tDETAIL")
+// printRecords prints a table. The ids are needed to forget: they are never cut.
+func printRecords(to *page, records []journal.Record) error {
+	var rows [][]string
 	for _, r := range records {
 		detail := r.Detail
 		if r.Unnamed > 0 {
 			detail = strings.TrimSpace(fmt.Sprintf("%d customers %s", r.Unnamed, detail))
 		}
-		cells := []string{r.ID(), r.SourceID, r.First.Format(time.DateOnly), r.Reason, detail}
-		for i := range cells {
-			cells[i] = safetext.Line(cells[i])
+		row := []string{r.ID(), r.SourceID, r.First.Format(time.DateOnly), r.Reason, detail}
+		for i := range row {
+			row[i] = safetext.Line(row[i])
 		}
-		fmt.Fprintln(table, strings.Join(cells, "\t"))
+		rows = append(rows, row)
 	}
-	if err := table.Flush(); err != nil {
-		return err
-	}
-	details := strings.Index(b.String(), "DETAIL")
-	for line := range strings.Lines(b.String()) {
-		text := []rune(strings.TrimRight(line, " \n"))
-		if most := max(width, details); width > 0 && len(text) > most {
-			text = append(text[:max(most-1, 0)], '…')
-		}
-		if _, err := fmt.Fprintln(w, strings.TrimRight(string(text), " ")); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// widthOf returns the columns of the terminal that w is, or 0 if it is none.
-func widthOf(w io.Writer) int {
-	if file, ok := w.(*os.File); ok {
-		if width, _, err := term.GetSize(int(file.Fd())); err == nil {
-			return width
-		}
-	}
-	return 0
+	return to.list(0, strings.Fields("SEGMENT_ID SOURCE_ID SINCE REASON DETAIL"), rows)
 }

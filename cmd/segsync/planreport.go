@@ -3,11 +3,9 @@ package main
 import (
 	"cmp"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"segsync/importer"
 	"segsync/importer/journal"
@@ -76,13 +74,12 @@ func (c *planCounts) sent() int {
 // differs reports whether an import would create, change or clear something.
 func (r *planReport) differs() bool { return r.Counts.Create+r.Counts.Change+r.Counts.Clear > 0 }
 
-func (r *planReport) print(to io.Writer) {
-	fmt.Fprintf(to, "%s  →  %s\nsource_id from %s\n\n", safetext.Text(r.from), safetext.Text(r.target), safetext.Text(r.Identifier))
-	w := tabwriter.NewWriter(to, 0, 0, 4, ' ', 0)
+func (r *planReport) print(to *page) {
+	to.linef("%s  →  %s", safetext.Text(r.from), safetext.Text(r.target))
+	to.linef("source_id from %s\n", safetext.Text(r.Identifier))
+	var rows []screen.Row
 	line := func(label string, n int, note string, always bool) {
-		if n > 0 || always {
-			fmt.Fprintf(w, "  %s\t%9s\t%s\n", label, screen.Number(int64(n)), note)
-		}
+		rows = append(rows, screen.Row{Name: label, Number: int64(n), Note: note, Always: always})
 	}
 	c := &r.Counts
 	line("create", c.Create, "", true)
@@ -99,15 +96,15 @@ func (r *planReport) print(to io.Writer) {
 	if c.OnlyInVoucherify != nil {
 		line("only in Voucherify", *c.OnlyInVoucherify, "(--orphans FILE lists them)", false)
 	}
-	w.Flush()
+	screen.Table(to, to.columns(), to.style, screen.Head{}, rows)
 	number := func(n int) string { return screen.Number(int64(n)) }
-	fmt.Fprintf(to, "\nimporting this: %s bulk calls, %s customers; with --only-changes %s calls, %s customers\n",
+	to.linef("\nimporting this: %s bulk calls, %s customers; with --only-changes %s calls, %s customers",
 		number(r.BulkCalls.All), number(c.sent()), number(r.BulkCalls.OnlyChanges), number(c.sent()-c.Unchanged))
 	for _, kind := range slices.Sorted(maps.Keys(r.Examples)) {
 		for _, e := range r.Examples[kind] {
-			fmt.Fprintf(to, "\n%s %s\n", kind, safetext.Text(e.SourceID))
+			to.linef("\n%s %s", kind, safetext.Text(e.SourceID))
 			for _, change := range e.Changes {
-				fmt.Fprintf(to, "  %-20s %s → %s\n", safetext.Text(change.Field), inOneLine(change.Old), inOneLine(change.New))
+				printField(to, change.Field, inOneLine(change.Old)+" → "+inOneLine(change.New))
 			}
 		}
 	}

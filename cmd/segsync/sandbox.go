@@ -211,10 +211,10 @@ func serveSandbox(cmd *cobra.Command, o *sandboxFlags) error {
 	for _, s := range box.Settings(server.URL) {
 		fmt.Fprintf(cmd.OutOrStdout(), "export %s=%s\n", s.Name, shellQuote(s.Value))
 	}
-	fmt.Fprintln(cmd.ErrOrStderr(), "The sandbox is serving; interrupt it with Ctrl-C.")
+	newPage(cmd.ErrOrStderr()).line(0, "The sandbox is serving; interrupt it with Ctrl-C.")
 	<-interrupted
 	st := box.Stats()
-	fmt.Fprintf(cmd.ErrOrStderr(), "Served %d requests to Segment (%d answered 429) in %s, %d to Voucherify (%d bulk), %d customers.\n",
+	newPage(cmd.ErrOrStderr()).linef("Served %d requests to Segment (%d answered 429) in %s, %d to Voucherify (%d bulk), %d customers.",
 		st.SegmentRequests, st.Segment429, st.LastSegment.Sub(st.FirstSegment).Round(time.Millisecond),
 		st.VoucherifyRequests, st.BulkRequests, st.Customers)
 	return nil

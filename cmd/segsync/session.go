@@ -62,7 +62,7 @@ func (s *session) connect() (err error) {
 	limits := bounds{maxWait: s.run.wait.maxWait, retryFor: s.run.wait.retryFor}
 	if limits.retryFor == 0 {
 		limits.retryFor = 30 * time.Minute
-		if s.tell.live {
+		if s.tell.people {
 			limits.retryFor = 3 * time.Minute // somebody is looking
 		}
 	}
@@ -180,10 +180,10 @@ func (s *session) announce(ctx context.Context) {
 	if s.run.settings.sandbox && s.run.settings.fromAPI() {
 		s.tell.log.Info("importing from the embedded sandbox", "dir", s.run.dir)
 	}
-	if !s.tell.live {
+	if !s.tell.people {
 		s.tell.log.Info(s.what()+" begins", "space", state.Identity.Space, "identifier", state.Identity.Identifier, "dir", s.run.dir)
 	}
-	if s.tell.live && !s.continued && !s.dry.run {
+	if s.tell.people && !s.continued && !s.dry.run {
 		s.tell.log.Info(s.prospect(ctx))
 	}
 	if state.Counts.Read > 0 {
