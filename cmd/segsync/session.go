@@ -155,7 +155,7 @@ func (s *session) carryOut(ctx context.Context, do func(context.Context) error) 
 	for attempt := 1; ; attempt++ {
 		stopProgress := s.showProgress(interrupts.ctx)
 		err := do(interrupts.ctx)
-		stopProgress(err == nil && s.importer.State().Position.Done)
+		stopProgress(err == nil && (s.importer.State().Position.Done || s.limit > 0))
 		if err == nil && (interrupts.exitCode() == exitDone || !s.importer.State().Unfinished()) {
 			return s.ended()
 		}
