@@ -270,16 +270,15 @@ func (c *checker) checkSegment(ctx context.Context) {
 
 // size says how many profiles there are, and how long an import of them takes.
 func (c *checker) size(ctx context.Context) {
-	perSecond, batch := c.settings.segmentRate, c.settings.batchSize
 	profiles, what := importer.CountProfiles(ctx, c.segment, 0, slog.New(slog.DiscardHandler)), "the space has about"
 	if profiles == 0 {
 		profiles, what = 1000, "its profiles cannot be counted;"
 	}
 	c.profiles = profiles
-	requests := float64(profiles) * 2.01 // external IDs, traits, and a page of the list for 100 of them
+	set, n := c.settings, int64(profiles)
+	requests := set.requests(n, set.requestsEach())
 	c.ok("size", "%s %s profiles: up to %s requests to Segment, %s at %g a second, and up to %s bulk calls", what,
-		screen.Number(int64(profiles)), screen.Number(int64(requests)),
-		screen.Estimate(time.Duration(requests/perSecond*float64(time.Second))), perSecond, screen.Number(int64((profiles+batch-1)/batch)))
+		screen.Number(n), screen.Number(requests), screen.Estimate(set.duration(requests)), set.segmentRate, screen.Number(set.bulkCalls(n)))
 }
 
 // clock compares our clock with a server's.
@@ -305,7 +304,7 @@ func (c *checker) checkVoucherify(ctx context.Context) {
 		return
 	}
 	c.ok("Voucherify", "%s answers in %s, and takes the keys", c.settings.voucherifyURL, time.Since(began).Round(time.Millisecond))
-	batches := (1000 + c.settings.batchSize - 1) / c.settings.batchSize
+	batches := c.settings.bulkCalls(1000)
 	need := fmt.Sprintf("1,000 customers take %d bulk calls and some %d others", batches, batches+1)
 	header := c.toVoucherify.LastHeader()
 	limit, errLimit := strconv.Atoi(header.Get("X-Rate-Limit-Limit"))

@@ -23,7 +23,7 @@ func (s *session) ended() error {
 	switch {
 	case !state.AddsUp():
 		code = exitFailed
-	case !state.Position.Done && s.limit == 0:
+	case !state.Position.Done && s.extent.limit == 0:
 		code = exitFailed // segsync verify, of an import that was not finished
 	case s.pastEnd(state):
 		code = exitUsage
@@ -43,8 +43,8 @@ func (s *session) ended() error {
 	case s.pastEnd(state):
 		s.tell.printError(&hinted{fmt.Errorf("nothing was read: the offset %s is past the end of the list", state.From), "segsync check says how many profiles there are"})
 	}
-	if !state.Position.Done && s.limit > 0 {
-		s.say(fmt.Sprintf("Stopped after %d profiles, as --limit says.", s.limit), s.continueCommand(nil), code)
+	if !state.Position.Done && s.extent.limit > 0 {
+		s.say(fmt.Sprintf("Stopped after %d profiles, as --limit says.", s.extent.limit), s.continueCommand(nil), code)
 	} else if !state.Position.Done {
 		s.say("The import itself is not finished.", s.continueCommand(nil), code)
 	} else if state.HasFailed() {

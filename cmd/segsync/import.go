@@ -87,7 +87,8 @@ func runImport(cmd *cobra.Command, o *importOptions) error {
 	if err != nil {
 		return err
 	}
-	s.dry, s.noCount, s.catchUp = o.dry, o.choose.noCount, !o.choose.noCatchUp
+	s.dry, s.catchUp = o.dry, !o.choose.noCatchUp
+	s.extent.noCount, s.extent.limit = o.choose.noCount, o.choose.limit
 	if err := s.connect(); err != nil {
 		return err
 	}
@@ -100,7 +101,7 @@ func runImport(cmd *cobra.Command, o *importOptions) error {
 		return &exitError{exitUsage, err}
 	}
 	if profiles != nil {
-		s.total = int64(len(profiles))
+		s.extent.total = int64(len(profiles))
 	}
 	if o.run.settings.sandbox && !cmd.Flags().Changed("dir") {
 		if o.run.dir, err = os.MkdirTemp("", "segsync-"); err != nil {
@@ -125,7 +126,7 @@ func runImport(cmd *cobra.Command, o *importOptions) error {
 		return err
 	}
 	// What was unfinished is finished now; the import that was asked for comes after it.
-	s.began = time.Now()
+	s.began, s.earlier = time.Now(), s.requests()
 	return s.importOnce(cmd.Context(), o, profiles, journal.Plain)
 }
 
@@ -141,7 +142,6 @@ func (s *session) importOnce(ctx context.Context, o *importOptions, profiles []s
 	settings := s.importSettings()
 	settings.Profiles, settings.MaxClears = profiles, o.choose.maxClears
 	settings.CatchUp, settings.Recheck, settings.Limit = !o.choose.noCatchUp, o.choose.recheck, o.choose.limit
-	s.limit = o.choose.limit
 	settings.RetryOutstanding = !o.start.noRetry && !o.dry.run
 	s.importer = importer.New(s.apis.segment, s.apis.voucherify, settings, s.journal, s.tell.log)
 	s.schemaRead = false

@@ -230,3 +230,36 @@ func TestSandboxServesUntilItIsInterrupted(t *testing.T) {
 		write.Close()
 	}
 }
+
+// Before the first request that writes, a terminal shows what is about to be done, and gives
+// time to stop it.
+func TestInterruptedBeforeAnythingIsWritten(t *testing.T) {
+	t.Parallel()
+	for _, args := range []string{"import", "import -q"} {
+		t.Run(args, func(t *testing.T) {
+			t.Parallel()
+			w := startWorld(t, sandbox.Options{Profiles: 250})
+			p, _ := w.startOnTerminal(t, func(cmd *exec.Cmd) { cmd.Env = append(cmd.Env, "VOUCHERIFY_BATCH_SIZE=1") }, strings.Fields(args)...)
+			p.stderr.await(t, "Ctrl-C within 2 seconds writes nothing.", 1)
+			for _, want := range []string{
+				"Segment space spa_sandbox  →  Voucherify 127.0.0.1:", "250 profiles, less than 1 min at 100000 requests/s. ",
+				"source_id from user_id: permanent.", "Mapping: the default.",
+			} {
+				if !strings.Contains(strings.ReplaceAll(p.stderr.String(), "\r\n  ", " "), want) {
+					t.Errorf("the terminal does not show %q:\n%s", want, p.stderr)
+				}
+			}
+			p.signal(t, os.Interrupt)
+			p.wantExit(t, 130)
+			if n := w.requests(`^POST`); n > 0 {
+				t.Errorf("%d requests that write were sent", n)
+			}
+			check(t, w.addsUp(p.stdout.String()))
+			command, offset, err := printedCommand(shown(p.stderr.String()))
+			if err != nil || offset != "0" || command != "segsync import --resume"+strings.Replace(strings.TrimPrefix(args, "import"), "-q", "--quiet", 1) {
+				t.Errorf("the end is not the command that starts it: %q, %v", command, err)
+			}
+			w.resume(t, p, 0)
+		})
+	}
+}

@@ -118,7 +118,7 @@ func runPlan(cmd *cobra.Command, o *planOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	s.noCount = o.sample > 0
+	s.extent.noCount = o.sample > 0
 	if err := s.connect(); err != nil {
 		return err
 	}

@@ -56,9 +56,7 @@ func newPlanReport(s *session, plan *importer.Plan) *planReport {
 		WithoutIdentifier: state.Count(journal.WithoutIdentifier), Filtered: state.Count(journal.Filtered),
 		Vanished: state.Count(journal.Vanished), Merged: state.Count(journal.Merged), Unreadable: state.Count(journal.Unreadable),
 	}
-	calls := func(customers int) int {
-		return (customers + s.apis.settings.batchSize - 1) / s.apis.settings.batchSize
-	}
+	calls := func(customers int) int { return int(s.apis.settings.bulkCalls(int64(customers))) }
 	all := c.sent()
 	return &planReport{
 		Space: state.Space, Identifier: s.apis.settings.identifier(), Counts: c, Changes: plan.Changes, Rejected: plan.Rejected,

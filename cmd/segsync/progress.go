@@ -25,7 +25,6 @@ type progress struct {
 	meter   *screen.Meter
 	before  int // profiles read before this run of the import
 	start   int // profiles read in this process before
-	skip    int // profiles of the list before the --offset of the import
 	total   atomic.Int64
 }
 
@@ -33,12 +32,10 @@ type progress struct {
 func (s *session) showProgress(ctx context.Context) (stop func(finished bool)) {
 	state := s.importer.State()
 	p := &progress{session: s, before: state.Counts.Read, start: s.importer.ProfilesRead()}
-	p.total.Store(max(s.total, 0))
-	if most := int64(p.before + s.limit); s.limit > 0 && (s.total <= 0 || s.total > most) {
+	skip := int64(s.skipped())
+	p.total.Store(max(s.extent.total-skip, 0))
+	if most := int64(p.before + s.extent.limit); s.extent.limit > 0 && (p.total.Load() == 0 || p.total.Load() > most) {
 		p.total.Store(most)
-	}
-	if at, err := strconv.Atoi(state.Position.Offset); err == nil {
-		p.skip = max(at-p.before, 0)
 	}
 	p.meter = screen.NewMeter(time.Now(), p.numbers(false))
 	ctx, cancel := context.WithCancel(ctx)
@@ -48,8 +45,8 @@ func (s *session) showProgress(ctx context.Context) (stop func(finished bool)) {
 	}
 	workers.Go(func() { every(ctx, feedInterval, func() { p.observe(false) }) })
 	workers.Go(func() { every(ctx, heartbeatInterval, p.beat) })
-	if !s.noCount && s.total < 0 && s.limit == 0 {
-		workers.Go(func() { p.total.Store(int64(max(s.importer.Count(ctx)-p.skip, 0))) })
+	if e := s.extent; !e.noCount && e.total < 0 && e.limit == 0 {
+		workers.Go(func() { p.total.Store(max(int64(s.importer.Count(ctx))-skip, 0)) })
 	}
 	return func(finished bool) {
 		cancel()
@@ -58,6 +55,16 @@ func (s *session) showProgress(ctx context.Context) (stop func(finished bool)) {
 			s.tell.screen.Stop(last, true)
 		}
 	}
+}
+
+// skipped returns how many profiles of the list are before the --offset of the import.
+func (s *session) skipped() int {
+	state := s.importer.State()
+	at, err := strconv.Atoi(state.Position.Offset)
+	if err != nil {
+		return 0
+	}
+	return max(at-state.Counts.Read, 0)
 }
 
 // every calls do at each interval until ctx ends.

@@ -42,7 +42,7 @@ func bubbleSession(t *testing.T, box *sandbox.Sandbox, offset string) (*session,
 	t.Helper()
 	dir := t.TempDir()
 	stderr := newOutput()
-	s := &session{run: new(runFlags), apis: new(connection), tell: new(telling), total: -1, began: time.Now()}
+	s := &session{run: new(runFlags), apis: new(connection), tell: new(telling), extent: extent{total: -1}, began: time.Now()}
 	s.run.report.metricsFile = filepath.Join(dir, "m.prom")
 	s.tell.log = slog.New(slog.NewTextHandler(stderr, nil))
 	s.apis.toSegment = httpretry.New(httpretry.Options{API: "Segment", Base: inMemory{box}})
@@ -106,7 +106,7 @@ func TestHeartbeatShowsTheTimeLeft(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				box := sandbox.New(sandbox.Options{Profiles: 10_000, Seed: 1, Plain: true, Latency: 100 * time.Millisecond, Discard: true})
 				s, stderr := bubbleSession(t, box, "5000")
-				s.noCount = noCount
+				s.extent.noCount = noCount
 				ctx, cancel := context.WithCancel(t.Context())
 				stop := s.showProgress(ctx)
 				done := make(chan error, 1)

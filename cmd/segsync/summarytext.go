@@ -10,6 +10,7 @@ import (
 	"segsync/internal/screen"
 	"slices"
 	"strings"
+	"time"
 )
 
 // leftOutShown is how many keys the summary for people names.
@@ -55,6 +56,11 @@ func (s *session) printSummary(sum summary) {
 	elapsed := sum.Ended.Sub(sum.Began).Seconds()
 	out.linef("%s requests to Segment, %s to Voucherify, %s retried; %.1f profiles/s", screen.Number(sum.Requests.Segment),
 		screen.Number(sum.Requests.Voucherify), screen.Number(sum.Requests.Retries), float64(s.importer.ProfilesRead())/elapsed)
+	if sum.Costs != nil && sum.Costs.All != nil {
+		all := sum.Costs.All
+		out.linef("All %s profiles would take some %s requests to Segment, %s to Voucherify and %s, at %g requests/s", screen.Number(all.Profiles),
+			screen.Number(all.Segment), screen.Number(all.Voucherify), strings.TrimPrefix(about(time.Duration(all.Seconds*float64(time.Second))), "about "), s.apis.settings.segmentRate)
+	}
 	if text := leftOutText(state.Details.LeftOut); text != "" {
 		out.linef("Metadata left out: %s", text)
 	}

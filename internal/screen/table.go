@@ -49,7 +49,7 @@ func tableHead(head Head, style Style, width int) []string {
 		times += ", ended " + clock(head.Ended, head.Began) + ", " + Duration(head.Ended.Sub(head.Began).Round(time.Second))
 	}
 	var lines []string
-	for _, line := range foldLine(head.names(), 0, width) {
+	for _, line := range foldLine(head.Names(), 0, width) {
 		lines = append(lines, style.Bold(line))
 	}
 	for _, line := range foldLine(times, 0, width) {
