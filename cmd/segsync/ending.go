@@ -182,7 +182,7 @@ func (s *session) continueCommand(cause error) string {
 	state := s.importer.State()
 	at := state.Position
 	atEnd := at.Done || at.Pass > 0
-	but := []string{"limit"} // or the same profiles would come again
+	but := []string{"limit"}
 	var rejects *importer.TooManyRejectsError
 	var clears *importer.ClearsError
 	switch { // not with the flag that would end it again
@@ -193,19 +193,25 @@ func (s *session) continueCommand(cause error) string {
 	case errors.As(cause, &clears):
 		but = append(but, "max-clears")
 	}
+	how, left := "--resume", s.limitLeft()
 	switch {
 	case s.run.settings.fromStdin() && !at.Done, s.dry.run && !s.run.settings.fromAPI():
-		return "segsync import --restart" + s.flagsFor(newImportCommand(), but...)
+		how, left = "--restart", s.extent.limit
 	case s.dry.run && (s.dry.output != "" || atEnd):
-		return "segsync import --offset " + shellQuote(state.From) + s.flagsFor(newImportCommand(), but...) // all of it again
+		how, left = "--offset "+shellQuote(state.From), s.extent.limit // all of it again
 	case s.dry.run && plausibleOffset(at.Offset):
-		return "segsync import --offset " + shellQuote(at.Offset) + s.flagsFor(newImportCommand(), but...)
+		how = "--offset " + shellQuote(at.Offset)
 	case !s.journal.OnDisk() && state.From != importer.Beginning:
-		return "segsync import --offset " + shellQuote(state.From) + s.flagsFor(newImportCommand(), but...)
+		how = "--offset " + shellQuote(state.From)
+	case s.journal.Beside():
+		how = "--restart" // --resume would continue the other import
 	case s.journal.OnDisk(): // --since would begin another import after this one
 		but = append(but, "since")
 	}
-	return "segsync import --resume" + s.flagsFor(newImportCommand(), but...)
+	if s.limitLeft() > 0 { // what was to be a pilot stays one
+		how += fmt.Sprintf(" --limit %d", left)
+	}
+	return "segsync import " + how + s.flagsFor(newImportCommand(), but...)
 }
 
 // verifyCommand returns the command that asks again for what is not confirmed.

@@ -235,7 +235,7 @@ func TestSandboxServesUntilItIsInterrupted(t *testing.T) {
 // time to stop it.
 func TestInterruptedBeforeAnythingIsWritten(t *testing.T) {
 	t.Parallel()
-	for _, args := range []string{"import", "import -q"} {
+	for _, args := range []string{"import", "import -q", "import --limit 20"} {
 		t.Run(args, func(t *testing.T) {
 			t.Parallel()
 			w := startWorld(t, sandbox.Options{Profiles: 250})
