@@ -189,7 +189,7 @@ func (c *checker) all(cmd *cobra.Command) {
 	c.ok("settings", "complete; source_id from %s, batches of %d", conn.settings.identifier(), conn.settings.batchSize)
 	c.settingsShown = conn.settings.shown()
 	for _, warning := range conn.settings.warnings {
-		c.warn("settings", "is it a misspelt setting?", "%s", warning)
+		c.warn("settings", "is it a misspelt setting?", "%s", warning.text)
 	}
 	if c.segment != nil {
 		c.checkSegment(ctx)

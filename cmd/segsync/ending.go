@@ -36,10 +36,11 @@ func (s *session) ended() error {
 	s.sayOutstanding(state, code)
 	switch {
 	case state.Counts.Read > 0 || s.run.profilesFrom != "":
+		s.sayNoIdentifier(state)
 	case !s.run.settings.fromAPI():
 		s.tell.log.Warn("no profile was read", "from", s.run.settings.source())
 	case state.From == importer.Beginning && state.Since.IsZero():
-		s.tell.log.Warn("the space has no profiles: is SEGMENT_SPACE_ID the one you mean?", "space", state.Space)
+		s.tell.log.Warn("the space has no profiles: is SEGMENT_SPACE_ID the one you mean?", "space", state.Space, aboutSetting, "SEGMENT_SPACE_ID")
 	case s.pastEnd(state):
 		s.tell.printError(&hinted{fmt.Errorf("nothing was read: the offset %s is past the end of the list", state.From), "segsync check says how many profiles there are"})
 	}
@@ -53,6 +54,14 @@ func (s *session) ended() error {
 		s.say(fmt.Sprintf("%d customers are sent, not confirmed.", unconfirmed), s.verifyCommand(), code)
 	}
 	return exitWith(code)
+}
+
+// sayNoIdentifier warns of an import of everything of which nothing could be sent.
+func (s *session) sayNoIdentifier(state *journal.State) {
+	if n := state.Counts.Read; n > 0 && n == state.Count(journal.WithoutIdentifier) && state.Since.IsZero() && s.run.profilesFrom == "" {
+		s.tell.log.Warn("no profile has an identifier: is IDENTIFIER_SAVED_AS_SOURCE_ID right?", "profiles", n,
+			"identifier", state.Identifier, aboutSetting, "IDENTIFIER_SAVED_AS_SOURCE_ID")
+	}
 }
 
 // pastEnd reports whether the --offset that the import began at was past the end.

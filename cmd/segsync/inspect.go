@@ -90,6 +90,7 @@ func (o *inspectOptions) inspect(cmd *cobra.Command, args []string) (*importer.I
 	}
 	defer c.close()
 	set := c.settings
+	set.printWarnings(cmd.ErrOrStderr())
 	ids, traits, err := importer.ReadWhole(cmd.Context(), c.segment, id, set.traitsLimit)
 	var answer *segmentprofiles.Error
 	if errors.As(err, &answer) && answer.NotFound() {
@@ -155,6 +156,7 @@ func (o *inspectOptions) inspectFile(cmd *cobra.Command) (*importer.Inspection, 
 	if err != nil {
 		return nil, &exitError{exitUsage, err}
 	}
+	set.printWarnings(cmd.ErrOrStderr())
 	return importer.Inspect(cmp.Or(p.SegmentID, o.file), p.ExternalIDs, p.Traits, set.identifiers, set.mapping), nil
 }
 

@@ -250,6 +250,7 @@ func TestInterruptedBeforeAnythingIsWritten(t *testing.T) {
 				}
 			}
 			p.signal(t, os.Interrupt)
+			p.stderr.await(t, "interrupted: finishing", 1) // with -q, too
 			p.wantExit(t, 130)
 			if n := w.requests(`^POST`); n > 0 {
 				t.Errorf("%d requests that write were sent", n)

@@ -92,7 +92,7 @@ func (n *notifier) post(ctx context.Context, what notification) {
 	}
 	body, err := json.Marshal(what)
 	if err != nil {
-		n.log.Warn("the summary is no JSON", "setting", "NOTIFY_URL", "cause", err)
+		n.log.Warn("the summary is no JSON", aboutSetting, "NOTIFY_URL", "cause", err)
 		return
 	}
 	n.tell(ctx, "NOTIFY_URL", http.MethodPost, n.to.notify, body)
@@ -101,7 +101,7 @@ func (n *notifier) post(ctx context.Context, what notification) {
 // tell sends the request, and says in the log if nobody took it.
 func (n *notifier) tell(ctx context.Context, setting, method string, to *url.URL, body []byte) {
 	if err := n.send(ctx, method, to, body); err != nil {
-		n.log.Warn("nobody was told of this import: the receiver did not take it", "setting", setting, "host", to.Host, "cause", err)
+		n.log.Warn("nobody was told of this import: the receiver did not take it", aboutSetting, setting, "host", to.Host, "cause", err)
 	}
 }
 

@@ -76,7 +76,7 @@ cleared.`,
 	f.StringVar(&o.run.report.logFormat, "log-format", "text", "`format` of the log on stderr: text or json")
 	f.StringVar(&o.run.report.color, "color", "auto", "`when` to use colours on the terminal: auto, always or never")
 	f.BoolVarP(&o.run.report.verbose, "verbose", "v", false, "log every retry and warning")
-	f.BoolVarP(&o.run.report.quiet, "quiet", "q", false, "log nothing but errors")
+	f.BoolVarP(&o.run.report.quiet, "quiet", "q", false, "log nothing but errors and warnings about settings")
 	f.BoolVar(&o.run.settings.sandbox, "sandbox", false, "plan for the embedded sandbox")
 	for _, other := range []string{"since", "profiles-from", "existing", "orphans"} {
 		cmd.MarkFlagsMutuallyExclusive("sample", other)
@@ -134,7 +134,7 @@ func runPlan(cmd *cobra.Command, o *planOptions) (err error) {
 		return &exitError{exitFailed, err}
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(o.run.dir)) }()
-	interrupts := watchInterrupts(cmd.Context(), s.apis.hurry, s.tell.log)
+	interrupts := watchInterrupts(cmd.Context(), s.apis.hurry, s.tell)
 	defer interrupts.close()
 	report, err := s.plan(interrupts.ctx, o, profiles)
 	if code := interrupts.exitCode(); code != exitDone {

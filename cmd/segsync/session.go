@@ -70,7 +70,7 @@ func (s *session) connect() (err error) {
 	}
 	s.tell.keepSecret(s.apis.settings.secrets()...)
 	for _, warning := range s.apis.settings.warnings {
-		s.tell.log.Warn(warning)
+		s.tell.log.Warn(warning.text, aboutSetting, warning.setting)
 	}
 	if s.run.settings.fromAPI() {
 		s.extent.total = int64(s.apis.sandboxProfiles)
@@ -121,10 +121,10 @@ func (s *session) readSchema(ctx context.Context) error {
 	forbidden := errors.As(err, &answer) && answer.Forbidden()
 	switch {
 	case err != nil && answer != nil && answer.Unknown() && policy == "":
-		s.tell.log.Warn("this Voucherify has no metadata schemas: metadata is sent as it is", "cause", err)
+		s.tell.log.Warn("this Voucherify has no metadata schemas: metadata is sent as it is", aboutSetting, "METADATA_POLICY", "cause", err)
 	case forbidden && policy == "":
 		s.tell.log.Warn("the application key may not read the metadata schema: metadata is sent as it is; "+
-			"allow it, or set METADATA_POLICY=as-is", "cause", err)
+			"allow it, or set METADATA_POLICY=as-is", aboutSetting, "METADATA_POLICY", "cause", err)
 	case forbidden:
 		return &hinted{fmt.Errorf("reading the metadata schema: %w", err),
 			"METADATA_POLICY=strict-to-schema needs the metadata schema; METADATA_POLICY=as-is does without it"}
@@ -146,7 +146,7 @@ func (s *session) carryOut(ctx context.Context, do func(context.Context) error) 
 		s.importer.Stop()
 		s.closeStdin()
 		s.apis.hurry()
-	}, s.tell.log)
+	}, s.tell)
 	defer interrupts.close()
 	s.notifier = newNotifier(s.apis.settings.ending, s.tell.log, nil)
 	s.notifier.start(interrupts.ctx)

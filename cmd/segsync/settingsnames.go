@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"slices"
 	"strings"
 
@@ -58,9 +59,12 @@ func unknownInFile(name string, ours []string) string {
 	return ""
 }
 
+// settingWarning is what looks wrong about a setting.
+type settingWarning struct{ setting, text string }
+
 // misspelledIn returns a warning for each name in the environment that is like one of
 // ours. Of the other names with our prefixes it says nothing: they may be anybody's.
-func misspelledIn(environ []string) (warnings []string) {
+func misspelledIn(environ []string) (warnings []settingWarning) {
 	ours := ownNames()
 	for _, assignment := range environ {
 		name, value, _ := strings.Cut(assignment, "=")
@@ -68,11 +72,19 @@ func misspelledIn(environ []string) (warnings []string) {
 			continue
 		}
 		if near := nearest(name, ours); near != "" {
-			warnings = append(warnings, quotedName(name)+" in the environment is not a setting: did you mean "+near+"?")
+			text := quotedName(name) + " in the environment is not a setting: did you mean " + near + "?"
+			warnings = append(warnings, settingWarning{near, text})
 		}
 	}
-	slices.Sort(warnings)
+	slices.SortFunc(warnings, func(a, b settingWarning) int { return strings.Compare(a.text, b.text) })
 	return warnings
+}
+
+// printWarnings prints the warnings of a command that has no log.
+func (s *settings) printWarnings(stderr io.Writer) {
+	for _, warning := range s.warnings {
+		newPage(stderr).linef("segsync: warning: %s", warning.text)
+	}
 }
 
 // quotedName returns the name, unless it may be one with a secret that ran into it, as in

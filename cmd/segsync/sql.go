@@ -60,6 +60,7 @@ func (o *sqlOptions) print(cmd *cobra.Command) error {
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
+	set.printWarnings(cmd.ErrOrStderr())
 	schema := cmp.Or(o.schema, set.warehouse.schema)
 	if schema == "" {
 		return &exitError{exitUsage, &hinted{errors.New("the schema with the tables is not known"), "set SEGSYNC_WAREHOUSE_SCHEMA, or --schema"}}

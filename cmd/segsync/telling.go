@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -73,19 +74,42 @@ func newTelling(stdout io.Writer, o *reportFlags, nonInteractive bool) (*telling
 	t.stdout.style, _ = screen.NewStyle(o.color, t.stdout.columns() > 0, os.Getenv) // the flag is right by now
 	t.screen = screen.New(os.Stderr, size, t.stderr.style)
 	t.stderr.Writer = &cleanWriter{t.screen, t.secrets, asItIs}
-	t.log = slog.New(t.handler(o.level()))
+	switch {
+	case o.quiet:
+		t.log = slog.New(&quietHandler{t.handler(slog.LevelWarn)})
+	case o.verbose:
+		t.log = slog.New(t.handler(slog.LevelDebug))
+	default:
+		t.log = slog.New(t.handler(slog.LevelInfo))
+	}
 	return t, nil
 }
 
-// level is that of the log.
-func (o *reportFlags) level() slog.Level {
-	switch {
-	case o.verbose:
-		return slog.LevelDebug
-	case o.quiet:
-		return slog.LevelError
+// aboutSetting is the key of the setting that a warning is about.
+const aboutSetting = "setting"
+
+// quietHandler leaves out all warnings but those about settings: some settings cannot be
+// corrected any more once an import has begun.
+type quietHandler struct{ slog.Handler }
+
+func (h *quietHandler) WithAttrs(a []slog.Attr) slog.Handler {
+	return &quietHandler{h.Handler.WithAttrs(a)}
+}
+
+func (h *quietHandler) WithGroup(name string) slog.Handler {
+	return &quietHandler{h.Handler.WithGroup(name)}
+}
+
+func (h *quietHandler) Handle(ctx context.Context, r slog.Record) error {
+	shown := r.Level >= slog.LevelError
+	r.Attrs(func(a slog.Attr) bool {
+		shown = shown || a.Key == aboutSetting
+		return !shown
+	})
+	if !shown {
+		return nil
 	}
-	return slog.LevelInfo
+	return h.Handler.Handle(ctx, r)
 }
 
 func (t *telling) handler(level slog.Level) slog.Handler {
@@ -100,6 +124,16 @@ func (t *telling) handler(level slog.Level) slog.Handler {
 
 // keepSecret takes the values out of everything that is said from now on.
 func (t *telling) keepSecret(values ...string) { t.secrets.redactor.Store(redact.New(values...)) }
+
+// answer tells a person, who waits for it, what becomes of something that they did. Of
+// others, it is a warning.
+func (t *telling) answer(text string) {
+	if t.people {
+		t.stderr.line(0, text)
+		return
+	}
+	t.log.Warn(text)
+}
 
 func (t *telling) printError(err error) {
 	if t.json {
