@@ -76,8 +76,20 @@ func (s *session) sayOutstanding(state *journal.State, code int) {
 	if n == 0 || code != exitNotImported {
 		return
 	}
-	s.tell.log.Error("some profiles are not imported; the next import tries them again, segsync outstanding lists them",
+	s.tell.log.Error("some profiles are not imported; the next import tries them again, "+s.outstandingCommand()+" lists them",
 		"outstanding", n, "since", state.Outstanding.Oldest.Format(time.RFC3339), "file", s.journal.Names().Path(s.journal.Names().NotImported))
+}
+
+// outstandingCommand returns the command that lists what is outstanding.
+func (s *session) outstandingCommand() string {
+	command := "segsync outstanding"
+	if s.run.dir != s.flags.Lookup("dir").DefValue {
+		command += " --dir=" + shellQuote(s.run.dir)
+	}
+	if s.run.profilesFrom != "" {
+		command += " --profiles-from=" + shellQuote(s.run.profilesFrom)
+	}
+	return command
 }
 
 // stopped says where the import ended before its time, and how to continue it.

@@ -16,7 +16,7 @@ import (
 
 // outstandingOptions are the flags of segsync outstanding.
 type outstandingOptions struct {
-	dir       string
+	run       runFlags // of which only those that name the files of an import
 	asJSON    bool
 	forget    []string
 	forgetAll bool
@@ -44,12 +44,13 @@ The exit code of the list is 0 if nothing is outstanding, and 3 if something is.
 			if err := o.takeArgs(args); err != nil {
 				return &exitError{exitUsage, &hinted{err, fmt.Sprintf("see %s --help", cmd.CommandPath())}}
 			}
-			return o.run(cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return o.carryOut(cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	f := cmd.Flags()
 	f.SortFlags = false
-	f.StringVar(&o.dir, "dir", ".", "`directory` of the import")
+	f.StringVar(&o.run.dir, "dir", ".", "`directory` of the import")
+	f.StringVar(&o.run.profilesFrom, "profiles-from", "", "list those of the import of the profiles that this `file` names")
 	f.BoolVar(&o.asJSON, "json", false, "print all that is known of them as JSON")
 	f.StringArrayVar(&o.forget, "forget", nil, "no longer try the profile with this `ID`; further ones may follow")
 	f.BoolVar(&o.forgetAll, "forget-all", false, "no longer try any of them")
@@ -68,13 +69,13 @@ func (o *outstandingOptions) takeArgs(args []string) error {
 	switch {
 	case slices.Contains(o.forget, ""):
 		return errors.New("--forget: an id is empty")
-	case o.dir == "":
+	case o.run.dir == "":
 		return errors.New("--dir is empty")
 	}
 	return nil
 }
 
-func (o *outstandingOptions) run(stdout, stderr io.Writer) error {
+func (o *outstandingOptions) carryOut(stdout, stderr io.Writer) error {
 	records, state, err := o.read()
 	switch {
 	case err != nil:
@@ -99,13 +100,13 @@ func (o *outstandingOptions) run(stdout, stderr io.Writer) error {
 	return nil
 }
 
-func (o *outstandingOptions) names() journal.Names { return journal.NewNames(o.dir, "") }
+func (o *outstandingOptions) names() journal.Names { return o.run.names(false) }
 
 func (o *outstandingOptions) read() ([]journal.Record, *journal.State, error) {
 	records, state, err := journal.ReadOutstanding(o.names())
 	var none *journal.NoImportError
 	if errors.As(err, &none) {
-		err = &hinted{err, "use the --dir of the import"}
+		err = &hinted{err, "use the --dir of the import, and its --profiles-from if it had one"}
 	}
 	if err != nil {
 		return nil, nil, &exitError{exitUsage, err}
@@ -115,7 +116,7 @@ func (o *outstandingOptions) read() ([]journal.Record, *journal.State, error) {
 
 // forgetThem forgets all that the flags name, or nothing if one of them is unknown.
 func (o *outstandingOptions) forgetThem(stdout io.Writer) error {
-	unlock, err := lockDir(o.dir)
+	unlock, err := lockDir(o.run.dir)
 	if err != nil {
 		return err
 	}

@@ -99,7 +99,7 @@ func (s *session) summaryRows(sum summary) []screen.Row {
 		rows = append(rows, r)
 	}
 	names := s.journal.Names()
-	return append(rows, row("Outstanding", state.Outstanding.Count, "segsync outstanding lists them"),
+	return append(rows, row("Outstanding", state.Outstanding.Count, s.outstandingCommand()+" lists them"),
 		row("Invalid birthdates", state.Counts.InvalidBirthdates, ""), row("Found late", state.Counts.FoundLate, ""),
 		row("Warnings", warningCount(state), "in "+names.Path(names.Warnings)))
 }
