@@ -21,7 +21,8 @@ type extent struct {
 // count finds out how many profiles there are, where that takes requests.
 func (s *session) count(ctx context.Context) {
 	e := &s.extent
-	if e.total >= 0 || e.noCount || !s.run.settings.fromAPI() || !s.importer.State().Since.IsZero() {
+	state := s.importer.State()
+	if e.total >= 0 || e.noCount || !s.run.settings.fromAPI() || !state.Since.IsZero() || state.Position.Done {
 		return
 	}
 	before := s.apis.toSegment.Stats().Requests

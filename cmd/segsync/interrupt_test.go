@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -262,5 +263,25 @@ func TestInterruptedBeforeAnythingIsWritten(t *testing.T) {
 			}
 			w.resume(t, p, 0)
 		})
+	}
+}
+
+// The last block has the numbers of the table below it, although more was being read when an
+// error ended it.
+func TestBlockAgreesWithTheTable(t *testing.T) {
+	t.Parallel()
+	w := startWorld(t, sandbox.Options{Profiles: 500})
+	w.answer(`@150/external_ids`, 1, 0, status(401))
+	p, _ := w.onTerminal(t, "import", "--non-interactive")
+	p.wantExit(t, 2)
+	blocks := regexp.MustCompile(` read +(\d+) of 500 .*\n confirmed  (\d+)`).FindAllStringSubmatch(shown(p.stderr.String()), -1)
+	numbers, err := numbersOf(p.stdout.String())
+	check(t, err)
+	if len(blocks) == 0 {
+		t.Fatalf("there is no block:\n%s", p.stderr)
+	}
+	last := blocks[len(blocks)-1]
+	if last[1] != itoa(numbers["Profiles read"]) || last[2] != itoa(numbers["Confirmed"]) {
+		t.Errorf("the last block has %q:\n%s", last[0], p.stdout)
 	}
 }

@@ -98,6 +98,30 @@ func TestHeartbeat(t *testing.T) {
 	})
 }
 
+// What is waited for is told once.
+func TestHeartbeatOfAWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		box := sandbox.New(sandbox.Options{Intercept: func(rw http.ResponseWriter, _ *http.Request) bool {
+			rw.Header().Set("Retry-After", "200")
+			rw.WriteHeader(http.StatusTooManyRequests)
+			return true
+		}})
+		s, stderr := bubbleSession(t, box, importer.Beginning)
+		s.extent.noCount = true
+		ctx, cancel := context.WithCancel(t.Context())
+		stop := s.showProgress(ctx)
+		done := make(chan error, 1)
+		go func() { done <- s.importer.Run(ctx) }()
+		<-time.After(61 * time.Second)
+		cancel()
+		<-done
+		stop(false)
+		if text := stderr.String(); strings.Count(text, "waiting=") != 1 || !strings.Contains(text, `waiting="waiting for the pause that Segment asks for until `) {
+			t.Errorf("the wait is not told, or not once:\n%s", text)
+		}
+	})
+}
+
 // The time left counts only what an import with --offset still has before it; --no-count does
 // without it.
 func TestHeartbeatShowsTheTimeLeft(t *testing.T) {

@@ -186,11 +186,10 @@ func (s *session) announce(interrupts *interrupts) {
 	if !s.tell.people {
 		s.tell.log.Info(s.what()+" begins", "space", state.Identity.Space, "identifier", state.Identity.Identifier, "dir", s.run.dir)
 	}
-	shown := s.tell.people && !s.continued && !s.dry.run
-	if shown || s.extent.limit > 0 {
+	if s.tell.people && !s.dry.run || s.extent.limit > 0 {
 		s.count(interrupts.ctx)
 	}
-	if shown {
+	if s.tell.people && !s.dry.run && !s.continued {
 		s.showProspect(interrupts)
 	}
 	if state.Counts.Read > 0 {

@@ -42,6 +42,7 @@ func runVerify(cmd *cobra.Command, o *verifyOptions) error {
 	if err != nil {
 		return err
 	}
+	s.extent.noCount = true // nothing is read
 	if err := s.connect(); err != nil {
 		return err
 	}
