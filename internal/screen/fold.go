@@ -59,6 +59,15 @@ func foldLine(line string, indent, width int) []string {
 	return lines
 }
 
+// widestWord returns how many columns the widest word of a text takes.
+func widestWord(text string) int {
+	widest := 0
+	for _, w := range wordsOf(text) {
+		widest = max(widest, cellWidth(w.text))
+	}
+	return widest
+}
+
 // word is what is not broken between lines, and the space before it.
 type word struct {
 	gap, text string

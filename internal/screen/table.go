@@ -72,7 +72,7 @@ func tableRow(row Row, style Style, width, nameWidth, numberWidth int) []string 
 	if width == 0 {
 		return []string{line + "  " + row.Note}
 	}
-	if width-indent < noteMin { // below the number
+	if width-indent < max(noteMin, min(widestWord(row.Note), width-narrowIndent)) { // below the number
 		lines := []string{line}
 		for _, note := range foldLine(row.Note, 0, width-narrowIndent) {
 			lines = append(lines, strings.Repeat(" ", narrowIndent)+note)
