@@ -71,7 +71,7 @@ Exit codes: 0 everything is as it should be, perhaps with warnings; 2 something 
   segsync check --sample 200
   segsync check --from warehouse
   segsync check --sandbox --sample 200 --json`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.sample < 0 {
 				return &exitError{exitUsage, fmt.Errorf("--sample %d is negative", o.sample)}

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
@@ -21,6 +23,12 @@ func addCompletionCommand(root *cobra.Command) {
 		panic(err)
 	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	cmd.Args = func(_ *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return fmt.Errorf("unknown shell %q: it must be bash, zsh, fish or powershell", args[0])
+		}
+		return nil
+	}
 }
 
 // registerCompletions says what a shell offers for the arguments and for the values of

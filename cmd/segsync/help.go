@@ -50,6 +50,36 @@ func useHelp(root *cobra.Command) {
 		fmt.Fprint(cmd.OutOrStdout(), helpOf(cmd, terminalColumns()))
 	})
 	root.AddCommand(newExitCodesTopic())
+	root.SetHelpCommand(newHelpCommand())
+}
+
+// newHelpCommand returns cobra's help command, but one that knows what it has no help for.
+func newHelpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND or TOPIC]",
+		Short: "Help about any command, and about the topics",
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			var names []cobra.Completion
+			if about, _, err := cmd.Root().Find(args); err == nil {
+				for _, sub := range about.Commands() {
+					if sub.IsAvailableCommand() || sub.IsAdditionalHelpTopicCommand() {
+						names = append(names, cobra.CompletionWithDesc(sub.Name(), sub.Short))
+					}
+				}
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			about, rest, err := cmd.Root().Find(args)
+			if err == nil && len(rest) > 0 {
+				err = unknownCommand(about, rest[0])
+			}
+			if err != nil {
+				return &exitError{exitUsage, &hinted{err, "see segsync --help"}}
+			}
+			return about.Help()
+		},
+	}
 }
 
 // helpOf returns the help of cmd.

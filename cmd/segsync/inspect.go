@@ -44,7 +44,7 @@ external_ids, as Segment's API answers them; nothing is sent at all then.`,
   segsync inspect user_id:42 --offline
   segsync inspect use_1zbUiWwtDGiBTOEbVFbjwZVTlEt --json
   segsync inspect --file profile.json`,
-		Args: cobra.MaximumNArgs(1),
+		Args: mostArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in, err := o.inspect(cmd, args)
 			if err != nil {

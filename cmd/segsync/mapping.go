@@ -18,7 +18,7 @@ comments that explain the form. A copy of it that was changed is used with --map
 the setting SEGSYNC_MAPPING.`,
 		Example: `  segsync mapping > mapping.yaml
   segsync import --mapping mapping.yaml`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if _, err := fmt.Fprint(cmd.OutOrStdout(), mapping.DefaultFile()); err != nil {
 				return &exitError{exitFailed, err}

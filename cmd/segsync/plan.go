@@ -53,7 +53,7 @@ cleared.`,
   segsync plan --from warehouse
   segsync plan --existing customers.csv
   segsync plan --orphans only-in-voucherify.txt`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return o.run.report.carryOut(cmd, o.check(), func() error { return runPlan(cmd, &o) })
 		},

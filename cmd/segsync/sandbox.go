@@ -90,7 +90,7 @@ instead, to try segsync import --from. docs/sources.md shows how.`,
 		Example: `  segsync sandbox --profiles 2000 --faults 0.02 > .env.sandbox &
   segsync import --env-file .env.sandbox
   segsync sandbox --reject 0.01 --strict-schema --outage-after 200 --outage-for 20s > .env.sandbox &`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.check(); err != nil {
 				return &exitError{exitUsage, &hinted{err, "see segsync sandbox --help"}}

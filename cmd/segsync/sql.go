@@ -30,7 +30,7 @@ for the mapping and the identifiers that are set. Run it in a warehouse that seg
 does not speak to, save its result as a file, and import that.`,
 		Example: `  segsync sql --dialect snowflake > query.sql
   segsync import --from rows.csv.gz`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !slices.Contains(profilessync.Dialects(), o.dialect) {
 				err := fmt.Errorf("--dialect %q: it must be one of %s", o.dialect, strings.Join(profilessync.Dialects(), ", "))
