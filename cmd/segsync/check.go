@@ -74,7 +74,7 @@ Exit codes: 0 everything is as it should be, perhaps with warnings; 2 something 
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.sample < 0 {
-				return &exitError{exitUsage, fmt.Errorf("--sample %d is negative", o.sample)}
+				return &exitError{exitUsage, &hinted{fmt.Errorf("--sample %d is negative", o.sample), "see segsync check --help"}}
 			}
 			if o.sample > 0 && o.settings.fromStdin() {
 				return &exitError{exitUsage, errors.New("--sample: standard input can be read only once")}

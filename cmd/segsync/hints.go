@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"net/http"
+	"strings"
 
 	"segsync/importer"
 	"segsync/importer/journal"
@@ -24,7 +25,7 @@ func hintOf(err error) string {
 		return "continue after that time with the command below, or wait longer with --max-wait"
 	case *httpretry.OutageError:
 		if e.Never {
-			return "is the network up, and is the address of the API right?"
+			return "is the network up, and is " + strings.ToUpper(e.API) + "_API_URL right?"
 		}
 		return "continue later with the command below, or retry longer with --retry-for"
 	case *httpretry.TimeoutError:
@@ -91,7 +92,7 @@ func voucherifyHint(e *voucherify.Error) string {
 	case e.Status == http.StatusForbidden:
 		return "the application key may not do this: check its permissions and its list of allowed IP addresses " +
 			"in Project Settings > Application Keys"
-	case e.Status == http.StatusNotFound:
+	case e.Status == http.StatusNotFound, e.Status == http.StatusMethodNotAllowed:
 		return "check VOUCHERIFY_API_URL: it is the host alone, with no path"
 	case e.QuotaUsedUp():
 		return "the calls of this billing cycle are used up; continue in the next one, or raise the plan"

@@ -140,7 +140,7 @@ func (o *inspectOptions) inspectFile(cmd *cobra.Command) (*importer.Inspection, 
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	decoder.UseNumber()
 	if err := decoder.Decode(&p); err != nil {
-		return nil, &exitError{exitUsage, fmt.Errorf("--file: %s is no profile: %w", o.file, err)}
+		return nil, &exitError{exitUsage, &hinted{fmt.Errorf("--file: %s is not a profile: %w", o.file, jsonMistake(data, err)), "see segsync inspect --help"}}
 	}
 	if p.Traits == nil && p.ExternalIDs == nil {
 		return nil, &exitError{exitUsage, &hinted{fmt.Errorf("--file: %s has neither traits nor external_ids", o.file), "see segsync inspect --help"}}
@@ -158,6 +158,26 @@ func (o *inspectOptions) inspectFile(cmd *cobra.Command) (*importer.Inspection, 
 	}
 	set.printWarnings(cmd.ErrOrStderr())
 	return importer.Inspect(cmp.Or(p.SegmentID, o.file), p.ExternalIDs, p.Traits, set.identifiers, set.mapping), nil
+}
+
+// jsonMistake says what is wrong with JSON, and where.
+func jsonMistake(data []byte, err error) error {
+	lineAt := func(offset int64) int { return 1 + bytes.Count(data[:min(offset, int64(len(data)))], []byte("\n")) }
+	var syntax *json.SyntaxError
+	var kind *json.UnmarshalTypeError
+	switch {
+	case errors.Is(err, io.EOF):
+		return errors.New("it is empty")
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return errors.New("the JSON ends too early")
+	case errors.As(err, &kind) && kind.Field != "":
+		return fmt.Errorf("line %d: %s must not be of type %s", lineAt(kind.Offset), kind.Field, kind.Value)
+	case errors.As(err, &kind):
+		return fmt.Errorf("line %d: an object is expected, not something of type %s", lineAt(kind.Offset), kind.Value)
+	case errors.As(err, &syntax):
+		return fmt.Errorf("line %d: this is not JSON", lineAt(syntax.Offset))
+	}
+	return err
 }
 
 // fieldIndent is the column at which the value of a field begins.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/signal"
 	"strconv"
@@ -140,6 +141,10 @@ func (o *sandboxFlags) addTo(f *pflag.FlagSet) {
 
 func (o *sandboxFlags) check() error {
 	var errs []error
+	host, _, err := net.SplitHostPort(o.listen)
+	if ip := net.ParseIP(host); err != nil || host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		errs = append(errs, fmt.Errorf("--listen %q: it must be a loopback address with a port, such as 127.0.0.1:8080", o.listen))
+	}
 	if o.profiles < 0 {
 		errs = append(errs, fmt.Errorf("--profiles %d is negative", o.profiles))
 	}
