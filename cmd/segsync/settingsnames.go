@@ -21,8 +21,13 @@ func ownNames() []string {
 }
 
 // nearest returns the one of ours that a name is most like, or "" if it is like none. A
-// name with one of our prefixes may differ in more letters.
+// name with one of our prefixes may differ in more letters, or be a shorter one for ours.
 func nearest(name string, ours []string) string {
+	for _, own := range ours {
+		if hasSettingPrefix(name) && shortens(strings.ToUpper(name), own) {
+			return own
+		}
+	}
 	best, least := "", 0
 	for _, own := range ours {
 		allowed := len(own) / 8
@@ -40,6 +45,20 @@ func nearest(name string, ours []string) string {
 	return best
 }
 
+// shortens reports whether the words of the name are those of the other one, or their first
+// letters, with some left out: SEGMENT_TOKEN for SEGMENT_ACCESS_TOKEN.
+func shortens(name, own string) bool {
+	words := strings.Split(own, "_")
+	for _, word := range strings.Split(name, "_") {
+		i := slices.IndexFunc(words, func(w string) bool { return len(word) > 1 && strings.HasPrefix(w, word) })
+		if i < 0 {
+			return false
+		}
+		words = words[i+1:]
+	}
+	return strings.Count(name, "_") > 0
+}
+
 func hasSettingPrefix(name string) bool {
 	return slices.ContainsFunc(settingPrefixes, func(prefix string) bool {
 		return strings.HasPrefix(strings.ToUpper(name), prefix)
@@ -52,9 +71,9 @@ func unknownInFile(name string, ours []string) string {
 	near := nearest(name, ours)
 	switch {
 	case near != "":
-		return quotedName(name) + " is not a setting: did you mean " + near + "?"
+		return quotedName(name, near) + " is not a setting: did you mean " + near + "?"
 	case hasSettingPrefix(name):
-		return quotedName(name) + " is not a setting"
+		return quotedName(name, "") + " is not a setting"
 	}
 	return ""
 }
@@ -72,7 +91,7 @@ func misspelledIn(environ []string) (warnings []settingWarning) {
 			continue
 		}
 		if near := nearest(name, ours); near != "" {
-			text := quotedName(name) + " in the environment is not a setting: did you mean " + near + "?"
+			text := quotedName(name, near) + " in the environment is not a setting: did you mean " + near + "?"
 			warnings = append(warnings, settingWarning{near, text})
 		}
 	}
@@ -88,8 +107,11 @@ func (s *settings) printWarnings(stderr io.Writer) {
 }
 
 // quotedName returns the name, unless it may be one with a secret that ran into it, as in
-// NAMEsecret=.
-func quotedName(name string) string {
+// NAMEsecret=. near is the one that may be meant, or "".
+func quotedName(name, near string) string {
+	if strings.EqualFold(name, near) {
+		return name
+	}
 	if len(name) > 40 || strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_") != "" {
 		return "this name"
 	}

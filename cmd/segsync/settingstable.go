@@ -111,6 +111,8 @@ func (row setting) read(given map[string]string, need needs) (problem string) {
 		v = row.fallback
 	} else if problem := row.mixedUp(v, given); problem != "" {
 		return problem
+	} else if quoted(v) {
+		return "is in quotes, which are part of it: write it without them" // as docker's --env-file keeps them
 	}
 	if row.value.Set(v) {
 		return ""
@@ -123,6 +125,11 @@ func (row setting) read(given map[string]string, need needs) (problem string) {
 		return problem + " (default: " + row.fallback + ")"
 	}
 	return problem + " (default: " + row.unset + ")"
+}
+
+// quoted reports whether there are quotes around a value.
+func quoted(v string) bool {
+	return len(v) > 1 && v[0] == v[len(v)-1] && (v[0] == '"' || v[0] == '\'')
 }
 
 // mixedUp says whether v has what belongs to another setting: it may be a secret, and v
