@@ -82,11 +82,12 @@ func groupImportFlags(f *pflag.FlagSet) {
 	group(f, "Tuning", "no-catch-up", "recheck", "no-count", "retry-for", "max-wait", "verify-interval", "verify-timeout")
 }
 
-func runImport(cmd *cobra.Command, o *importOptions) error {
+func runImport(cmd *cobra.Command, o *importOptions) (err error) {
 	s, err := newSession(cmd, &o.run)
 	if err != nil {
 		return err
 	}
+	defer func() { s.tellEarly(err) }()
 	s.dry, s.catchUp = o.dry, !o.choose.noCatchUp
 	s.extent.noCount, s.extent.limit = o.choose.noCount, o.choose.limit
 	if err := s.connect(); err != nil {

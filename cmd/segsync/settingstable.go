@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"segsync/segmentprofiles"
@@ -33,7 +34,7 @@ type setting struct {
 
 // table returns all settings, bound to the fields of s.
 func (s *settings) table() []setting {
-	return append(append(s.segmentRows(), s.voucherifyRows()...), append(s.mappingRows(), s.otherRows()...)...)
+	return slices.Concat(s.segmentRows(), s.voucherifyRows(), s.mappingRows(), s.warehouseRows(), s.endingRows())
 }
 
 func (s *settings) segmentRows() []setting {
@@ -83,13 +84,18 @@ func (s *settings) mappingRows() []setting {
 	}
 }
 
-func (s *settings) otherRows() []setting {
+func (s *settings) warehouseRows() []setting {
 	required := func(n needs) bool { return n.warehouse }
 	return []setting{
 		{name: "SEGSYNC_WAREHOUSE_URL", value: (*warehouseURLValue)(&s.warehouse.url), secret: true,
 			expected: "a URL such as postgres://user:password@db.example.com/profiles or redshift://…", required: required, hint: hintWarehouse},
 		{name: "SEGSYNC_WAREHOUSE_SCHEMA", value: (*textValue)(&s.warehouse.schema),
 			expected: "the name of a schema", required: required, hint: hintWarehouse},
+	}
+}
+
+func (s *settings) endingRows() []setting {
+	return []setting{
 		{name: "NOTIFY_URL", value: secretURLValue{&s.ending.notify}, secret: true,
 			expected: expectedSecretURL, unset: "nobody is told"},
 		{name: "PING_URL", value: secretURLValue{&s.ending.ping}, secret: true,

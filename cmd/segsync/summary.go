@@ -36,6 +36,8 @@ type programVersion struct {
 	Go      string `json:"go"`
 }
 
+func programOf() programVersion { return programVersion{buildVersion(), runtime.Version()} }
+
 type summarySettings struct {
 	journal.Identity
 	SegmentRateLimit float64 `json:"segment_rate_limit"`
@@ -134,7 +136,7 @@ func (s *session) summary(code int, cause error) summary {
 	requests.subtract(s.earlier)
 	sum := summary{
 		Version: 1,
-		Program: programVersion{buildVersion(), runtime.Version()},
+		Program: programOf(),
 		Command: s.command,
 		Settings: summarySettings{
 			Identity:         state.Identity,

@@ -37,11 +37,12 @@ Voucherify has carried them out. It imports nothing.`,
 	return cmd
 }
 
-func runVerify(cmd *cobra.Command, o *verifyOptions) error {
+func runVerify(cmd *cobra.Command, o *verifyOptions) (err error) {
 	s, err := newSession(cmd, &o.run)
 	if err != nil {
 		return err
 	}
+	defer func() { s.tellEarly(err) }()
 	s.extent.noCount = true // nothing is read
 	if err := s.connect(); err != nil {
 		return err
