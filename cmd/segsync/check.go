@@ -387,8 +387,8 @@ func (c *checker) advice() []string {
 		lines = append(lines, c.identifierAdvice())
 	}
 	return append(lines,
-		"source_id is permanent: once a customer exists it cannot be changed. Be sure of the identifier",
-		"before the first import; segsync import --dry-run shows all customers without sending them.")
+		"source_id is permanent: once a customer exists it cannot be changed.",
+		"Be sure of the identifier before the first import; segsync import --dry-run shows all customers without sending them.")
 }
 
 // mistyped warns of traits of the mapping and of identifiers that no profile of the sample
