@@ -87,7 +87,7 @@ made-up profiles, until it is interrupted. It prints the settings to use it, to 
 pasted into a shell or saved as a .env file.
 
 With --ndjson or --postgres it writes the same profiles to a file or to a database
-instead, to try segsync import --from. docs/sources.md shows how.`,
+instead, to try segsync import --from.`,
 		Example: `  segsync sandbox --profiles 2000 --faults 0.02 > .env.sandbox &
   segsync import --env-file .env.sandbox
   segsync sandbox --reject 0.01 --strict-schema --outage-after 200 --outage-for 20s > .env.sandbox &`,

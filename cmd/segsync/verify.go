@@ -21,6 +21,8 @@ func newVerifyCommand() *cobra.Command {
 		Short: "Find out what became of customers that were sent, and not confirmed",
 		Long: `Verify takes up the async actions that an import left unconfirmed, and waits until
 Voucherify has carried them out. It imports nothing.`,
+		Example: `  segsync verify
+  segsync verify --dir /var/lib/segsync`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.run.confirm.verify, o.run.confirm.maxRejects = "on", -1
