@@ -82,14 +82,19 @@ func (s *session) sayOutstanding(state *journal.State, code int) {
 
 // outstandingCommand returns the command that lists what is outstanding.
 func (s *session) outstandingCommand() string {
-	command := "segsync outstanding"
-	if s.run.dir != s.flags.Lookup("dir").DefValue {
-		command += " --dir=" + shellQuote(s.run.dir)
-	}
+	command := "segsync outstanding" + inDir(s.run.dir)
 	if s.run.profilesFrom != "" {
 		command += " --profiles-from=" + shellQuote(s.run.profilesFrom)
 	}
 	return command
+}
+
+// inDir returns the flag that names the directory, as one word, if the command needs it.
+func inDir(dir string) string {
+	if dir == "." {
+		return ""
+	}
+	return " --dir=" + shellQuote(dir)
 }
 
 // stopped says where the import ended before its time, and how to continue it.
