@@ -370,7 +370,7 @@ func (c *checker) unfinished(names journal.Names) {
 	case state == nil:
 		c.ok("state", "no import was begun in %s yet", names.Dir)
 	case state.Unfinished():
-		c.warn("state", "segsync import --resume continues it", "an import is unfinished: %d profiles read, %d customers not confirmed",
+		c.warn("state", "segsync import --resume"+inDir(names.Dir)+" continues it", "an import is unfinished: %d profiles read, %d customers not confirmed",
 			state.Counts.Read, state.Unconfirmed())
 	default:
 		c.ok("state", "the last import finished at %s", state.Finished.Format(time.RFC3339))

@@ -87,14 +87,19 @@ func (s *session) sayOutstanding(state *journal.State, code int) {
 
 // outstandingCommand returns the command that lists what is outstanding.
 func (s *session) outstandingCommand() string {
-	command := "segsync outstanding"
-	if s.run.dir != s.flags.Lookup("dir").DefValue {
-		command += " --dir=" + shellQuote(s.run.dir)
-	}
+	command := "segsync outstanding" + inDir(s.run.dir)
 	if s.run.profilesFrom != "" {
 		command += " --profiles-from=" + shellQuote(s.run.profilesFrom)
 	}
 	return command
+}
+
+// inDir returns the flag that names the directory, as one word, if the command needs it.
+func inDir(dir string) string {
+	if dir == "." {
+		return ""
+	}
+	return " --dir=" + shellQuote(dir)
 }
 
 // stopped says where the import ended before its time, and how to continue it.
@@ -273,14 +278,6 @@ func (s *session) verifyCommand() string {
 	return "segsync verify" + s.flagsFor(newVerifyCommand())
 }
 
-// dirFlag returns --dir, unless it is the default.
-func (s *session) dirFlag() string {
-	if s.run.dir == s.flags.Lookup("dir").DefValue {
-		return ""
-	}
-	return " --dir " + shellQuote(s.run.dir)
-}
-
 // flagsFor returns those of the given flags that the other command has, too, but for some.
 func (s *session) flagsFor(other *cobra.Command, but ...string) string {
 	but = append(but, "offset", "resume", "restart", "dir")
@@ -296,7 +293,10 @@ func (s *session) flagsFor(other *cobra.Command, but ...string) string {
 			words += " --" + f.Name + " " + shellQuote(f.Value.String())
 		}
 	})
-	return words + s.dirFlag()
+	if s.run.dir != "." {
+		words += " --dir " + shellQuote(s.run.dir)
+	}
+	return words
 }
 
 // shellQuote quotes a word for a POSIX shell, if it needs it.

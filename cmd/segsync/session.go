@@ -184,15 +184,15 @@ func (s *session) announce(interrupts *interrupts) {
 	if !s.tell.people {
 		s.tell.log.Info(s.what()+" begins", "space", state.Identity.Space, "identifier", state.Identity.Identifier, "dir", s.run.dir)
 	}
+	if state.Counts.Read > 0 {
+		s.tell.log.Info("continuing the import in this directory", "offset", s.offset(), "profiles", state.Counts.Read,
+			"unconfirmed", state.Unconfirmed())
+	}
 	if s.tell.people && !s.dry.run || s.extent.limit > 0 {
 		s.count(interrupts.ctx)
 	}
 	if s.tell.people && !s.dry.run && !s.continued {
 		s.showProspect(interrupts)
-	}
-	if state.Counts.Read > 0 {
-		s.tell.log.Info("continuing the import in this directory", "offset", s.offset(), "profiles", state.Counts.Read,
-			"unconfirmed", state.Unconfirmed())
 	}
 }
 

@@ -42,14 +42,32 @@ func TestFold(t *testing.T) {
 	}
 }
 
-func TestList(t *testing.T) {
-	t.Parallel()
-	head := []string{"setting", "value", "from"}
-	rows := [][]string{
+var (
+	listHead = []string{"setting", "value", "from"}
+	listRows = [][]string{
 		{"SEGMENT_SPACE_ID", "spa_x", "environment"},
 		{"SEGSYNC_MAPPING", "", "default"},
 		{"VOUCHERIFY_API_URL", "https://api.voucherify.io", ".env of the project, line 12"},
 	}
+)
+
+func TestAListIsNeverWiderThanTheTerminal(t *testing.T) {
+	t.Parallel()
+	for width := 8; width <= 120; width++ {
+		var out bytes.Buffer
+		if err := screen.List(&out, width, 2, listHead, listRows); err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(out.String()) {
+			if w := uniseg.StringWidth(strings.TrimSuffix(line, "\n")); w > width {
+				t.Errorf("%d columns: this line has %d: %s", width, w, line)
+			}
+		}
+	}
+}
+
+func TestList(t *testing.T) {
+	t.Parallel()
 	tests := map[string]struct {
 		width int
 		want  string
@@ -94,7 +112,7 @@ func TestList(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var out bytes.Buffer
-			if err := screen.List(&out, test.width, 2, head, rows); err != nil {
+			if err := screen.List(&out, test.width, 2, listHead, listRows); err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(test.want, "\n"+out.String()); diff != "" {
@@ -102,15 +120,25 @@ func TestList(t *testing.T) {
 			}
 		})
 	}
-	for width := 8; width <= 120; width++ {
-		var out bytes.Buffer
-		if err := screen.List(&out, width, 2, head, rows); err != nil {
-			t.Fatal(err)
+}
+
+func FuzzFold(f *testing.F) {
+	f.Add("two  words, and 顧客 segsync import --resume", 4, 12)
+	f.Add("  \t\n x", 90, 1)
+	f.Fuzz(func(t *testing.T, text string, indent, width int) {
+		indent, width = indent&127, width&127
+		without := func(text string) string { return strings.Join(strings.Fields(text), "") }
+		lines := screen.Fold(text, indent, width)
+		if got := without(strings.Join(lines, "\n")); got != without(text) {
+			t.Errorf("%q was lost of %q", got, text)
 		}
-		for line := range strings.Lines(out.String()) {
-			if w := uniseg.StringWidth(strings.TrimSuffix(line, "\n")); w > width {
-				t.Errorf("%d columns: this line has %d: %s", width, w, line)
+		if width < 2 || strings.Contains(text, "segsync") || strings.IndexFunc(text, func(r rune) bool { return r > '~' }) >= 0 {
+			return // one column does not hold a wide character, and a command may be wider
+		}
+		for _, line := range lines {
+			if uniseg.StringWidth(line) > width {
+				t.Errorf("%d columns: a line has %d: %q", width, uniseg.StringWidth(line), line)
 			}
 		}
-	}
+	})
 }
