@@ -49,7 +49,7 @@ func (a *absent) look(traits map[string]any, m mapping.Mapping, log *slog.Logger
 	}
 	for _, miss := range m.Unknown(a.seen) {
 		log.Warn("a trait of the mapping is in none of the first profiles: is its name right?", "trait", miss.Trait,
-			"field", miss.Field, "profiles", absentAfter)
+			"field", miss.Field, "profiles", absentAfter, "setting", "SEGSYNC_MAPPING")
 	}
 }
 

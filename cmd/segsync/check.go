@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"os"
@@ -70,10 +69,10 @@ Exit codes: 0 everything is as it should be, perhaps with warnings; 2 something 
   segsync check --sample 200
   segsync check --from warehouse
   segsync check --sandbox --sample 200 --json`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.sample < 0 {
-				return &exitError{exitUsage, fmt.Errorf("--sample %d is negative", o.sample)}
+				return &exitError{exitUsage, &hinted{fmt.Errorf("--sample %d is negative", o.sample), "see segsync check --help"}}
 			}
 			if o.sample > 0 && o.settings.readOnce() {
 				return &exitError{exitUsage, fmt.Errorf("--sample: %s can be read only once", o.settings.source())}
@@ -102,19 +101,15 @@ func runCheck(cmd *cobra.Command, o *checkOptions) error {
 			report.OK, report.ExitCode = false, exitUsage
 		}
 	}
-	out := cmd.OutOrStdout()
 	if o.json {
-		if err := printJSON(out, report); err != nil {
+		if err := printJSON(cmd.OutOrStdout(), report); err != nil {
 			return err
 		}
 		return exitWith(report.ExitCode)
 	}
+	out := newPage(cmd.OutOrStdout())
 	for _, f := range report.Checks {
-		mark := map[string]string{checkOK: "✓", checkWarning: "!", checkFailed: "✗"}[f.Status]
-		fmt.Fprintf(out, "%s %-12s %s\n", mark, f.Check, strings.ReplaceAll(safetext.Text(f.Text), "\n", "\n               "))
-		if f.Hint != "" {
-			fmt.Fprintf(out, "  %-12s hint: %s\n", "", safetext.Text(f.Hint))
-		}
+		f.print(out)
 	}
 	c.printSettings(out)
 	if c.sample != nil {
@@ -122,9 +117,20 @@ func runCheck(cmd *cobra.Command, o *checkOptions) error {
 	}
 	fmt.Fprintln(out)
 	for _, line := range report.Advice {
-		fmt.Fprintln(out, line)
+		out.line(0, line)
 	}
 	return exitWith(report.ExitCode)
+}
+
+// print writes the finding behind its mark, and its hint below.
+func (f finding) print(to *page) {
+	mark := map[string]string{checkOK: screen.MarkOK, checkWarning: screen.MarkAttention, checkFailed: screen.MarkFailed}[f.Status]
+	const indent = 15 // of the text
+	text := fmt.Sprintf("%-12s %s", f.Check, safetext.Text(f.Text))
+	if f.Hint != "" {
+		text += "\nhint: " + safetext.Text(f.Hint)
+	}
+	to.marked(mark, indent, strings.ReplaceAll(text, "\n", "\n"+strings.Repeat(" ", indent)))
 }
 
 // checker carries out the checks, one after the other.
@@ -180,7 +186,7 @@ func (c *checker) all(cmd *cobra.Command) {
 	c.ok("settings", "complete; source_id from %s, batches of %d", conn.settings.identifier(), conn.settings.batchSize)
 	c.settingsShown = conn.settings.shown()
 	for _, warning := range conn.settings.warnings {
-		c.warn("settings", "is it a misspelt setting?", "%s", warning)
+		c.warn("settings", "is it a misspelt setting?", "%s", warning.text)
 	}
 	if c.segment != nil {
 		c.checkSegment(ctx)
@@ -264,16 +270,15 @@ func (c *checker) checkSegment(ctx context.Context) {
 
 // size says how many profiles there are, and how long an import of them takes.
 func (c *checker) size(ctx context.Context) {
-	perSecond, batch := c.settings.segmentRate, c.settings.batchSize
 	profiles, what := importer.CountProfiles(ctx, c.segment, 0, slog.New(slog.DiscardHandler)), "the space has about"
 	if profiles == 0 {
 		profiles, what = 1000, "its profiles cannot be counted;"
 	}
 	c.profiles = profiles
-	requests := float64(profiles) * 2.01 // external IDs, traits, and a page of the list for 100 of them
+	set, n := c.settings, int64(profiles)
+	requests := set.requests(n, set.requestsEach())
 	c.ok("size", "%s %s profiles: up to %s requests to Segment, %s at %g a second, and up to %s bulk calls", what,
-		screen.Number(int64(profiles)), screen.Number(int64(requests)),
-		screen.Estimate(time.Duration(requests/perSecond*float64(time.Second))), perSecond, screen.Number(int64((profiles+batch-1)/batch)))
+		screen.Number(n), screen.Number(requests), screen.Estimate(set.duration(requests)), set.segmentRate, screen.Number(set.bulkCalls(n)))
 }
 
 // clock compares our clock with a server's.
@@ -299,7 +304,7 @@ func (c *checker) checkVoucherify(ctx context.Context) {
 		return
 	}
 	c.ok("Voucherify", "%s answers in %s, and takes the keys", c.settings.voucherifyURL, time.Since(began).Round(time.Millisecond))
-	batches := (1000 + c.settings.batchSize - 1) / c.settings.batchSize
+	batches := c.settings.bulkCalls(1000)
 	need := fmt.Sprintf("1,000 customers take %d bulk calls and some %d others", batches, batches+1)
 	header := c.toVoucherify.LastHeader()
 	limit, errLimit := strconv.Atoi(header.Get("X-Rate-Limit-Limit"))
@@ -365,7 +370,7 @@ func (c *checker) unfinished(names journal.Names) {
 	case state == nil:
 		c.ok("state", "no import was begun in %s yet", names.Dir)
 	case state.Unfinished():
-		c.warn("state", "segsync import --resume continues it", "an import is unfinished: %d profiles read, %d customers not confirmed",
+		c.warn("state", "segsync import --resume"+inDir(names.Dir)+" continues it", "an import is unfinished: %d profiles read, %d customers not confirmed",
 			state.Counts.Read, state.Unconfirmed())
 	default:
 		c.ok("state", "the last import finished at %s", state.Finished.Format(time.RFC3339))
@@ -383,8 +388,8 @@ func (c *checker) advice() []string {
 			"segsync plan shows what an import would change in Voucherify.")
 	}
 	return append(lines,
-		"source_id is permanent: once a customer exists it cannot be changed. Be sure of the identifier",
-		"before the first import; segsync import --dry-run shows all customers without sending them.")
+		"source_id is permanent: once a customer exists it cannot be changed.",
+		"Be sure of the identifier before the first import; segsync import --dry-run shows all customers without sending them.")
 }
 
 // doubtful warns of traits of the mapping, and of identifiers, that no profile of the sample
@@ -406,39 +411,43 @@ func (c *checker) doubtful() {
 }
 
 // printSettings prints each setting, and where it comes from.
-func (c *checker) printSettings(w io.Writer) {
+func (c *checker) printSettings(to *page) {
 	if len(c.settingsShown) == 0 {
 		return
 	}
-	fmt.Fprintf(w, "\n  %-30s %-32s %s\n", "setting", "value", "from")
+	var rows [][]string
 	for _, s := range c.settingsShown {
-		fmt.Fprintf(w, "  %-30s %-32s %s\n", s.Name, safetext.Cut(s.Value, 60), safetext.Line(s.From))
+		rows = append(rows, []string{s.Name, safetext.Cut(s.Value, 60), safetext.Line(s.From)})
 	}
+	fmt.Fprintln(to)
+	to.list(2, []string{"setting", "value", "from"}, rows)
 }
 
-func (c *checker) printSample(w io.Writer) {
+func (c *checker) printSample(to *page) {
 	s := c.sample
-	fmt.Fprintf(w, "\nSample of %d profiles: %d without identifier, ", s.Profiles, s.WithoutIdentifier)
+	fmt.Fprintln(to)
+	filtered := ""
 	if s.Filtered > 0 {
-		fmt.Fprintf(w, "%d filtered, ", s.Filtered)
+		filtered = fmt.Sprintf("%d filtered, ", s.Filtered)
 	}
-	fmt.Fprintf(w, "%d vanished, %d with an invalid birthdate\n", s.Vanished, s.InvalidBirthdates)
-	printCoverage(w, &s.Coverage)
+	to.linef("Sample of %d profiles: %d without identifier, %s%d vanished, %d with an invalid birthdate",
+		s.Profiles, s.WithoutIdentifier, filtered, s.Vanished, s.InvalidBirthdates)
+	printCoverage(to, &s.Coverage)
 	refusals := make(map[string]int)
 	for key, reasons := range s.SchemaRefusals {
 		for reason, n := range reasons {
 			refusals[key+" ("+reason+")"] = n
 		}
 	}
-	printCounts(w, "metadata the schema refuses", refusals, 30)
+	printCounts(to, "metadata the schema refuses", refusals, 30)
 	if len(s.Warnings) > 0 {
-		fmt.Fprintf(w, "\n  warnings\n")
+		fmt.Fprintf(to, "\n  warnings\n")
 	}
 	for i, warning := range s.Warnings {
 		if i == 10 {
-			fmt.Fprintf(w, "  … and %d more (--json shows all)\n", len(s.Warnings)-i)
+			to.linef("  … and %d more (--json shows all)", len(s.Warnings)-i)
 			break
 		}
-		fmt.Fprintf(w, "  %s: %s\n", safetext.Text(warning.SourceID), safetext.Text(warning.Warning))
+		to.line(4, fmt.Sprintf("  %s: %s", safetext.Text(warning.SourceID), safetext.Text(warning.Warning)))
 	}
 }

@@ -1,12 +1,19 @@
 package main
 
 import (
+	"fmt"
+
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"segsync/profilessync"
 )
 
 // flagValues are the values that a shell offers for the flags with these names.
 var flagValues = map[string][]cobra.Completion{
+	"color":      {"auto", "always", "never"},
+	"dialect":    profilessync.Dialects(),
+	"from":       {fromAPI, fromWarehouse},
 	"log-format": {"text", "json"},
 	"verify":     {"on", "off"},
 	"since":      {"last"},
@@ -21,11 +28,18 @@ func addCompletionCommand(root *cobra.Command) {
 		panic(err)
 	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	cmd.Args = func(_ *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return fmt.Errorf("unknown shell %q: it must be bash, zsh, fish or powershell", args[0])
+		}
+		return nil
+	}
 }
 
 // registerCompletions says what a shell offers for the arguments and for the values of
 // the flags of cmd and the commands below it: those of flagValues, files or directories
-// for a flag whose usage names its value so (`file`), and nothing for any other.
+// for a flag whose usage names its value so (`file`), both for --from, and nothing for any
+// other.
 func registerCompletions(cmd *cobra.Command) {
 	if cmd.ValidArgsFunction == nil && cmd.ValidArgs == nil {
 		cmd.ValidArgsFunction = cobra.NoFileCompletions
@@ -44,14 +58,12 @@ func registerCompletions(cmd *cobra.Command) {
 }
 
 func flagCompletion(f *pflag.Flag) cobra.CompletionFunc {
-	if values := flagValues[f.Name]; values != nil {
-		return cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)
-	}
+	values := flagValues[f.Name]
 	switch value, _ := pflag.UnquoteUsage(f); value {
 	case "file":
-		return cobra.FixedCompletions(nil, cobra.ShellCompDirectiveDefault)
+		return cobra.FixedCompletions(values, cobra.ShellCompDirectiveDefault)
 	case "directory":
-		return cobra.FixedCompletions(nil, cobra.ShellCompDirectiveFilterDirs)
+		return cobra.FixedCompletions(values, cobra.ShellCompDirectiveFilterDirs)
 	}
-	return cobra.NoFileCompletions
+	return cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)
 }

@@ -43,12 +43,9 @@ func (o *settingsFlags) connect(flags *pflag.FlagSet, p bounds, log *slog.Logger
 		return nil, &exitError{exitUsage, errors.New("--from is empty")}
 	}
 	c := &connection{sandboxProfiles: -1, closeSandbox: func() {}}
-	var file *envFile
-	if !o.sandbox || flags.Changed("env-file") {
-		var err error
-		if file, err = readEnvFile(o.envFile, flags.Changed("env-file")); err != nil {
-			return nil, &exitError{exitUsage, err}
-		}
+	file, err := o.readEnvFile(flags)
+	if err != nil {
+		return nil, &exitError{exitUsage, err}
 	}
 	var own []sandbox.Setting
 	fromEnv := lookupIn(file)
@@ -65,7 +62,6 @@ func (o *settingsFlags) connect(flags *pflag.FlagSet, p bounds, log *slog.Logger
 		own = box.Settings(server.URL)
 		fromEnv = lookupFirst(own, fromEnv)
 	}
-	var err error
 	if c.settings, err = loadSettings(fromEnv, o.needs()); err == nil {
 		c.settings.origin = originFirst(own, originIn(file))
 		err = c.settings.readMapping(o.mapping)
@@ -78,6 +74,14 @@ func (o *settingsFlags) connect(flags *pflag.FlagSet, p bounds, log *slog.Logger
 		return nil, &exitError{exitUsage, err}
 	}
 	return c, nil
+}
+
+// readEnvFile reads the file of the settings; nil for none. The sandbox needs none.
+func (o *settingsFlags) readEnvFile(flags *pflag.FlagSet) (*envFile, error) {
+	if o.sandbox && !flags.Changed("env-file") {
+		return nil, nil
+	}
+	return readEnvFile(o.envFile, flags.Changed("env-file"))
 }
 
 // lookupFirst returns a lookup in the sandbox's own settings, then in rest.

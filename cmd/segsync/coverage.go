@@ -3,11 +3,9 @@ package main
 import (
 	"cmp"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"segsync/importer"
 	"segsync/importer/mapping"
@@ -79,34 +77,58 @@ func identifierAdvice(c *importer.Coverage, set string, allTypes bool) string {
 }
 
 // printCoverage prints what profiles have, and what the mapping makes of it.
-func printCoverage(w io.Writer, c *importer.Coverage) {
-	t := tabwriter.NewWriter(w, 33, 0, 2, ' ', 0)
-	fmt.Fprintf(t, "\n  external ID type\t%9s  %9s\n", "have", "several")
+func printCoverage(to *page, c *importer.Coverage) {
+	var types []counted
 	for _, idType := range slices.Sorted(maps.Keys(c.Types)) {
-		fmt.Fprintf(t, "  %s\t%9s  %9s\n", safetext.Line(idType), number(c.Types[idType].Have), number(c.Types[idType].Several))
+		types = append(types, counted{safetext.Line(idType), []int{c.Types[idType].Have, c.Types[idType].Several}})
 	}
-	t.Flush()
-	printCounts(w, "field of the customers", c.Fields, 30)
-	printCounts(w, "trait that the mapping reads", c.Mapped, 30)
-	printCounts(w, "trait that it leaves out", c.LeftOut, 15)
-	printCounts(w, "warning", c.Kinds, 30)
+	listCounted(to, "external ID type", []string{"have", "several"}, types)
+	printCounts(to, "field of the customers", c.Fields, 30)
+	printCounts(to, "trait that the mapping reads", c.Mapped, 30)
+	printCounts(to, "trait that it leaves out", c.LeftOut, 15)
+	printCounts(to, "warning", c.Kinds, 30)
 }
 
 // printCounts prints the most frequent of the counts.
-func printCounts(w io.Writer, title string, counts map[string]int, most int) {
+func printCounts(to *page, title string, counts map[string]int, most int) {
 	keys := slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
 		return cmp.Or(counts[b]-counts[a], strings.Compare(a, b))
 	})
 	if len(keys) == 0 {
 		return
 	}
-	t := tabwriter.NewWriter(w, 33, 0, 2, ' ', 0)
-	fmt.Fprintf(t, "\n  %s\t%9s\n", title, "have")
+	var rows []counted
 	for _, key := range keys[:min(len(keys), most)] {
-		fmt.Fprintf(t, "  %s\t%9s\n", safetext.Cut(key, 100), number(counts[key]))
+		rows = append(rows, counted{safetext.Cut(key, 100), []int{counts[key]}})
 	}
-	t.Flush()
-	if more := len(keys) - most; more > 0 {
-		fmt.Fprintf(w, "  … and %s more (--json shows all)\n", number(more))
+	listCounted(to, title, []string{"have"}, rows)
+	if more := len(keys) - len(rows); more > 0 {
+		to.linef("  … and %s more (--json shows all)", number(more))
 	}
+}
+
+// counted is a name with its counts.
+type counted struct {
+	name   string
+	counts []int
+}
+
+// listCounted writes a list whose counts are aligned at their right.
+func listCounted(to *page, title string, heads []string, all []counted) {
+	head, rows := []string{title}, make([][]string, len(all))
+	for i, c := range all {
+		rows[i] = []string{c.name}
+	}
+	for column, name := range heads {
+		width := len(name)
+		for _, c := range all {
+			width = max(width, len(number(c.counts[column])))
+		}
+		head = append(head, fmt.Sprintf("%*s", width, name))
+		for i, c := range all {
+			rows[i] = append(rows[i], fmt.Sprintf("%*s", width, number(c.counts[column])))
+		}
+	}
+	fmt.Fprintln(to)
+	to.list(2, head, rows)
 }

@@ -284,7 +284,7 @@ func TestEverySettingIsDocumented(t *testing.T) {
 
 func TestEveryExitCodeIsDocumented(t *testing.T) {
 	t.Parallel()
-	readme, unattended := readDocument(t, "README.md"), readDocument(t, "docs/unattended.md")
+	reference, unattended := readDocument(t, "docs/reference.md"), readDocument(t, "docs/unattended.md")
 	found := 0
 	for _, file := range sources(t, "cmd/segsync") {
 		for _, declaration := range file.Decls {
@@ -306,7 +306,7 @@ func TestEveryExitCodeIsDocumented(t *testing.T) {
 					if !regexp.MustCompile(`(?m)^  ` + lit.Value + ` |\(` + lit.Value + `:`).MatchString(exitCodes) {
 						t.Errorf("the help lacks the exit code %s (%s)", lit.Value, name.Name)
 					}
-					for document, text := range map[string]string{"README.md": readme, "docs/unattended.md": unattended} {
+					for document, text := range map[string]string{"docs/reference.md": reference, "docs/unattended.md": unattended} {
 						if !regexp.MustCompile(`(?m)^\| ` + lit.Value + ` \|`).MatchString(text) {
 							t.Errorf("the table of exit codes in %s lacks %s (%s)", document, lit.Value, name.Name)
 						}

@@ -26,7 +26,7 @@ func (s *session) ended() error {
 	switch {
 	case !state.AddsUp():
 		code = exitFailed
-	case !state.Position.Done && s.limit == 0:
+	case !state.Position.Done && s.extent.limit == 0:
 		code = exitFailed // segsync verify, of an import that was not finished
 	case s.pastEnd(state):
 		code = exitUsage
@@ -39,17 +39,18 @@ func (s *session) ended() error {
 	s.sayOutstanding(state, code)
 	switch {
 	case state.Counts.Read > 0 || s.run.profilesFrom != "":
+		s.sayNoIdentifier(state)
 	case !s.run.settings.fromAPI():
 		s.tell.log.Warn("no profile was read", "from", s.run.settings.source())
 	case state.From == importer.Beginning && state.Since.IsZero():
-		s.tell.log.Warn("the space has no profiles: is SEGMENT_SPACE_ID the one you mean?", "space", state.Space)
+		s.tell.log.Warn("the space has no profiles: is SEGMENT_SPACE_ID the one you mean?", "space", state.Space, aboutSetting, "SEGMENT_SPACE_ID")
 	case s.pastEnd(state):
 		s.tell.printError(&hinted{fmt.Errorf("nothing was read: the offset %s is past the end of the list", state.From), "segsync check says how many profiles there are"})
 	}
-	if !state.Position.Done && s.limit > 0 && s.dry.run {
-		s.tell.log.Info(fmt.Sprintf("stopped after %d profiles, as --limit says", s.limit))
-	} else if !state.Position.Done && s.limit > 0 {
-		s.say(fmt.Sprintf("Stopped after %d profiles, as --limit says.", s.limit), s.continueCommand(nil), code)
+	if !state.Position.Done && s.extent.limit > 0 && s.dry.run {
+		s.tell.log.Info(fmt.Sprintf("stopped after %d profiles, as --limit says", s.extent.limit))
+	} else if !state.Position.Done && s.extent.limit > 0 {
+		s.say(fmt.Sprintf("Stopped after %d profiles, as --limit says.", s.extent.limit), s.continueCommand(nil), code)
 	} else if !state.Position.Done {
 		s.say("The import itself is not finished.", s.continueCommand(nil), code)
 	} else if state.HasFailed() {
@@ -58,6 +59,14 @@ func (s *session) ended() error {
 		s.say(fmt.Sprintf("%d customers are sent, not confirmed.", unconfirmed), s.verifyCommand(), code)
 	}
 	return exitWith(code)
+}
+
+// sayNoIdentifier warns of an import of everything of which nothing could be sent.
+func (s *session) sayNoIdentifier(state *journal.State) {
+	if n := state.Counts.Read; n > 0 && n == state.Count(journal.WithoutIdentifier) && state.Since.IsZero() && s.run.profilesFrom == "" {
+		s.tell.log.Warn("no profile has an identifier: is IDENTIFIER_SAVED_AS_SOURCE_ID right?", "profiles", n,
+			"identifier", state.Identifier, aboutSetting, "IDENTIFIER_SAVED_AS_SOURCE_ID")
+	}
 }
 
 // pastEnd reports whether the --offset that the import began at was past the end.
@@ -76,6 +85,23 @@ func (s *session) sayOutstanding(state *journal.State, code int) {
 		"outstanding", n, "since", state.Outstanding.Oldest.Format(time.RFC3339), "file", s.journal.Names().Path(s.journal.Names().NotImported))
 }
 
+// outstandingCommand returns the command that lists what is outstanding.
+func (s *session) outstandingCommand() string {
+	command := "segsync outstanding" + inDir(s.run.dir)
+	if s.run.profilesFrom != "" {
+		command += " --profiles-from=" + shellQuote(s.run.profilesFrom)
+	}
+	return command
+}
+
+// inDir returns the flag that names the directory, as one word, if the command needs it.
+func inDir(dir string) string {
+	if dir == "." {
+		return ""
+	}
+	return " --dir=" + shellQuote(dir)
+}
+
 // stopped says where the import ended before its time, and how to continue it.
 func (s *session) stopped(code int, cause error) error {
 	code = s.report(code, cause)
@@ -89,7 +115,8 @@ func (s *session) say(what, command string, code int) {
 		s.tell.log.Error(what, "offset", s.offset(), "continue", command, "exit_code", code)
 		return
 	}
-	fmt.Fprintf(s.tell.stderr, "%s\nContinue with: %s\n", what, command)
+	s.tell.stderr.line(0, what)
+	s.tell.stderr.command("Continue with:", command)
 }
 
 // report says what became of everything, to people, to the file of --summary and to that
@@ -111,7 +138,7 @@ func (s *session) report(code int, cause error) int {
 		code, sum.ExitCode = failed, failed
 		metricsErr = s.writeMetrics(&code)
 	}
-	if c := sum.Counts; !s.tell.live {
+	if c := sum.Counts; !s.tell.people {
 		s.tell.log.Info(s.what()+" ended", c.attrs(code)...)
 	}
 	s.printSummary(sum)
@@ -133,7 +160,7 @@ func (s *session) interrupted(code int, err error) error {
 		s.tell.printError(err)
 	}
 	if !s.tell.json {
-		fmt.Fprintln(s.tell.stderr, "Interrupted.")
+		s.tell.stderr.line(0, "Interrupted.")
 	}
 	return s.stopped(code, err)
 }
@@ -211,7 +238,7 @@ func (s *session) continueCommand(cause error) string {
 	state := s.importer.State()
 	at := state.Position
 	atEnd := at.Done || at.Pass > 0
-	but := []string{"limit"} // or the same profiles would come again
+	but := []string{"limit"} // which is what is left of it
 	var rejects *importer.TooManyRejectsError
 	switch { // not with the flag that would end it again
 	case errors.Is(cause, importer.ErrUndated):
@@ -219,23 +246,25 @@ func (s *session) continueCommand(cause error) string {
 	case errors.As(cause, &rejects):
 		but = append(but, "max-rejects")
 	}
-	start, limit := "--resume", ""
-	if left := s.importer.LimitLeft(); s.limit > 0 && left > 0 { // a pilot stays one
-		limit = fmt.Sprintf(" --limit %d", left)
-	}
+	start, limit, left := "--resume", s.extent.limit, s.importer.LimitLeft()
 	switch {
 	case isDamage(cause), s.run.settings.readOnce() && !at.Done, s.dry.run && !s.run.settings.fromAPI():
 		start = "--restart"
 	case s.dry.run && (s.dry.output != "" || atEnd): // all of it again
 		start = "--offset " + shellQuote(state.From)
 	case s.dry.run && plausibleOffset(at.Offset):
-		start = "--offset " + shellQuote(at.Offset)
+		start, limit = "--offset "+shellQuote(at.Offset), left
 	case !s.journal.OnDisk() && state.From != importer.Beginning:
 		start = "--offset " + shellQuote(state.From)
+	case s.journal.Beside():
+		start = "--restart" // --resume would continue the other import
 	case s.journal.OnDisk(): // --since would begin another import after this one
-		but = append(but, "since")
+		but, limit = append(but, "since"), left
 	}
-	return "segsync import " + start + limit + s.flagsFor(newImportCommand(), but...)
+	if left > 0 { // what was to be a pilot stays one
+		start += fmt.Sprintf(" --limit %d", limit)
+	}
+	return "segsync import " + start + s.flagsFor(newImportCommand(), but...)
 }
 
 // verifyCommand returns the command that asks again for what is not confirmed.
@@ -244,17 +273,6 @@ func (s *session) verifyCommand() string {
 		return "segsync import --resume" + s.flagsFor(newImportCommand())
 	}
 	return "segsync verify" + s.flagsFor(newVerifyCommand())
-}
-
-// outstandingCommand returns the command that lists what is outstanding.
-func (s *session) outstandingCommand() string { return "segsync outstanding" + s.dirFlag() }
-
-// dirFlag returns --dir, unless it is the default.
-func (s *session) dirFlag() string {
-	if s.run.dir == s.flags.Lookup("dir").DefValue {
-		return ""
-	}
-	return " --dir " + shellQuote(s.run.dir)
 }
 
 // flagsFor returns those of the given flags that the other command has, too, but for some.
@@ -272,7 +290,10 @@ func (s *session) flagsFor(other *cobra.Command, but ...string) string {
 			words += " --" + f.Name + " " + shellQuote(f.Value.String())
 		}
 	})
-	return words + s.dirFlag()
+	if s.run.dir != "." {
+		words += " --dir " + shellQuote(s.run.dir)
+	}
+	return words
 }
 
 // shellQuote quotes a word for a POSIX shell, if it needs it.

@@ -73,7 +73,7 @@ func TestParseEnv(t *testing.T) {
 		{"after a value of two lines", "A=\"1\n2\" # x\n?\n", nil, 3, "not of the form"},
 
 		{"a setting misspelled", "A=1\nIDENTIFIER_SAVE_AS_SOURCE_ID=email\n", nil, 2, "IDENTIFIER_SAVE_AS_SOURCE_ID is not a setting: did you mean IDENTIFIER_SAVED_AS_SOURCE_ID?"},
-		{"a setting in lower case", "segment_rate_limit=1\n", nil, 1, "this name is not a setting: did you mean SEGMENT_RATE_LIMIT?"},
+		{"a setting in lower case", "segment_rate_limit=1\n", nil, 1, "segment_rate_limit is not a setting: did you mean SEGMENT_RATE_LIMIT?"},
 		{"a letter missing in the prefix", "VOUCHRIFY_RESERVE=1%\n", nil, 1, "did you mean VOUCHERIFY_RESERVE?"},
 		{"one of ours shortened", "VOUCHERIFY_BATCH=1\n", nil, 1, "did you mean VOUCHERIFY_BATCH_SIZE?"},
 		{"a short one", "PINGURL=https://example.com\n", nil, 1, "did you mean PING_URL?"},
@@ -138,12 +138,16 @@ func TestMisspelledIn(t *testing.T) {
 	got := misspelledIn([]string{
 		"PATH=/bin", "SEGMENT_SPACE_ID=spa_x", "SEGMENT_WRITE_KEY=x", "METADATA_SERVER=x", "API_URL=x", "VOUCHERIFY_RESERV=",
 		"VOUCHERIFY_RESREVE=canary", "identifier_saved_as_source_id=email", "SEGMENT_ACCESS_TOKENcanary=",
+		"VOUCHERIFY_APP_ID=canary", "SEGMENT_TOKEN=canary", "SEGMENT_REGION=eu", "VOUCHERIFY_KEY=canary",
 	})
-	want := []string{
-		"VOUCHERIFY_RESREVE in the environment is not a setting: did you mean VOUCHERIFY_RESERVE?",
-		"this name in the environment is not a setting: did you mean IDENTIFIER_SAVED_AS_SOURCE_ID?",
+	want := []settingWarning{
+		{"SEGMENT_ACCESS_TOKEN", "SEGMENT_TOKEN in the environment is not a setting: did you mean SEGMENT_ACCESS_TOKEN?"},
+		{"VOUCHERIFY_APPLICATION_ID", "VOUCHERIFY_APP_ID in the environment is not a setting: did you mean VOUCHERIFY_APPLICATION_ID?"},
+		{"VOUCHERIFY_SECRET_KEY", "VOUCHERIFY_KEY in the environment is not a setting: did you mean VOUCHERIFY_SECRET_KEY?"},
+		{"VOUCHERIFY_RESERVE", "VOUCHERIFY_RESREVE in the environment is not a setting: did you mean VOUCHERIFY_RESERVE?"},
+		{"IDENTIFIER_SAVED_AS_SOURCE_ID", "identifier_saved_as_source_id in the environment is not a setting: did you mean IDENTIFIER_SAVED_AS_SOURCE_ID?"},
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(settingWarning{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

@@ -83,7 +83,7 @@ func readEnvFile(path string, required bool) (*envFile, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading the settings: %w", err)
+		return nil, &hinted{fmt.Errorf("reading the settings: %w", err), "--env-file names the file with the settings; .env-example shows what it has"}
 	}
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, maxEnvFile+1))

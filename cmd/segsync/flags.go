@@ -89,7 +89,7 @@ func (o *runFlags) addTo(f *pflag.FlagSet) {
 	f.StringVar(&o.report.logFormat, "log-format", "text", "`format` of the log on stderr: text or json")
 	f.StringVar(&o.report.color, "color", "auto", "`when` to use colours on the terminal: auto, always or never")
 	f.BoolVarP(&o.report.verbose, "verbose", "v", false, "log every retry, bulk request and warning")
-	f.BoolVarP(&o.report.quiet, "quiet", "q", false, "log nothing but errors; progress and the summary are shown all the same")
+	f.BoolVarP(&o.report.quiet, "quiet", "q", false, "log nothing but errors and warnings about settings; progress and the summary are shown all the same")
 }
 
 // startFlags say where an import starts.

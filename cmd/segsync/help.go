@@ -4,12 +4,15 @@ import (
 	"cmp"
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/rivo/uniseg"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"segsync/internal/screen"
 )
 
 // helpWidth is the most columns that help has.
@@ -42,7 +45,87 @@ func useHelp(root *cobra.Command) {
 		_, err := fmt.Fprint(cmd.OutOrStderr(), usageOf(cmd, terminalColumns()))
 		return err
 	})
+	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) {
+		cmd.InitDefaultHelpFlag() // of a command that is asked for by segsync help
+		fmt.Fprint(cmd.OutOrStdout(), helpOf(cmd, terminalColumns()))
+	})
 	root.AddCommand(newExitCodesTopic())
+	root.SetHelpCommand(newHelpCommand())
+}
+
+// newHelpCommand returns cobra's help command, but one that knows what it has no help for.
+func newHelpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND or TOPIC]",
+		Short: "Help about any command, and about the topics",
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			var names []cobra.Completion
+			if about, _, err := cmd.Root().Find(args); err == nil {
+				for _, sub := range about.Commands() {
+					if sub.IsAvailableCommand() || sub.IsAdditionalHelpTopicCommand() {
+						names = append(names, cobra.CompletionWithDesc(sub.Name(), sub.Short))
+					}
+				}
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			about, rest, err := cmd.Root().Find(args)
+			if err == nil && len(rest) > 0 {
+				err = unknownCommand(about, rest[0])
+			}
+			if err != nil {
+				return &exitError{exitUsage, &hinted{err, "see segsync --help"}}
+			}
+			return about.Help()
+		},
+	}
+}
+
+// helpOf returns the help of cmd.
+func helpOf(cmd *cobra.Command, width int) string {
+	text := foldText(cmp.Or(cmd.Long, cmd.Short), width)
+	if cmd.Runnable() || cmd.HasSubCommands() {
+		text += "\n" + usageOf(cmd, width)
+	}
+	return text
+}
+
+// foldText folds a text that has lines of its own: those of a paragraph become one, those
+// that are indented stay as they are, and are folded to where their text begins.
+func foldText(text string, width int) string {
+	var lines []string
+	open := false // the last line may go on
+	for line := range strings.SplitSeq(strings.TrimSpace(text), "\n") {
+		prose := line != "" && !strings.HasPrefix(line, " ") && !strings.HasPrefix(line, "\t")
+		if prose && open {
+			lines[len(lines)-1] += " " + line
+		} else {
+			lines = append(lines, line)
+		}
+		open = prose
+	}
+	for i, line := range lines {
+		lines[i] = foldLine(line, width)
+	}
+	return strings.Join(lines, "\n") + "\n"
+}
+
+// entry is a line of a list: "  130  interrupted".
+var entry = regexp.MustCompile(`^ +\S+ {2,}`)
+
+func foldLine(line string, width int) string {
+	return strings.Join(screen.Fold(line, len(entry.FindString(line)), width), "\n")
+}
+
+// foldExample returns the lines of an example: a comment goes before its command where both
+// are too wide, and a command is never folded.
+func foldExample(line string, width int) string {
+	command, comment, _ := strings.Cut(line, " # ")
+	if comment == "" || uniseg.StringWidth(line) <= width {
+		return line
+	}
+	return foldLine("  # "+comment, width) + "\n" + strings.TrimRight(command, " ")
 }
 
 // newExitCodesTopic returns the help topic of the exit codes.
@@ -53,7 +136,7 @@ func newExitCodesTopic() *cobra.Command {
 // terminalColumns returns how wide help may be: the width of the terminal that stdout is,
 // helpWidth at most.
 func terminalColumns() int {
-	if width := widthOf(os.Stdout); width > 0 {
+	if width := screen.Columns(os.Stdout); width > 0 {
 		return min(width, helpWidth)
 	}
 	return helpWidth
@@ -64,26 +147,29 @@ func terminalColumns() int {
 func usageOf(cmd *cobra.Command, width int) string {
 	var b strings.Builder
 	if cmd.Runnable() {
-		fmt.Fprintf(&b, "Usage:\n  %s\n", cmd.UseLine())
+		fmt.Fprintf(&b, "Usage:\n%s\n", foldLine("  "+cmd.UseLine(), width))
 	} else if cmd.HasAvailableSubCommands() {
 		fmt.Fprintf(&b, "Usage:\n  %s COMMAND\n", cmd.CommandPath())
 	}
 	if cmd.HasExample() {
-		fmt.Fprintf(&b, "\nExamples:\n%s\n", strings.TrimRight(cmd.Example, "\n"))
+		b.WriteString("\nExamples:\n")
+		for line := range strings.SplitSeq(strings.TrimRight(cmd.Example, "\n"), "\n") {
+			b.WriteString(foldExample(line, width) + "\n")
+		}
 	}
-	b.WriteString(commandList(cmd))
+	b.WriteString(commandList(cmd, width))
 	b.WriteString(flagsOf(cmd, width))
 	if cmd.HasAvailableSubCommands() {
-		fmt.Fprintf(&b, "\n%s COMMAND --help tells more about a command.\n", cmd.CommandPath())
+		b.WriteString("\n" + foldLine(cmd.CommandPath()+" COMMAND --help tells more about a command.", width) + "\n")
 	}
 	return b.String()
 }
 
 // commandList returns the list of the commands below cmd, and that of its help topics.
-func commandList(cmd *cobra.Command) string {
+func commandList(cmd *cobra.Command, width int) string {
 	var commands, topics []string
 	for _, sub := range cmd.Commands() {
-		line := fmt.Sprintf("  %-12s %s\n", sub.Name(), sub.Short)
+		line := foldLine(fmt.Sprintf("  %-11s  %s", sub.Name(), sub.Short), width) + "\n"
 		switch {
 		case sub.IsAdditionalHelpTopicCommand():
 			topics = append(topics, line)
@@ -96,7 +182,7 @@ func commandList(cmd *cobra.Command) string {
 		text += "\nCommands:\n" + strings.Join(commands, "")
 	}
 	if len(topics) > 0 {
-		text += "\nTopics, shown by " + cmd.CommandPath() + " help TOPIC:\n" + strings.Join(topics, "")
+		text += "\n" + foldLine("Topics, shown by "+cmd.CommandPath()+" help TOPIC:", width) + "\n" + strings.Join(topics, "")
 	}
 	return text
 }
@@ -153,14 +239,15 @@ const usageColumn = 30
 // flagHelp returns the lines of a flag.
 func flagHelp(f *pflag.Flag, width int) string {
 	left, text := flagLeft(f), flagText(f)
+	indent, below := usageColumn, uniseg.StringWidth(left) > usageColumn-2
 	if width < usageColumn+30 {
-		return left + "\n" + wrapped(text, 8, width)
+		indent, below = 8, true
 	}
-	lines := wrapped(text, usageColumn, width)
-	if uniseg.StringWidth(left) > usageColumn-2 {
-		return left + "\n" + lines
+	lines := strings.Join(screen.Fold(strings.Repeat(" ", indent)+text, indent, width), "\n") + "\n"
+	if below {
+		return foldLine(left, width) + "\n" + lines
 	}
-	return left + strings.Repeat(" ", usageColumn-uniseg.StringWidth(left)) + strings.TrimLeft(lines, " ")
+	return left + lines[uniseg.StringWidth(left):]
 }
 
 // flagLeft returns the flag as it is typed.
@@ -190,28 +277,4 @@ func flagText(f *pflag.Flag) string {
 		value = strings.TrimSuffix(value, "0s")
 	}
 	return text + " (default " + value + ")"
-}
-
-// wrapped returns the text in lines of at most width columns that begin at the column
-// indent.
-func wrapped(text string, indent, width int) string {
-	var b strings.Builder
-	column := 0
-	for _, word := range strings.Fields(text) {
-		n := uniseg.StringWidth(word)
-		switch {
-		case column == 0:
-			b.WriteString(strings.Repeat(" ", indent))
-			column = indent
-		case column+1+n > width:
-			b.WriteString("\n" + strings.Repeat(" ", indent))
-			column = indent
-		default:
-			b.WriteByte(' ')
-			column++
-		}
-		b.WriteString(word)
-		column += n
-	}
-	return b.String() + "\n"
 }

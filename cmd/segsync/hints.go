@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"net/http"
+	"strings"
 
 	"segsync/importer"
 	"segsync/importer/journal"
@@ -24,7 +25,7 @@ func hintOf(err error) string {
 		return "continue after that time with the command below, or wait longer with --max-wait"
 	case *httpretry.OutageError:
 		if e.Never {
-			return "is the network up, and is the address of the API right?"
+			return "is the network up, and is " + strings.ToUpper(e.API) + "_API_URL right?"
 		}
 		return "continue later with the command below, or retry longer with --retry-for"
 	case *httpretry.TimeoutError:

@@ -30,8 +30,8 @@ Voucherify project. It first tries again what earlier imports could not import.`
 		Example: `  segsync import --sandbox                # needs no settings
   segsync import --resume                 # continue what is unfinished, else start
   segsync import --resume --since last    # every night
-  segsync import --from warehouse         # Segment's Profiles Sync, or a file: docs/sources.md`,
-		Args: cobra.NoArgs,
+  segsync import --from warehouse         # Segment's Profiles Sync, or a file`,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return o.run.carryOut(cmd, o.check(cmd.Flags()), func() error { return runImport(cmd, &o) })
 		},
@@ -82,12 +82,14 @@ func groupImportFlags(f *pflag.FlagSet) {
 	group(f, "Tuning", "no-catch-up", "recheck", "no-count", "retry-for", "max-wait", "verify-interval", "verify-timeout")
 }
 
-func runImport(cmd *cobra.Command, o *importOptions) error {
+func runImport(cmd *cobra.Command, o *importOptions) (err error) {
 	s, err := newSession(cmd, &o.run)
 	if err != nil {
 		return err
 	}
-	s.dry, s.noCount, s.catchUp = o.dry, o.choose.noCount, !o.choose.noCatchUp
+	defer func() { s.tellEarly(err) }()
+	s.dry, s.catchUp = o.dry, !o.choose.noCatchUp
+	s.extent.noCount, s.extent.limit = o.choose.noCount, o.choose.limit
 	if err := s.connect(); err != nil {
 		return err
 	}
@@ -100,7 +102,7 @@ func runImport(cmd *cobra.Command, o *importOptions) error {
 		return &exitError{exitUsage, err}
 	}
 	if profiles != nil {
-		s.total = int64(len(profiles))
+		s.extent.total = int64(len(profiles))
 	}
 	if o.run.settings.sandbox && !cmd.Flags().Changed("dir") {
 		if o.run.dir, err = os.MkdirTemp("", "segsync-"); err != nil {
@@ -128,7 +130,7 @@ func runImport(cmd *cobra.Command, o *importOptions) error {
 		return err
 	}
 	// What was unfinished is finished now; the import that was asked for comes after it.
-	s.began = time.Now()
+	s.began, s.earlier = time.Now(), s.requests()
 	return s.importOnce(cmd.Context(), o, profiles, journal.Plain)
 }
 
@@ -144,7 +146,6 @@ func (s *session) importOnce(ctx context.Context, o *importOptions, profiles []s
 	settings := s.importSettings()
 	settings.Profiles, settings.MaxClears = profiles, o.choose.maxClears
 	settings.CatchUp, settings.Recheck, settings.Limit = !o.choose.noCatchUp, o.choose.recheck, o.choose.limit
-	s.limit = o.choose.limit
 	settings.RetryOutstanding = !o.start.noRetry && !o.dry.run
 	s.importer = importer.New(s.apis.segment, s.apis.voucherify, settings, s.journal, s.tell.log)
 	s.schemaRead = false
@@ -209,7 +210,7 @@ func (o *runFlags) profiles(stdin io.Reader, log *slog.Logger) ([]segmentprofile
 // goes to stderr. A device or a pipe is written to as it is.
 func (s *session) openOutput() error {
 	if s.dry.output == "" {
-		s.customers, s.tell.stdout, s.tell.stdoutStyle = s.tell.plain, s.tell.stderr, s.tell.stderrStyle
+		s.customers, s.tell.stdout = s.tell.plain, s.tell.stderr
 		return nil
 	}
 	info, err := os.Stat(s.dry.output)

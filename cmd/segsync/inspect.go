@@ -48,13 +48,17 @@ sent at all then.`,
   segsync inspect user_id:42 --from people.ndjson
   segsync inspect use_1zbUiWwtDGiBTOEbVFbjwZVTlEt --json
   segsync inspect --file profile.json`,
-		Args: cobra.MaximumNArgs(1),
+		Args: mostArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in, err := o.inspect(cmd, args)
 			if err != nil {
 				return err
 			}
-			return o.print(cmd.OutOrStdout(), in)
+			if o.json {
+				return printJSON(cmd.OutOrStdout(), in)
+			}
+			printInspection(newPage(cmd.OutOrStdout()), in)
+			return nil
 		},
 	}
 	f := cmd.Flags()
@@ -91,6 +95,7 @@ func (o *inspectOptions) inspect(cmd *cobra.Command, args []string) (*importer.I
 		return nil, err
 	}
 	defer c.close()
+	c.settings.printWarnings(cmd.ErrOrStderr())
 	var in *importer.Inspection
 	if o.settings.fromAPI() {
 		in, err = o.inspectAPI(cmd.Context(), c, args[0])
@@ -101,7 +106,7 @@ func (o *inspectOptions) inspect(cmd *cobra.Command, args []string) (*importer.I
 		return in, err
 	}
 	if err := in.CompareWith(cmd.Context(), c.voucherify); err != nil {
-		fmt.Fprintf(cmd.ErrOrStderr(), "segsync: warning: what Voucherify has is not shown: %s\n", safetext.Text(err.Error()))
+		newPage(cmd.ErrOrStderr()).linef("segsync: warning: what Voucherify has is not shown: %s", safetext.Text(err.Error()))
 	}
 	return in, nil
 }
@@ -170,7 +175,7 @@ func (o *inspectOptions) inspectFile(cmd *cobra.Command) (*importer.Inspection, 
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	decoder.UseNumber()
 	if err := decoder.Decode(&p); err != nil {
-		return nil, &exitError{exitUsage, fmt.Errorf("--file: %s is no profile: %w", o.file, err)}
+		return nil, &exitError{exitUsage, &hinted{fmt.Errorf("--file: %s is not a profile: %w", o.file, jsonMistake(data, err)), "see segsync inspect --help"}}
 	}
 	if p.Traits == nil && p.ExternalIDs == nil {
 		return nil, &exitError{exitUsage, &hinted{fmt.Errorf("--file: %s has neither traits nor external_ids", o.file), "see segsync inspect --help"}}
@@ -186,36 +191,61 @@ func (o *inspectOptions) inspectFile(cmd *cobra.Command) (*importer.Inspection, 
 	if err != nil {
 		return nil, &exitError{exitUsage, err}
 	}
+	set.printWarnings(cmd.ErrOrStderr())
 	profile := mapping.Profile{SegmentID: cmp.Or(p.SegmentID, o.file), Traits: p.Traits}
 	return importer.Inspect(profile, p.ExternalIDs, set.identifiers, set.mapping), nil
 }
 
-func (o *inspectOptions) print(w io.Writer, in *importer.Inspection) error {
-	if o.json {
-		return printJSON(w, in)
+// jsonMistake says what is wrong with JSON, and where.
+func jsonMistake(data []byte, err error) error {
+	lineAt := func(offset int64) int { return 1 + bytes.Count(data[:min(offset, int64(len(data)))], []byte("\n")) }
+	var syntax *json.SyntaxError
+	var kind *json.UnmarshalTypeError
+	switch {
+	case errors.Is(err, io.EOF):
+		return errors.New("it is empty")
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return errors.New("the JSON ends too early")
+	case errors.As(err, &kind) && kind.Field != "":
+		return fmt.Errorf("line %d: %s must not be of type %s", lineAt(kind.Offset), kind.Field, kind.Value)
+	case errors.As(err, &kind):
+		return fmt.Errorf("line %d: an object is expected, not something of type %s", lineAt(kind.Offset), kind.Value)
+	case errors.As(err, &syntax):
+		return fmt.Errorf("line %d: this is not JSON", lineAt(syntax.Offset))
 	}
-	fmt.Fprintf(w, "Profile %s\n\nExternal IDs\n", safetext.Text(in.Profile))
+	return err
+}
+
+// fieldIndent is the column at which the value of a field begins.
+const fieldIndent = 23
+
+// printField writes a field of a profile or of a customer.
+func printField(to *page, name, value string) {
+	to.line(fieldIndent, fmt.Sprintf("  %-20s %s", safetext.Text(name), value))
+}
+
+func printInspection(to *page, in *importer.Inspection) {
+	to.linef("Profile %s\n\nExternal IDs", safetext.Text(in.Profile))
 	for _, id := range in.ExternalIDs {
-		fmt.Fprintf(w, "  %-20s %s", safetext.Text(id.Type), safetext.Text(id.ID))
+		since := ""
 		if !id.CreatedAt.IsZero() {
-			fmt.Fprintf(w, "  (since %s)", id.CreatedAt.Format(time.RFC3339))
+			since = fmt.Sprintf("  (since %s)", id.CreatedAt.Format(time.RFC3339))
 		}
-		fmt.Fprintln(w)
+		printField(to, id.Type, safetext.Text(id.ID)+since)
 	}
-	fmt.Fprintf(w, "\nTraits\n")
+	fmt.Fprintf(to, "\nTraits\n")
 	for _, key := range slices.Sorted(maps.Keys(in.Traits)) {
-		fmt.Fprintf(w, "  %-20s %s\n", safetext.Text(key), inOneLine(in.Traits[key]))
+		printField(to, key, inOneLine(in.Traits[key]))
 	}
-	fmt.Fprintf(w, "\nCustomer\n")
+	fmt.Fprintf(to, "\nCustomer\n")
 	if in.Customer == nil {
-		fmt.Fprintf(w, "  none: the profile has no identifier of the types that are set\n")
-		return nil
+		to.linef("  none: the profile has no identifier of the types that are set")
+		return
 	}
-	o.printCustomer(w, in)
+	printCustomer(to, in)
 	for _, condition := range in.Filtered {
-		fmt.Fprintf(w, "\nfiltered: it is not imported, for it does not meet %s\n", safetext.Text(condition))
+		to.linef("\nfiltered: it is not imported, for it does not meet %s", safetext.Text(condition))
 	}
-	return nil
 }
 
 // printJSON prints JSON for programs that also people may look at: what could change a
@@ -235,7 +265,7 @@ func printJSON(w io.Writer, v any) error {
 }
 
 // printCustomer prints each field of the customer beside the traits that it came from.
-func (o *inspectOptions) printCustomer(w io.Writer, in *importer.Inspection) {
+func printCustomer(to *page, in *importer.Inspection) {
 	from := map[string][]string{"source_id": {in.Identifier}}
 	for _, origin := range in.Origins {
 		name := cmp.Or(origin.Trait, "a constant of the mapping")
@@ -253,20 +283,20 @@ func (o *inspectOptions) printCustomer(w io.Writer, in *importer.Inspection) {
 		if value, there := in.Existing[f.name]; there {
 			now = "  (now " + inOneLine(value) + ")"
 		}
-		fmt.Fprintf(w, "  %-20s %s%s%s\n", safetext.Text(f.name), inOneLine(f.value), origin, now)
+		printField(to, f.name, inOneLine(f.value)+origin+now)
 	}
 	switch in.Effect {
 	case "":
 	case importer.Create:
-		fmt.Fprintf(w, "\nIn Voucherify: no such customer yet\n")
+		to.linef("\nIn Voucherify: no such customer yet")
 	default:
-		fmt.Fprintf(w, "\nIn Voucherify: an import would do this: %s\n", in.Effect)
+		to.linef("\nIn Voucherify: an import would do this: %s", in.Effect)
 	}
 	if len(in.Warnings) > 0 {
-		fmt.Fprintf(w, "\nWarnings\n")
+		fmt.Fprintf(to, "\nWarnings\n")
 	}
 	for _, warning := range in.Warnings {
-		fmt.Fprintf(w, "  %s\n", safetext.Text(warning))
+		to.line(4, "  "+safetext.Text(warning))
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -254,5 +255,59 @@ func TestSandboxServesUntilItIsInterrupted(t *testing.T) {
 		server.signal(t, sig)
 		server.wantExit(t, 0)
 		write.Close()
+	}
+}
+
+// Before the first request that writes, a terminal shows what is about to be done, and gives
+// time to stop it.
+func TestInterruptedBeforeAnythingIsWritten(t *testing.T) {
+	t.Parallel()
+	for _, args := range []string{"import", "import -q", "import --limit 20"} {
+		t.Run(args, func(t *testing.T) {
+			t.Parallel()
+			w := startWorld(t, sandbox.Options{Profiles: 250})
+			p, _ := w.startOnTerminal(t, func(cmd *exec.Cmd) { cmd.Env = append(cmd.Env, "VOUCHERIFY_BATCH_SIZE=1") }, strings.Fields(args)...)
+			p.stderr.await(t, "Ctrl-C within 2 seconds writes nothing.", 1)
+			for _, want := range []string{
+				"Segment space spa_sandbox  →  Voucherify 127.0.0.1:", "250 profiles, less than 1 min at 100000 requests/s. ",
+				"source_id from user_id: permanent.", "Mapping: the default.",
+			} {
+				if !strings.Contains(strings.ReplaceAll(p.stderr.String(), "\r\n  ", " "), want) {
+					t.Errorf("the terminal does not show %q:\n%s", want, p.stderr)
+				}
+			}
+			p.signal(t, os.Interrupt)
+			p.stderr.await(t, "interrupted: finishing", 1) // with -q, too
+			p.wantExit(t, 130)
+			if n := w.requests(`^POST`); n > 0 {
+				t.Errorf("%d requests that write were sent", n)
+			}
+			check(t, w.addsUp(p.stdout.String()))
+			command, offset, err := printedCommand(shown(p.stderr.String()))
+			if err != nil || offset != "0" || command != "segsync import --resume"+strings.Replace(strings.TrimPrefix(args, "import"), "-q", "--quiet", 1) {
+				t.Errorf("the end is not the command that starts it: %q, %v", command, err)
+			}
+			w.resume(t, p, 0)
+		})
+	}
+}
+
+// The last block has the numbers of the table below it, although more was being read when an
+// error ended it.
+func TestBlockAgreesWithTheTable(t *testing.T) {
+	t.Parallel()
+	w := startWorld(t, sandbox.Options{Profiles: 500})
+	w.answer(`@150/external_ids`, 1, 0, status(401))
+	p, _ := w.onTerminal(t, "import", "--non-interactive")
+	p.wantExit(t, 2)
+	blocks := regexp.MustCompile(` read +(\d+) of 500 .*\n confirmed  (\d+)`).FindAllStringSubmatch(shown(p.stderr.String()), -1)
+	numbers, err := numbersOf(p.stdout.String())
+	check(t, err)
+	if len(blocks) == 0 {
+		t.Fatalf("there is no block:\n%s", p.stderr)
+	}
+	last := blocks[len(blocks)-1]
+	if last[1] != itoa(numbers["Profiles read"]) || last[2] != itoa(numbers["Confirmed"]) {
+		t.Errorf("the last block has %q:\n%s", last[0], p.stdout)
 	}
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"log/slog"
 	"os"
 	"os/signal"
 	"sync/atomic"
@@ -21,7 +20,7 @@ type interrupts struct {
 	done    chan struct{}
 }
 
-func watchInterrupts(ctx context.Context, announcement string, stop func(), log *slog.Logger) *interrupts {
+func watchInterrupts(ctx context.Context, announcement string, stop func(), tell *telling) *interrupts {
 	i := &interrupts{first: make(chan struct{}), signals: make(chan os.Signal, 2), done: make(chan struct{})}
 	i.ctx, i.cancel = context.WithCancel(ctx)
 	signal.Notify(i.signals, os.Interrupt, syscall.SIGTERM)
@@ -35,7 +34,7 @@ func watchInterrupts(ctx context.Context, announcement string, stop func(), log 
 				i.cancel()
 				continue
 			}
-			log.Warn(announcement)
+			tell.answer(announcement)
 			i.code.Store(exitInterrupted)
 			if sig != os.Interrupt {
 				i.code.Store(exitTerminated)

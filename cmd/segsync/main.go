@@ -90,7 +90,7 @@ func run(args []string) int {
 		exit = &exitError{exitUsage, &hinted{usageError(err), fmt.Sprintf("see %s --help", command.CommandPath())}}
 	}
 	if exit.err != nil {
-		printError(os.Stderr, exit.err, func(text string) string { return text })
+		printError(newPage(os.Stderr), exit.err)
 	}
 	return exit.code
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"os"
 	"segsync/importer/mapping"
@@ -18,7 +17,7 @@ comments that explain the form. A copy of it that was changed is used with --map
 the setting SEGSYNC_MAPPING.`,
 		Example: `  segsync mapping > mapping.yaml
   segsync import --mapping mapping.yaml`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if _, err := fmt.Fprint(cmd.OutOrStdout(), mapping.DefaultFile()); err != nil {
 				return &exitError{exitFailed, err}
@@ -31,13 +30,16 @@ the setting SEGSYNC_MAPPING.`,
 // readMapping reads the mapping from the file that the flag names, or else the setting; if
 // there is neither, the default mapping stays.
 func (s *settings) readMapping(flag string) error {
-	s.mappingFile = cmp.Or(flag, s.mappingFile)
-	if s.mappingFile == "" {
+	named := "--mapping"
+	if flag == "" {
+		named, flag = "SEGSYNC_MAPPING", s.mappingFile
+	}
+	if s.mappingFile = flag; flag == "" {
 		return nil
 	}
-	data, err := os.ReadFile(s.mappingFile)
+	data, err := os.ReadFile(flag)
 	if err != nil {
-		return fmt.Errorf("reading the mapping: %w", err)
+		return &hinted{fmt.Errorf("%s: reading the mapping: %w", named, err), "segsync mapping > FILE makes one to start from"}
 	}
 	if s.mapping, err = mapping.Parse(s.mappingFile, data); err != nil {
 		return &hinted{fmt.Errorf("the mapping has mistakes:\n%w", err),

@@ -31,6 +31,9 @@ type notifier struct {
 	to     endingSettings
 	log    *slog.Logger
 	client *http.Client
+
+	starting  sync.WaitGroup // for the start to be told
+	stopStart context.CancelFunc
 }
 
 // newNotifier returns a notifier that sends its requests with base; nil is the network.
@@ -47,14 +50,27 @@ func newNotifier(to endingSettings, log *slog.Logger, base http.RoundTripper) *n
 	transport := httpretry.New(httpretry.Options{
 		API: "the receiver", Attempts: tellAttempts, MaxWait: tellTimeout, RetryFor: -1, Secrets: secrets, Base: statusOnly{base},
 	})
-	return &notifier{to, log, transport.Client()}
+	return &notifier{to: to, log: log, client: transport.Client(), stopStart: func() {}}
 }
 
-// start tells that an import begins.
+// start tells that an import begins, which does not wait for that; ended must follow.
 func (n *notifier) start(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, tellWithin)
-	defer cancel()
-	n.ping(ctx, "start")
+	ctx, n.stopStart = context.WithTimeout(ctx, tellWithin)
+	n.starting.Go(func() { n.ping(ctx, "start") })
+}
+
+// tellEarly tells of an import that ended with an error before it began, such as one of the
+// settings. One that another import keeps from running is no news.
+func (s *session) tellEarly(err error) {
+	var early *exitError
+	if !errors.As(err, &early) || early.err == nil || early.code == exitLocked {
+		return
+	}
+	file, _ := s.run.settings.readEnvFile(s.flags) // it may be what is wrong: then the environment is left
+	set := new(settings)
+	set.load(set.endingRows(), needs{}, lookupIn(file)) // likewise
+	what := notification{Version: 1, Program: programOf(), Command: s.command, ExitCode: early.code, Ended: time.Now().UTC()}
+	newNotifier(set.ending, s.tell.log, nil).ended(context.Background(), what)
 }
 
 // ended tells what became of the import. It takes ten seconds at most, and after an
@@ -68,6 +84,10 @@ func (n *notifier) ended(ctx context.Context, what notification) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
+	patience := time.AfterFunc(within/4, n.stopStart) // the start comes before the end, or not at all
+	n.starting.Wait()
+	patience.Stop()
+	n.stopStart()
 	var both sync.WaitGroup
 	both.Go(func() {
 		if what.ExitCode == exitDone {
@@ -92,7 +112,7 @@ func (n *notifier) post(ctx context.Context, what notification) {
 	}
 	body, err := json.Marshal(what)
 	if err != nil {
-		n.log.Warn("the summary is no JSON", "setting", "NOTIFY_URL", "cause", err)
+		n.log.Warn("the summary is no JSON", aboutSetting, "NOTIFY_URL", "cause", err)
 		return
 	}
 	n.tell(ctx, "NOTIFY_URL", http.MethodPost, n.to.notify, body)
@@ -101,7 +121,7 @@ func (n *notifier) post(ctx context.Context, what notification) {
 // tell sends the request, and says in the log if nobody took it.
 func (n *notifier) tell(ctx context.Context, setting, method string, to *url.URL, body []byte) {
 	if err := n.send(ctx, method, to, body); err != nil {
-		n.log.Warn("nobody was told of this import: the receiver did not take it", "setting", setting, "host", to.Host, "cause", err)
+		n.log.Warn("nobody was told of this import: the receiver did not take it", aboutSetting, setting, "host", to.Host, "cause", err)
 	}
 }
 

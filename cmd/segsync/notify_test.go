@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"segsync/importer/journal"
+	"segsync/internal/sandbox"
 )
 
 // receiver takes what a notifier tells, and answers with the statuses in turn, then with
@@ -171,6 +173,24 @@ func (silent) RoundTrip(req *http.Request) (*http.Response, error) {
 	return nil, errors.New("swallowed: " + req.URL.String())
 }
 
+// An import does not wait until its start is told, and its end comes after that.
+func TestStartIsToldMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		to := &url.URL{Scheme: "https", Host: "example.com", Path: "/s3cret-path"}
+		n := newNotifier(endingSettings{ping: to}, slog.New(slog.NewTextHandler(&log, nil)), silent{})
+		began := time.Now()
+		n.start(t.Context())
+		if took := time.Since(began); took > 0 {
+			t.Errorf("the import waits %s for its start to be told", took)
+		}
+		n.ended(t.Context(), notification{ExitCode: exitInterrupted})
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("after an interrupt it took %s, more than a second", took)
+		}
+	})
+}
+
 // A receiver that does not answer holds nobody up.
 func TestReceiverIsSilent(t *testing.T) {
 	for code, most := range map[int]time.Duration{exitDone: 10 * time.Second, exitInterrupted: time.Second} {
@@ -185,6 +205,59 @@ func TestReceiverIsSilent(t *testing.T) {
 			}
 			if strings.Contains(log.String(), "s3cret") || strings.Count(log.String(), "no answer") != 2 {
 				t.Errorf("log: %s", &log)
+			}
+		})
+	}
+}
+
+// The end of an import is told whatever it was: also that it never began, or was interrupted;
+// and the exit code is what it would have been.
+func TestEndIsToldByTheProgram(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		env   []string
+		args  string
+		code  int
+		pings []string
+		began bool
+	}{
+		"done":                      {nil, "import", exitDone, []string{"GET /ping/s3cret/start", "GET /ping/s3cret"}, true},
+		"rejected":                  {[]string{"REJECT=1"}, "import", exitNotImported, []string{"GET /ping/s3cret/start", "GET /ping/s3cret/fail"}, true},
+		"wrong credentials":         {[]string{"SEGMENT_ACCESS_TOKEN=x"}, "import", exitUsage, []string{"GET /ping/s3cret/start", "GET /ping/s3cret/fail"}, true},
+		"missing settings":          {[]string{"SEGMENT_ACCESS_TOKEN="}, "import", exitUsage, []string{"GET /ping/s3cret/fail"}, false},
+		"a wrong .env file":         {nil, "import --env-file missing.env", exitUsage, []string{"GET /ping/s3cret/fail"}, false},
+		"nothing to verify":         {nil, "verify", exitUsage, []string{"GET /ping/s3cret/fail"}, false},
+		"a missing directory":       {nil, "import --resume --dir nowhere", exitUsage, []string{"GET /ping/s3cret/fail"}, false},
+		"a mistyped flag":           {nil, "import --since yesterdy", exitUsage, nil, false},
+		"plan, which tells nothing": {[]string{"SEGMENT_ACCESS_TOKEN="}, "plan", exitUsage, nil, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := startWorld(t, sandbox.Options{Profiles: 10, Plain: true})
+			if slices.Contains(c.env, "REJECT=1") {
+				w.reject.Store(regexp.MustCompile("7$"))
+			}
+			r := newReceiver(t, http.StatusOK)
+			env := append(c.env, "PING_URL="+r.URL+"/ping/s3cret", "NOTIFY_URL="+r.URL+"/hook/s3cret")
+			p := startProcess(t, w.dir, w.environ(env...), nil, strings.Fields(c.args)...)
+			p.wantExit(t, c.code)
+			var pings []string
+			for i, request := range r.requests {
+				if request != "POST /hook/s3cret" {
+					pings = append(pings, request)
+					continue
+				}
+				var got notification
+				check(t, json.Unmarshal([]byte(r.bodies[i]), &got))
+				if got.ExitCode != c.code || got.Command != "segsync "+strings.Fields(c.args)[0] || (got.Import != nil) != c.began {
+					t.Errorf("told: %s", r.bodies[i])
+				}
+			}
+			if !slices.Equal(pings, c.pings) || len(r.requests)-len(pings) != min(len(pings), 1) {
+				t.Errorf("requests %q, want the pings %q", r.requests, c.pings)
+			}
+			if strings.Contains(p.stdout.String()+p.stderr.String(), "s3cret") {
+				t.Errorf("the secret is shown:\n%s%s", p.stdout, p.stderr)
 			}
 		})
 	}

@@ -14,18 +14,34 @@ import (
 // what the directory has: then a slip of the fingers must not make an empty one.
 func (s *session) makeDir(dir string, goesOn bool) error {
 	info, err := os.Stat(dir)
-	if err == nil && info.IsDir() {
+	const hint = "choose another --dir"
+	switch {
+	case err == nil && info.IsDir():
 		return nil
-	}
-	if errors.Is(err, fs.ErrNotExist) && goesOn && s.flags.Changed("dir") {
-		err = &hinted{err, "with --resume and --since last the directory of the import must exist; leave them out for a first import"}
-	} else if err == nil || errors.Is(err, fs.ErrNotExist) {
+	case err == nil:
+		err = &hinted{fmt.Errorf("%s is not a directory", dir), hint}
+	case errors.Is(err, fs.ErrNotExist) && goesOn && s.flags.Changed("dir"):
+		err = &hinted{fmt.Errorf("there is no directory %s", dir),
+			"with --resume and --since last the directory of the import must exist; leave them out for a first import"}
+	case errors.Is(err, fs.ErrNotExist):
 		if err = os.MkdirAll(dir, 0o700); err == nil {
 			s.tell.log.Info("made the directory for the files of the import", "dir", dir)
 			return nil
 		}
+		err = &hinted{fmt.Errorf("%s cannot be made: %w", dir, causeOf(err)), hint}
+	default:
+		err = &hinted{fmt.Errorf("%s cannot be used: %w", dir, causeOf(err)), hint}
 	}
 	return &exitError{exitUsage, fmt.Errorf("--dir: %w", err)}
+}
+
+// causeOf returns why a file could not be used, without the call that said so and the path.
+func causeOf(err error) error {
+	var of *fs.PathError
+	if errors.As(err, &of) {
+		return of.Err
+	}
+	return err
 }
 
 // lockDir makes sure that this is the only import in dir.
@@ -35,7 +51,7 @@ func lockDir(dir string) (unlock func(), err error) {
 	if errors.As(err, &locked) {
 		return nil, &exitError{exitLocked, &hinted{err, "wait for it, or use another --dir"}}
 	} else if err != nil {
-		return nil, &exitError{exitFailed, err}
+		return nil, &exitError{exitUsage, &hinted{fmt.Errorf("--dir: %s cannot be used: %w", dir, causeOf(err)), "choose another --dir"}}
 	}
 	return unlock, nil
 }

@@ -5,22 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
-
 	"segsync/importer/journal"
 	"segsync/internal/safetext"
 )
 
 // outstandingOptions are the flags of segsync outstanding.
 type outstandingOptions struct {
-	dir       string
+	run       runFlags // of which only those that name the files of an import
 	asJSON    bool
 	forget    []string
 	forgetAll bool
@@ -48,12 +44,13 @@ The exit code of the list is 0 if nothing is outstanding, and 3 if something is.
 			if err := o.takeArgs(args); err != nil {
 				return &exitError{exitUsage, &hinted{err, fmt.Sprintf("see %s --help", cmd.CommandPath())}}
 			}
-			return o.run(cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return o.carryOut(cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	f := cmd.Flags()
 	f.SortFlags = false
-	f.StringVar(&o.dir, "dir", ".", "`directory` of the import")
+	f.StringVar(&o.run.dir, "dir", ".", "`directory` of the import")
+	f.StringVar(&o.run.profilesFrom, "profiles-from", "", "list those of the import of the profiles that this `file` names")
 	f.BoolVar(&o.asJSON, "json", false, "print all that is known of them as JSON")
 	f.StringArrayVar(&o.forget, "forget", nil, "no longer try the profile with this `ID`; further ones may follow")
 	f.BoolVar(&o.forgetAll, "forget-all", false, "no longer try any of them")
@@ -72,13 +69,13 @@ func (o *outstandingOptions) takeArgs(args []string) error {
 	switch {
 	case slices.Contains(o.forget, ""):
 		return errors.New("--forget: an id is empty")
-	case o.dir == "":
+	case o.run.dir == "":
 		return errors.New("--dir is empty")
 	}
 	return nil
 }
 
-func (o *outstandingOptions) run(stdout, stderr io.Writer) error {
+func (o *outstandingOptions) carryOut(stdout, stderr io.Writer) error {
 	records, state, err := o.read()
 	switch {
 	case err != nil:
@@ -90,8 +87,8 @@ func (o *outstandingOptions) run(stdout, stderr io.Writer) error {
 	case len(records) == 0:
 		_, err = fmt.Fprintln(stdout, "nothing is outstanding")
 	default:
-		err = printRecords(stdout, records, widthOf(stdout))
-		fmt.Fprintf(stderr, "%d outstanding since %s. Each import tries them again; --forget ends that.\n",
+		err = printRecords(newPage(stdout), records)
+		newPage(stderr).linef("%d outstanding since %s. Each import tries them again; --forget ends that.",
 			state.Outstanding.Count, state.Outstanding.Oldest.Format(time.RFC3339))
 	}
 	if err != nil {
@@ -103,13 +100,13 @@ func (o *outstandingOptions) run(stdout, stderr io.Writer) error {
 	return nil
 }
 
-func (o *outstandingOptions) names() journal.Names { return journal.NewNames(o.dir, "") }
+func (o *outstandingOptions) names() journal.Names { return o.run.names(false) }
 
 func (o *outstandingOptions) read() ([]journal.Record, *journal.State, error) {
 	records, state, err := journal.ReadOutstanding(o.names())
 	var none *journal.NoImportError
 	if errors.As(err, &none) {
-		err = &hinted{err, "use the --dir of the import"}
+		err = &hinted{err, "use the --dir of the import, and its --profiles-from if it had one"}
 	}
 	if err != nil {
 		return nil, nil, &exitError{exitUsage, err}
@@ -119,7 +116,7 @@ func (o *outstandingOptions) read() ([]journal.Record, *journal.State, error) {
 
 // forgetThem forgets all that the flags name, or nothing if one of them is unknown.
 func (o *outstandingOptions) forgetThem(stdout io.Writer) error {
-	unlock, err := lockDir(o.dir)
+	unlock, err := lockDir(o.run.dir)
 	if err != nil {
 		return err
 	}
@@ -166,46 +163,19 @@ func printRecordsJSON(w io.Writer, records []journal.Record) error {
 	return err
 }
 
-// printRecords prints a table. Its last column, the details, is cut so that no line is
-// wider than width; the ids never are, for they are needed to forget. A width of 0 is
-// unlimited.
-func printRecords(w io.Writer, records []journal.Record, width int) error {
-	var b strings.Builder
-	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "SEGMENT_ID\tSOURCE_ID\tSINCE\tREASON\tDETAIL")
+// printRecords prints a table. The ids are needed to forget: they are never cut.
+func printRecords(to *page, records []journal.Record) error {
+	var rows [][]string
 	for _, r := range records {
 		detail := r.Detail
 		if r.Unnamed > 0 {
 			detail = strings.TrimSpace(fmt.Sprintf("%d customers %s", r.Unnamed, detail))
 		}
-		cells := []string{r.ID(), r.SourceID, r.First.Format(time.DateOnly), r.Reason, detail}
-		for i := range cells {
-			cells[i] = safetext.Line(cells[i])
+		row := []string{r.ID(), r.SourceID, r.First.Format(time.DateOnly), r.Reason, detail}
+		for i := range row {
+			row[i] = safetext.Line(row[i])
 		}
-		fmt.Fprintln(table, strings.Join(cells, "\t"))
+		rows = append(rows, row)
 	}
-	if err := table.Flush(); err != nil {
-		return err
-	}
-	details := strings.Index(b.String(), "DETAIL")
-	for line := range strings.Lines(b.String()) {
-		text := []rune(strings.TrimRight(line, " \n"))
-		if most := max(width, details); width > 0 && len(text) > most {
-			text = append(text[:max(most-1, 0)], '…')
-		}
-		if _, err := fmt.Fprintln(w, strings.TrimRight(string(text), " ")); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// widthOf returns the columns of the terminal that w is, or 0 if it is none.
-func widthOf(w io.Writer) int {
-	if file, ok := w.(*os.File); ok {
-		if width, _, err := term.GetSize(int(file.Fd())); err == nil {
-			return width
-		}
-	}
-	return 0
+	return to.list(0, strings.Fields("SEGMENT_ID SOURCE_ID SINCE REASON DETAIL"), rows)
 }

@@ -45,7 +45,7 @@ func TestOutstandingWhileAnImportRuns(t *testing.T) {
 	}
 }
 
-// On a terminal the details are cut to its width, and nothing else is; what is not
+// On a terminal the details are folded, or the profiles have lines of their own; what is not
 // printable is escaped.
 func TestOutstandingTable(t *testing.T) {
 	records := []journal.Record{
@@ -58,22 +58,29 @@ func TestOutstandingTable(t *testing.T) {
 use_1              user-1     2026-11-01  rule    a\x1b[2J detail that is too long for a narrow terminal
 async_action:aa_1             2026-11-02  rule    2 customers
 `,
-		66: `SEGMENT_ID         SOURCE_ID  SINCE       REASON  DETAIL
-use_1              user-1     2026-11-01  rule    a\x1b[2J detail…
+		74: `SEGMENT_ID         SOURCE_ID  SINCE       REASON  DETAIL
+use_1              user-1     2026-11-01  rule    a\x1b[2J detail that is
+                                                  too long for a narrow
+                                                  terminal
 async_action:aa_1             2026-11-02  rule    2 customers
 `,
-		20: `SEGMENT_ID         SOURCE_ID  SINCE       REASON …
-use_1              user-1     2026-11-01  rule   …
-async_action:aa_1             2026-11-02  rule   …
+		40: `SEGMENT_ID
+    SOURCE_ID  SINCE  REASON  DETAIL
+use_1
+    user-1  2026-11-01  rule  a\x1b[2J
+    detail that is too long for a narrow
+    terminal
+async_action:aa_1
+    2026-11-02  rule  2 customers
 `,
 	} {
 		var b bytes.Buffer
-		check(t, printRecords(&b, records, width))
+		check(t, printRecords(&page{Writer: &b, columns: func() int { return width }, clean: asItIs}, records))
 		if b.String() != want {
 			t.Errorf("at a width of %d, got\n%swant\n%s", width, b.String(), want)
 		}
 		for line := range strings.Lines(b.String()) {
-			if n := utf8.RuneCountInString(line) - 1; width == 66 && n > width {
+			if n := utf8.RuneCountInString(line) - 1; width > 0 && n > width {
 				t.Errorf("%d columns, more than %d: %s", n, width, line)
 			}
 		}

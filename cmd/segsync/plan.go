@@ -58,7 +58,7 @@ cleared.`,
   segsync plan --from warehouse --sample 200
   segsync plan --existing customers.csv
   segsync plan --orphans only-in-voucherify.txt`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return o.run.carryOut(cmd, o.check(cmd.Flags()), func() error { return runPlan(cmd, &o) })
 		},
@@ -81,7 +81,7 @@ cleared.`,
 	f.StringVar(&o.run.report.logFormat, "log-format", "text", "`format` of the log on stderr: text or json")
 	f.StringVar(&o.run.report.color, "color", "auto", "`when` to use colours on the terminal: auto, always or never")
 	f.BoolVarP(&o.run.report.verbose, "verbose", "v", false, "log every retry and warning")
-	f.BoolVarP(&o.run.report.quiet, "quiet", "q", false, "log nothing but errors")
+	f.BoolVarP(&o.run.report.quiet, "quiet", "q", false, "log nothing but errors and warnings about settings")
 	f.BoolVar(&o.run.settings.sandbox, "sandbox", false, "plan for the embedded sandbox")
 	for _, other := range []string{"since", "profiles-from", "existing", "orphans"} {
 		cmd.MarkFlagsMutuallyExclusive("sample", other)
@@ -145,7 +145,7 @@ func runPlan(cmd *cobra.Command, o *planOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	s.noCount = o.sample > 0
+	s.extent.noCount = o.sample > 0
 	if err := s.connect(); err != nil {
 		return err
 	}
@@ -166,7 +166,7 @@ func runPlan(cmd *cobra.Command, o *planOptions) (err error) {
 	interrupts := watchInterrupts(ctx, "interrupted", func() {
 		cancel() // there is nothing to finish
 		s.closeInput()
-	}, s.tell.log)
+	}, s.tell)
 	defer interrupts.close()
 	report, err := s.plan(interrupts.ctx, o, profiles)
 	if code := interrupts.exitCode(); code != exitDone {
@@ -250,10 +250,10 @@ func (s *session) planSettings(o *planOptions, plan *importer.Plan, profiles []s
 	settings.Recheck = o.orphans != "" // also for profiles that others which were deleted pushed past the reader
 	if o.sample > 0 {
 		settings.Whole = true
-		s.limit = o.sample
 		if s.from == nil {
-			settings.Limit = o.sample
+			settings.Limit, s.extent.limit = o.sample, o.sample
 		} else {
+			s.extent.total = int64(o.sample)
 			settings.From = &importer.RandomSample{Of: s.from, N: o.sample}
 			s.from = settings.From
 		}

@@ -3,8 +3,6 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"io"
-	"strings"
 	"time"
 
 	"segsync/internal/screen"
@@ -34,16 +32,16 @@ func (e *planEstimate) MarshalJSON() ([]byte, error) {
 const slowestBulk = 10
 
 // printCost says what importing the profiles takes.
-func (r *planReport) printCost(to io.Writer) {
-	what, about := "this", ""
+func (r *planReport) printCost(to *page) {
+	what, takes := "this", ""
 	if r.Sample != nil {
 		what = fmt.Sprintf("these %s profiles", number(r.Sample.Profiles))
 	}
 	if r.Estimate != nil {
-		about = strings.Replace("; about "+screen.Estimate(r.Estimate.reading()), "about <", "less than", 1)
+		takes = "; " + about(r.Estimate.reading())
 	}
-	fmt.Fprintf(to, "\nimporting %s: %s bulk calls, %s customers; with --only-changes %s calls, %s customers%s\n", what,
-		number(r.BulkCalls.All), number(r.Customers.All), number(r.BulkCalls.OnlyChanges), number(r.Customers.OnlyChanges), about)
+	to.linef("\nimporting %s: %s bulk calls, %s customers; with --only-changes %s calls, %s customers%s", what,
+		number(r.BulkCalls.All), number(r.Customers.All), number(r.BulkCalls.OnlyChanges), number(r.Customers.OnlyChanges), takes)
 	if r.Estimate == nil {
 		return
 	}
@@ -51,7 +49,7 @@ func (r *planReport) printCost(to io.Writer) {
 	if r.Estimate.SegmentRequests > 0 {
 		reading += fmt.Sprintf(", %s requests to Segment at %g a second", screen.Number(r.Estimate.SegmentRequests), r.Estimate.perSecond)
 	}
-	fmt.Fprintf(to, "  %s\n  Voucherify tells its quota of bulk calls only with the first of them; %s\n", reading, r.bulkTime())
+	to.linef("  %s\n  Voucherify tells its quota of bulk calls only with the first of them; %s", reading, r.bulkTime())
 }
 
 // bulkTime says how much longer the bulk calls take with the smallest quota.

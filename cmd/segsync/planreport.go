@@ -3,11 +3,9 @@ package main
 import (
 	"cmp"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"segsync/importer"
 	"segsync/importer/journal"
@@ -90,7 +88,7 @@ func newPlanReport(s *session, plan *importer.Plan) *planReport {
 		Rejected: plan.Rejected, LeftOut: leftOut, Examples: plan.Examples,
 		BulkCalls: planCosts{all.BulkCalls, changes.BulkCalls}, Customers: planCosts{all.Customers, changes.Customers},
 		Coverage: planCoverage{coverage, missingTraits(coverage, set.mapping, set.mappingFile == "")},
-		from:     s.source(), target: s.target(), reserve: set.reserve, allTypes: s.limit > 0 && s.run.settings.fromAPI(),
+		from:     s.source(), target: s.target(), reserve: set.reserve, allTypes: s.extent.limit > 0 && s.run.settings.fromAPI(),
 	}
 }
 
@@ -98,13 +96,14 @@ func newPlanReport(s *session, plan *importer.Plan) *planReport {
 func (r *planReport) differs() bool { return r.Counts.Create+r.Counts.Change+r.Counts.Clear > 0 }
 
 // show prints the report.
-func (r *planReport) show(to io.Writer, asJSON bool) error {
+func (r *planReport) show(to *page, asJSON bool) error {
 	if asJSON {
 		return printJSON(to, r)
 	}
-	fmt.Fprintf(to, "%s  →  %s\nsource_id from %s\n", safetext.Text(r.from), safetext.Text(r.target), safetext.Text(r.Identifier))
+	to.linef("%s  →  %s", safetext.Text(r.from), safetext.Text(r.target))
+	to.linef("source_id from %s", safetext.Text(r.Identifier))
 	if r.Sample != nil {
-		fmt.Fprintf(to, "%s: all numbers are of these\n", r.Sample)
+		to.linef("%s: all numbers are of these", r.Sample)
 	}
 	fmt.Fprintln(to)
 	r.printCounts(to)
@@ -124,12 +123,10 @@ func (s *planSample) String() string {
 	return fmt.Sprintf("a sample of %s profiles, chosen at random", number(s.Profiles))
 }
 
-func (r *planReport) printCounts(to io.Writer) {
-	w := tabwriter.NewWriter(to, 0, 0, 4, ' ', 0)
+func (r *planReport) printCounts(to *page) {
+	var rows []screen.Row
 	line := func(label string, n int, note string, always bool) {
-		if n > 0 || always {
-			fmt.Fprintln(w, strings.TrimRight(fmt.Sprintf("  %s\t%9s\t%s", label, number(n), note), "\t"))
-		}
+		rows = append(rows, screen.Row{Name: label, Number: int64(n), Note: note, Always: always})
 	}
 	c := &r.Counts
 	line("create", c.Create, "", true)
@@ -146,33 +143,33 @@ func (r *planReport) printCounts(to io.Writer) {
 	if c.OnlyInVoucherify != nil {
 		line("only in Voucherify", *c.OnlyInVoucherify, "(--orphans FILE lists them)", false)
 	}
-	w.Flush()
+	screen.Table(to, to.columns(), to.style, screen.Head{}, rows)
 	if text := mostFirst(byReason(r.LeftOut, "")); text != "" {
-		fmt.Fprintf(to, "\nleft out of what is sent: %s\n", text)
+		to.linef("\nleft out of what is sent: %s", text)
 	}
 }
 
-func (r *planReport) printCoverage(to io.Writer) {
+func (r *planReport) printCoverage(to *page) {
 	fmt.Fprintln(to)
 	for _, miss := range r.Coverage.Missing {
-		fmt.Fprintf(to, "! no profile has the trait %s, which %s reads: %s\n", safetext.Line(miss.Trait), miss.Field, miss.hint())
+		to.marked(screen.MarkAttention, 2, fmt.Sprintf("no profile has the trait %s, which %s reads: %s", safetext.Line(miss.Trait), miss.Field, miss.hint()))
 	}
 	for _, text := range wrongTypes(r.Coverage.Coverage) {
-		fmt.Fprintf(to, "! %s\n", safetext.Line(text))
+		to.marked(screen.MarkAttention, 2, safetext.Line(text))
 	}
-	fmt.Fprintln(to, identifierAdvice(r.Coverage.Coverage, r.Identifier, r.allTypes))
+	to.line(2, identifierAdvice(r.Coverage.Coverage, r.Identifier, r.allTypes))
 	printCoverage(to, r.Coverage.Coverage)
 }
 
-func (r *planReport) printExamples(to io.Writer) {
+func (r *planReport) printExamples(to *page) {
 	for _, kind := range slices.Sorted(maps.Keys(r.Examples)) {
 		for _, e := range r.Examples[kind] {
-			fmt.Fprintf(to, "\n%s %s\n", strings.ReplaceAll(string(kind), "_", " "), safetext.Line(e.SourceID))
+			to.linef("\n%s %s", strings.ReplaceAll(string(kind), "_", " "), safetext.Line(e.SourceID))
 			for _, change := range e.Changes {
-				fmt.Fprintf(to, "  %-20s %s → %s\n", safetext.Line(change.Field), inOneLine(change.Old), inOneLine(change.New))
+				printField(to, change.Field, inOneLine(change.Old)+" → "+inOneLine(change.New))
 			}
 			for _, field := range e.NotComparable {
-				fmt.Fprintf(to, "  %-20s not comparable\n", safetext.Line(field))
+				printField(to, field, "not comparable")
 			}
 		}
 	}

@@ -25,7 +25,6 @@ type progress struct {
 	meter   *screen.Meter
 	before  int // profiles read before this run of the import
 	start   int // profiles read in this process before
-	skip    int // profiles of the list before the --offset of the import
 	total   atomic.Int64
 }
 
@@ -33,31 +32,39 @@ type progress struct {
 func (s *session) showProgress(ctx context.Context) (stop func(finished bool)) {
 	state := s.importer.State()
 	p := &progress{session: s, before: state.Counts.Read, start: s.importer.ProfilesRead()}
-	p.total.Store(max(s.total, 0))
-	if most := int64(p.before + s.limit); s.limit > 0 && (s.total <= 0 || s.total > most) {
+	skip := int64(s.skipped())
+	p.total.Store(max(s.extent.total-skip, 0))
+	if most := int64(p.before + s.importer.LimitLeft()); s.extent.limit > 0 && (p.total.Load() == 0 || p.total.Load() > most) {
 		p.total.Store(most)
 	}
-	if at, err := strconv.Atoi(state.Position.Offset); err == nil {
-		p.skip = max(at-p.before, 0)
-	}
-	p.meter = screen.NewMeter(time.Now(), p.numbers(false))
+	p.meter = screen.NewMeter(time.Now(), p.numbers())
 	ctx, cancel := context.WithCancel(ctx)
 	var workers sync.WaitGroup
 	if s.tell.live {
-		s.tell.screen.Start(s.head(), func() screen.Progress { return p.observe(false) })
+		s.tell.screen.Start(s.head(), func() screen.Progress { return p.observe() })
 	}
-	workers.Go(func() { every(ctx, feedInterval, func() { p.observe(false) }) })
+	workers.Go(func() { every(ctx, feedInterval, func() { p.observe() }) })
 	workers.Go(func() { every(ctx, heartbeatInterval, p.beat) })
-	if !s.noCount && s.total < 0 && s.limit == 0 {
-		workers.Go(func() { p.total.Store(int64(max(s.importer.Count(ctx)-p.skip, 0))) })
+	if e := s.extent; !e.noCount && e.total < 0 && e.limit == 0 {
+		workers.Go(func() { p.total.Store(max(int64(s.importer.Count(ctx))-skip, 0)) })
 	}
 	return func(finished bool) {
 		cancel()
 		workers.Wait()
-		if last := p.observe(finished); s.tell.live {
-			s.tell.screen.Stop(last, true)
+		if s.tell.live {
+			s.tell.screen.Stop(p.last(finished), true)
 		}
 	}
+}
+
+// skipped returns how many profiles of the list are before the --offset of the import.
+func (s *session) skipped() int {
+	state := s.importer.State()
+	at, err := strconv.Atoi(state.Position.Offset)
+	if err != nil {
+		return 0
+	}
+	return max(at-state.Counts.Read, 0)
 }
 
 // every calls do at each interval until ctx ends.
@@ -113,7 +120,7 @@ func shorten(id string, n int) string {
 }
 
 // numbers are the counts at this moment.
-func (p *progress) numbers(finished bool) screen.Numbers {
+func (p *progress) numbers() screen.Numbers {
 	state := p.session.importer.State()
 	return screen.Numbers{
 		Read:        int64(p.before + p.session.importer.ProfilesRead() - p.start),
@@ -124,13 +131,21 @@ func (p *progress) numbers(finished bool) screen.Numbers {
 		Vanished:    int64(state.Count(journal.Vanished)),
 		Warnings:    int64(warningCount(state)),
 		Outstanding: int64(state.Outstanding.Count),
-		Done:        finished,
 	}
 }
 
-func (p *progress) observe(finished bool) screen.Progress {
+func (p *progress) observe() screen.Progress {
 	now := time.Now()
-	p.meter.Observe(now, p.numbers(finished), p.session.waits()...)
+	p.meter.Observe(now, p.numbers(), p.session.waits()...)
+	return p.meter.Progress(now)
+}
+
+// last returns the progress with which a run ends. Profiles that were read, and are to be read
+// again because their page is not complete, no longer count: the summary lacks them, too.
+func (p *progress) last(finished bool) screen.Progress {
+	now, n := time.Now(), p.numbers()
+	n.Read, n.Done = int64(p.session.importer.State().Counts.Read), finished
+	p.meter.Observe(now, n)
 	return p.meter.Progress(now)
 }
 
@@ -174,12 +189,7 @@ func (p *progress) beat() {
 	if p.session.tell.live {
 		return
 	}
-	now := p.observe(false)
-	attrs := append(now.Attrs(), "offset", p.session.offset())
-	for _, w := range now.Waits {
-		attrs = append(attrs, "waiting", w.Text(time.Now()))
-	}
-	p.session.tell.log.Info(p.session.doing(), attrs...)
+	p.session.tell.log.Info(p.session.doing(), append(p.observe().Attrs(), "offset", p.session.offset())...)
 }
 
 func round1(f float64) float64 { return float64(int(f*10+0.5)) / 10 }

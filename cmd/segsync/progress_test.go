@@ -42,7 +42,7 @@ func bubbleSession(t *testing.T, box *sandbox.Sandbox, offset string) (*session,
 	t.Helper()
 	dir := t.TempDir()
 	stderr := newOutput()
-	s := &session{run: new(runFlags), apis: new(connection), tell: new(telling), total: -1, began: time.Now()}
+	s := &session{run: new(runFlags), apis: new(connection), tell: new(telling), extent: extent{total: -1}, began: time.Now()}
 	s.run.report.metricsFile = filepath.Join(dir, "m.prom")
 	s.tell.log = slog.New(slog.NewTextHandler(stderr, nil))
 	s.apis.toSegment = httpretry.New(httpretry.Options{API: "Segment", Base: inMemory{box}})
@@ -98,6 +98,30 @@ func TestHeartbeat(t *testing.T) {
 	})
 }
 
+// What is waited for is told once.
+func TestHeartbeatOfAWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		box := sandbox.New(sandbox.Options{Intercept: func(rw http.ResponseWriter, _ *http.Request) bool {
+			rw.Header().Set("Retry-After", "200")
+			rw.WriteHeader(http.StatusTooManyRequests)
+			return true
+		}})
+		s, stderr := bubbleSession(t, box, importer.Beginning)
+		s.extent.noCount = true
+		ctx, cancel := context.WithCancel(t.Context())
+		stop := s.showProgress(ctx)
+		done := make(chan error, 1)
+		go func() { done <- s.importer.Run(ctx) }()
+		<-time.After(61 * time.Second)
+		cancel()
+		<-done
+		stop(false)
+		if text := stderr.String(); strings.Count(text, "waiting=") != 1 || !strings.Contains(text, `waiting="waiting for the pause that Segment asks for until `) {
+			t.Errorf("the wait is not told, or not once:\n%s", text)
+		}
+	})
+}
+
 // The time left counts only what an import with --offset still has before it; --no-count does
 // without it.
 func TestHeartbeatShowsTheTimeLeft(t *testing.T) {
@@ -106,7 +130,7 @@ func TestHeartbeatShowsTheTimeLeft(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				box := sandbox.New(sandbox.Options{Profiles: 10_000, Seed: 1, Plain: true, Latency: 100 * time.Millisecond, Discard: true})
 				s, stderr := bubbleSession(t, box, "5000")
-				s.noCount = noCount
+				s.extent.noCount = noCount
 				ctx, cancel := context.WithCancel(t.Context())
 				stop := s.showProgress(ctx)
 				done := make(chan error, 1)

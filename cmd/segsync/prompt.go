@@ -39,7 +39,7 @@ func (t *telling) ask(question string, interrupted <-chan struct{}) (yes, answer
 	t.screen.Suspend()
 	defer t.screen.Resume()
 	for {
-		fmt.Fprint(t.stderr, question)
+		fmt.Fprint(t.stderr, t.stderr.fold(question, 0))
 		select {
 		case line, more := <-t.lines:
 			if !strings.HasSuffix(line, "\n") {

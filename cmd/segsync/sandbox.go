@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/signal"
 	"strconv"
@@ -86,11 +87,11 @@ made-up profiles, until it is interrupted. It prints the settings to use it, to 
 pasted into a shell or saved as a .env file.
 
 With --ndjson or --postgres it writes the same profiles to a file or to a database
-instead, to try segsync import --from. docs/sources.md shows how.`,
+instead, to try segsync import --from.`,
 		Example: `  segsync sandbox --profiles 2000 --faults 0.02 > .env.sandbox &
   segsync import --env-file .env.sandbox
   segsync sandbox --reject 0.01 --strict-schema --outage-after 200 --outage-for 20s > .env.sandbox &`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.check(); err != nil {
 				return &exitError{exitUsage, &hinted{err, "see segsync sandbox --help"}}
@@ -140,6 +141,10 @@ func (o *sandboxFlags) addTo(f *pflag.FlagSet) {
 
 func (o *sandboxFlags) check() error {
 	var errs []error
+	host, _, err := net.SplitHostPort(o.listen)
+	if ip := net.ParseIP(host); err != nil || host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		errs = append(errs, fmt.Errorf("--listen %q: it must be a loopback address with a port, such as 127.0.0.1:8080", o.listen))
+	}
 	if o.profiles < 0 {
 		errs = append(errs, fmt.Errorf("--profiles %d is negative", o.profiles))
 	}
@@ -211,10 +216,10 @@ func serveSandbox(cmd *cobra.Command, o *sandboxFlags) error {
 	for _, s := range box.Settings(server.URL) {
 		fmt.Fprintf(cmd.OutOrStdout(), "export %s=%s\n", s.Name, shellQuote(s.Value))
 	}
-	fmt.Fprintln(cmd.ErrOrStderr(), "The sandbox is serving; interrupt it with Ctrl-C.")
+	newPage(cmd.ErrOrStderr()).line(0, "The sandbox is serving; interrupt it with Ctrl-C.")
 	<-interrupted
 	st := box.Stats()
-	fmt.Fprintf(cmd.ErrOrStderr(), "Served %d requests to Segment (%d answered 429) in %s, %d to Voucherify (%d bulk), %d customers.\n",
+	newPage(cmd.ErrOrStderr()).linef("Served %d requests to Segment (%d answered 429) in %s, %d to Voucherify (%d bulk), %d customers.",
 		st.SegmentRequests, st.Segment429, st.LastSegment.Sub(st.FirstSegment).Round(time.Millisecond),
 		st.VoucherifyRequests, st.BulkRequests, st.Customers)
 	return nil

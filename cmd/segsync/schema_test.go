@@ -115,6 +115,7 @@ func TestSummarySchemaNamesEveryField(t *testing.T) {
 		Error: "e", Hints: []string{"h"}, Continue: "c",
 		Counts: summaryCounts{state: journal.NewState(journal.Identity{Source: "s"}, importer.Beginning)},
 	}
+	full.Costs = &costs{All: new(cost)}
 	full.Settings.Input, full.Settings.Source = "i", "s"
 	written, err := json.Marshal(full)
 	if err != nil {

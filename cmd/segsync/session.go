@@ -38,18 +38,17 @@ type session struct {
 	customers  io.Writer // of a dry run, else nil
 	// closeCustomers closes a file of customers; nil if there is none.
 	closeCustomers func() error
-	noCount        bool
 	catchUp        bool
 	from           importer.Origin // nil: the Profile API
 	closeInput     func()          // ends the reading of profiles from a pipe
-	limit          int             // of profiles; 0: none
-	total          int64           // number of profiles, or -1 if it is not known
+	extent         extent
+	earlier        summaryRequests // those of an import before this one, in the same process
 	began          time.Time
 }
 
 // newSession returns a session that can speak.
 func newSession(cmd *cobra.Command, o *runFlags) (*session, error) {
-	s := &session{flags: cmd.Flags(), command: cmd.CommandPath(), run: o, total: -1, began: time.Now(), closeInput: func() {}}
+	s := &session{flags: cmd.Flags(), command: cmd.CommandPath(), run: o, extent: extent{total: -1}, began: time.Now(), closeInput: func() {}}
 	var err error
 	if s.tell, err = newTelling(cmd.OutOrStdout(), &o.report, o.wait.nonInteractive); err != nil {
 		return nil, &exitError{exitUsage, err}
@@ -62,7 +61,7 @@ func (s *session) connect() (err error) {
 	limits := bounds{maxWait: s.run.wait.maxWait, retryFor: s.run.wait.retryFor}
 	if limits.retryFor == 0 {
 		limits.retryFor = 30 * time.Minute
-		if s.tell.live {
+		if s.tell.people {
 			limits.retryFor = 3 * time.Minute // somebody is looking
 		}
 	}
@@ -71,10 +70,10 @@ func (s *session) connect() (err error) {
 	}
 	s.tell.keepSecret(s.apis.settings.secrets()...)
 	for _, warning := range s.apis.settings.warnings {
-		s.tell.log.Warn(warning)
+		s.tell.log.Warn(warning.text, aboutSetting, warning.setting)
 	}
 	if s.run.settings.fromAPI() {
-		s.total = int64(s.apis.sandboxProfiles)
+		s.extent.total = int64(s.apis.sandboxProfiles)
 	}
 	return nil
 }
@@ -122,10 +121,10 @@ func (s *session) readSchema(ctx context.Context) error {
 	forbidden := errors.As(err, &answer) && answer.Forbidden()
 	switch {
 	case err != nil && answer != nil && answer.Unknown() && policy == "":
-		s.tell.log.Warn("this Voucherify has no metadata schemas: metadata is sent as it is", "cause", err)
+		s.tell.log.Warn("this Voucherify has no metadata schemas: metadata is sent as it is", aboutSetting, "METADATA_POLICY", "cause", err)
 	case forbidden && policy == "":
 		s.tell.log.Warn("the application key may not read the metadata schema: metadata is sent as it is; "+
-			"allow it, or set METADATA_POLICY=as-is", "cause", err)
+			"allow it, or set METADATA_POLICY=as-is", aboutSetting, "METADATA_POLICY", "cause", err)
 	case forbidden:
 		return &hinted{fmt.Errorf("reading the metadata schema: %w", err),
 			"METADATA_POLICY=strict-to-schema needs the metadata schema; METADATA_POLICY=as-is does without it"}
@@ -147,15 +146,18 @@ func (s *session) carryOut(ctx context.Context, do func(context.Context) error) 
 		s.importer.Stop()
 		s.closeInput()
 		s.apis.hurry()
-	}, s.tell.log)
+	}, s.tell)
 	defer interrupts.close()
 	s.notifier = newNotifier(s.apis.settings.ending, s.tell.log, nil)
 	s.notifier.start(interrupts.ctx)
-	s.announce(interrupts.ctx)
+	s.announce(interrupts)
+	if code := interrupts.exitCode(); code != exitDone {
+		return s.interrupted(code, nil) // nothing was begun
+	}
 	for attempt := 1; ; attempt++ {
 		stopProgress := s.showProgress(interrupts.ctx)
 		err := do(interrupts.ctx)
-		stopProgress(err == nil && s.importer.State().Position.Done)
+		stopProgress(err == nil && (s.importer.State().Position.Done || s.extent.limit > 0))
 		if err == nil && (interrupts.exitCode() == exitDone || !s.importer.State().Unfinished()) {
 			return s.ended()
 		}
@@ -171,7 +173,7 @@ func (s *session) carryOut(ctx context.Context, do func(context.Context) error) 
 }
 
 // announce says what is about to be done.
-func (s *session) announce(ctx context.Context) {
+func (s *session) announce(interrupts *interrupts) {
 	state := s.importer.State()
 	if s.dry.run {
 		s.tell.log.Info("dry run: nothing is sent to Voucherify")
@@ -179,36 +181,56 @@ func (s *session) announce(ctx context.Context) {
 	if s.run.settings.sandbox && s.run.settings.fromAPI() {
 		s.tell.log.Info("importing from the embedded sandbox", "dir", s.run.dir)
 	}
-	if !s.tell.live {
+	if !s.tell.people {
 		s.tell.log.Info(s.what()+" begins", "space", state.Identity.Space, "identifier", state.Identity.Identifier, "dir", s.run.dir)
-	}
-	if s.tell.live && !s.continued && !s.dry.run {
-		s.tell.log.Info(s.prospect(ctx))
 	}
 	if state.Counts.Read > 0 {
 		s.tell.log.Info("continuing the import in this directory", "offset", s.offset(), "profiles", state.Counts.Read,
 			"unconfirmed", state.Unconfirmed())
 	}
+	if s.tell.people && !s.dry.run || s.extent.limit > 0 {
+		s.count(interrupts.ctx)
+	}
+	if s.tell.people && !s.dry.run && !s.continued {
+		s.showProspect(interrupts)
+	}
 }
 
-// prospect says, before anything is written, how much there is to import, how long that
-// takes, and what cannot be changed later.
-func (s *session) prospect(ctx context.Context) string {
-	permanent := fmt.Sprintf("source_id from %s: permanent. Mapping: %s.", s.apis.settings.identifier(), cmp.Or(s.apis.settings.mappingFile, "the default"))
-	if !s.run.settings.fromAPI() {
-		return permanent
+// timeToStop is how long a person has to read what is about to be done, and to stop it.
+const timeToStop = 2 * time.Second
+
+// showProspect says, before anything is written, what is imported, how long that takes, and
+// what cannot be changed later. Then it gives time to stop it.
+func (s *session) showProspect(interrupts *interrupts) {
+	set, to := s.apis.settings, s.tell.stderr
+	to.linef("%s", s.head().Names())
+	to.linef("%ssource_id from %s: permanent. Mapping: %s.", s.prospect(), set.identifier(), cmp.Or(set.mappingFile, "the default"))
+	to.linef("Ctrl-C within %d seconds writes nothing.", timeToStop/time.Second)
+	select {
+	case <-time.After(timeToStop):
+	case <-interrupts.first:
+	case <-interrupts.ctx.Done():
 	}
-	if s.total < 0 && !s.noCount && s.importer.State().Since.IsZero() {
-		if n := importer.CountProfiles(ctx, s.apis.segment, 0, s.tell.log); n > 0 {
-			s.total = int64(n)
-		}
+}
+
+// prospect says how many profiles there are to import, and how long that takes; "" if it is
+// not known.
+func (s *session) prospect() string {
+	profiles := s.extent.total - int64(s.skipped())
+	if profiles <= 0 || !s.run.settings.fromAPI() {
+		return ""
 	}
-	if s.total <= 0 {
-		return permanent
+	set, what := s.apis.settings, ""
+	if limit := int64(s.extent.limit); limit > 0 && limit < profiles {
+		what, profiles = screen.Number(limit)+" of ", limit
 	}
-	const requests = 2.01 // for each profile: external IDs, traits, and a page of the list for 100
-	takes := time.Duration(float64(s.total) * requests / s.apis.settings.segmentRate * float64(time.Second))
-	return fmt.Sprintf("%s profiles, %s at %g requests/s. %s", screen.Number(s.total), strings.Replace("about "+screen.Estimate(takes), "about <", "less than", 1), s.apis.settings.segmentRate, permanent)
+	what += screen.Number(max(s.extent.total-int64(s.skipped()), 0)) + " profiles"
+	return fmt.Sprintf("%s, %s at %g requests/s. ", what, about(set.duration(set.requests(profiles, set.requestsEach()))), set.segmentRate)
+}
+
+// about words an expected time.
+func about(d time.Duration) string {
+	return strings.Replace("about "+screen.Estimate(d), "about <", "less than", 1)
 }
 
 // what is import, verify or plan.

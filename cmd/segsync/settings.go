@@ -37,7 +37,7 @@ type settings struct {
 	warehouse warehouseSettings
 	ending    endingSettings
 
-	warnings []string                 // names in the environment that look like misspelled settings; for the log
+	warnings []settingWarning         // names in the environment that look like misspelled settings
 	origin   func(name string) string // see originIn; nil where there is no .env file
 }
 

@@ -150,8 +150,8 @@ func TestSettingsWarnOfTheEnvironment(t *testing.T) {
 		"loadOfflineSettings": func() (*settings, error) { return loadOfflineSettings(lookupOf(nil)) },
 	} {
 		s, err := load()
-		if err != nil || !slices.Contains(s.warnings,
-			"IDENTIFIER_SAVE_AS_SOURCE_ID in the environment is not a setting: did you mean IDENTIFIER_SAVED_AS_SOURCE_ID?") {
+		if err != nil || !slices.Contains(s.warnings, settingWarning{"IDENTIFIER_SAVED_AS_SOURCE_ID",
+			"IDENTIFIER_SAVE_AS_SOURCE_ID in the environment is not a setting: did you mean IDENTIFIER_SAVED_AS_SOURCE_ID?"}) {
 			t.Errorf("%s: %v, warnings %q", name, err, s.warnings)
 		}
 	}

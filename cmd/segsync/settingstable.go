@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"segsync/segmentprofiles"
@@ -33,7 +34,7 @@ type setting struct {
 
 // table returns all settings, bound to the fields of s.
 func (s *settings) table() []setting {
-	return append(append(s.segmentRows(), s.voucherifyRows()...), append(s.mappingRows(), s.otherRows()...)...)
+	return slices.Concat(s.segmentRows(), s.voucherifyRows(), s.mappingRows(), s.warehouseRows(), s.endingRows())
 }
 
 func (s *settings) segmentRows() []setting {
@@ -83,13 +84,18 @@ func (s *settings) mappingRows() []setting {
 	}
 }
 
-func (s *settings) otherRows() []setting {
+func (s *settings) warehouseRows() []setting {
 	required := func(n needs) bool { return n.warehouse }
 	return []setting{
 		{name: "SEGSYNC_WAREHOUSE_URL", value: (*warehouseURLValue)(&s.warehouse.url), secret: true,
 			expected: "a URL such as postgres://user:password@db.example.com/profiles or redshift://…", required: required, hint: hintWarehouse},
 		{name: "SEGSYNC_WAREHOUSE_SCHEMA", value: (*textValue)(&s.warehouse.schema),
 			expected: "the name of a schema", required: required, hint: hintWarehouse},
+	}
+}
+
+func (s *settings) endingRows() []setting {
+	return []setting{
 		{name: "NOTIFY_URL", value: secretURLValue{&s.ending.notify}, secret: true,
 			expected: expectedSecretURL, unset: "nobody is told"},
 		{name: "PING_URL", value: secretURLValue{&s.ending.ping}, secret: true,
@@ -111,6 +117,8 @@ func (row setting) read(given map[string]string, need needs) (problem string) {
 		v = row.fallback
 	} else if problem := row.mixedUp(v, given); problem != "" {
 		return problem
+	} else if quoted(v) {
+		return "is in quotes, which are part of it: write it without them" // as docker's --env-file keeps them
 	}
 	if row.value.Set(v) {
 		return ""
@@ -123,6 +131,11 @@ func (row setting) read(given map[string]string, need needs) (problem string) {
 		return problem + " (default: " + row.fallback + ")"
 	}
 	return problem + " (default: " + row.unset + ")"
+}
+
+// quoted reports whether there are quotes around a value.
+func quoted(v string) bool {
+	return len(v) > 1 && v[0] == v[len(v)-1] && (v[0] == '"' || v[0] == '\'')
 }
 
 // mixedUp says whether v has what belongs to another setting: it may be a secret, and v

@@ -117,7 +117,7 @@ func (i identifiersValue) Set(v string) bool {
 	return err == nil
 }
 
-const expectedURL = "an https:// URL without user, query or fragment; http:// is for loopback only"
+const expectedURL = "an https:// URL without /v1, user, query or fragment; http:// is for loopback only"
 
 // baseURLValue is the URL of an API.
 type baseURLValue struct{ in **url.URL }
@@ -127,7 +127,7 @@ func (b baseURLValue) String() string { return urlString(*b.in) }
 func (b baseURLValue) Set(v string) bool {
 	u, err := httpretry.ParseBaseURL(v)
 	*b.in = u
-	return err == nil
+	return err == nil && !strings.HasSuffix(u.Path, "/v1") // the clients add it
 }
 
 const expectedSecretURL = "an https:// URL without user or fragment; http:// is for loopback only"

@@ -30,7 +30,7 @@ for the mapping and the identifiers that are set. Run it in a warehouse that seg
 does not speak to, save its result as a file, and import that.`,
 		Example: `  segsync sql --dialect snowflake > query.sql
   segsync import --from rows.csv.gz`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !slices.Contains(profilessync.Dialects(), o.dialect) {
 				err := fmt.Errorf("--dialect %q: it must be one of %s", o.dialect, strings.Join(profilessync.Dialects(), ", "))
@@ -60,6 +60,7 @@ func (o *sqlOptions) print(cmd *cobra.Command) error {
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
+	set.printWarnings(cmd.ErrOrStderr())
 	schema := cmp.Or(o.schema, set.warehouse.schema)
 	if schema == "" {
 		return &exitError{exitUsage, &hinted{errors.New("the schema with the tables is not known"), "set SEGSYNC_WAREHOUSE_SCHEMA, or --schema"}}

@@ -27,6 +27,7 @@ type summary struct {
 	Counts   summaryCounts   `json:"counts"`
 	AddsUp   bool            `json:"adds_up"`
 	Requests summaryRequests `json:"requests"`
+	Costs    *costs          `json:"costs,omitempty"`
 	Files    summaryFiles    `json:"files"`
 }
 
@@ -34,6 +35,8 @@ type programVersion struct {
 	Segsync string `json:"segsync"`
 	Go      string `json:"go"`
 }
+
+func programOf() programVersion { return programVersion{buildVersion(), runtime.Version()} }
 
 type summarySettings struct {
 	journal.Identity
@@ -101,6 +104,22 @@ type summaryRequests struct {
 	Throttled  int64 `json:"throttled"`
 }
 
+// requests returns the requests of this process so far.
+func (s *session) requests() summaryRequests {
+	segment, vch := s.apis.toSegment.Stats(), s.apis.toVoucherify.Stats()
+	return summaryRequests{
+		Segment: segment.Requests, Voucherify: vch.Requests,
+		Retries: segment.Retries + vch.Retries, Throttled: segment.Throttled + vch.Throttled,
+	}
+}
+
+func (r *summaryRequests) subtract(earlier summaryRequests) {
+	r.Segment -= earlier.Segment
+	r.Voucherify -= earlier.Voucherify
+	r.Retries -= earlier.Retries
+	r.Throttled -= earlier.Throttled
+}
+
 type summaryFiles struct {
 	State             string `json:"state"`
 	WithoutIdentifier string `json:"without_identifier"`
@@ -111,10 +130,11 @@ type summaryFiles struct {
 
 func (s *session) summary(code int, cause error) summary {
 	state, now := s.importer.State(), time.Now()
-	segment, vch := s.apis.toSegment.Stats(), s.apis.toVoucherify.Stats()
+	requests, seconds := s.requests(), round1(now.Sub(s.began).Seconds())
+	requests.subtract(s.earlier)
 	sum := summary{
 		Version: 1,
-		Program: programVersion{buildVersion(), runtime.Version()},
+		Program: programOf(),
 		Command: s.command,
 		Settings: summarySettings{
 			Identity:         state.Identity,
@@ -131,17 +151,15 @@ func (s *session) summary(code int, cause error) summary {
 		Started:  state.Started,
 		Began:    s.began.UTC(),
 		Ended:    now.UTC(),
-		Seconds:  round1(now.Sub(s.began).Seconds()),
+		Seconds:  seconds,
 		Finished: !state.Unfinished(),
 		ExitCode: code,
 		Offset:   s.offset(),
 		Counts:   summaryCounts{state, leftOutByKey(state.Details.LeftOut)},
 		AddsUp:   state.AddsUp(),
-		Requests: summaryRequests{
-			Segment: segment.Requests, Voucherify: vch.Requests,
-			Retries: segment.Retries + vch.Retries, Throttled: segment.Throttled + vch.Throttled,
-		},
-		Files: summaryFilesOf(s.journal.Names()),
+		Requests: requests,
+		Costs:    s.costs(requests, seconds),
+		Files:    summaryFilesOf(s.journal.Names()),
 	}
 	if cause != nil {
 		sum.Error, sum.Hints = cause.Error(), hints(cause)

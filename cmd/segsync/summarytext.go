@@ -10,6 +10,7 @@ import (
 	"segsync/internal/screen"
 	"slices"
 	"strings"
+	"time"
 )
 
 // leftOutShown is how many keys the summary for people names.
@@ -50,15 +51,21 @@ func (s *session) printSummary(sum summary) {
 	state := sum.Counts.state
 	head := s.head()
 	head.Began, head.Ended = sum.Began.Local(), sum.Ended.Local()
-	screen.Table(s.tell.stdout, s.tell.width, s.tell.stdoutStyle, head, s.summaryRows(sum))
+	out := s.tell.stdout
+	screen.Table(out, out.columns(), out.style, head, s.summaryRows(sum))
 	elapsed := sum.Ended.Sub(sum.Began).Seconds()
-	fmt.Fprintf(s.tell.stdout, "%s requests to Segment, %s to Voucherify, %s retried; %.1f profiles/s\n", screen.Number(sum.Requests.Segment),
+	out.linef("%s requests to Segment, %s to Voucherify, %s retried; %.1f profiles/s", screen.Number(sum.Requests.Segment),
 		screen.Number(sum.Requests.Voucherify), screen.Number(sum.Requests.Retries), float64(s.importer.ProfilesRead())/elapsed)
+	if sum.Costs != nil && sum.Costs.All != nil {
+		all := sum.Costs.All
+		out.linef("All %s profiles would take some %s requests to Segment, %s to Voucherify and %s, at %g requests/s", screen.Number(all.Profiles),
+			screen.Number(all.Segment), screen.Number(all.Voucherify), strings.TrimPrefix(about(time.Duration(all.Seconds*float64(time.Second))), "about "), s.apis.settings.segmentRate)
+	}
 	if text := leftOutText(state.Details.LeftOut); text != "" {
-		fmt.Fprintf(s.tell.stdout, "Metadata left out: %s\n", text)
+		out.linef("Metadata left out: %s", text)
 	}
 	if state.Counts.Read == 0 && !state.Since.IsZero() && state.Position.Done {
-		fmt.Fprintf(s.tell.stdout, "Nothing changed since %s.\n", state.Since.Add(journal.ClockMargin).Local().Format("2 Jan 2006 15:04"))
+		out.linef("Nothing changed since %s.", state.Since.Add(journal.ClockMargin).Local().Format("2 Jan 2006 15:04"))
 	}
 	s.printSum(sum)
 }
@@ -151,11 +158,13 @@ func (s *session) printSum(sum summary) {
 	if len(terms) == 0 {
 		terms = []string{"0"}
 	}
-	fmt.Fprintf(s.tell.stdout, "%d read = %s: ", sum.Counts.state.Counts.Read, strings.Join(terms, " + "))
+	verdict := "it adds up"
+	if !sum.AddsUp {
+		verdict = "IT DOES NOT ADD UP"
+	}
+	s.tell.stdout.linef("%d read = %s: %s", sum.Counts.state.Counts.Read, strings.Join(terms, " + "), verdict)
 	if sum.AddsUp {
-		fmt.Fprintln(s.tell.stdout, "it adds up")
 		return
 	}
-	fmt.Fprintln(s.tell.stdout, "IT DOES NOT ADD UP")
 	s.tell.printError(&hinted{errors.New("the counts do not add up: this is a bug in segsync"), "please report it, with this summary"})
 }

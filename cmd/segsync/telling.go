@@ -1,14 +1,13 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"strings"
 	"sync/atomic"
-
-	"golang.org/x/term"
 
 	"segsync/internal/redact"
 	"segsync/internal/safetext"
@@ -19,13 +18,11 @@ import (
 // no secret is shown, and nothing that could change a terminal.
 type telling struct {
 	plain       io.Writer // stdout as it is, for customers
-	stdout      io.Writer // for the summary
-	stderr      io.Writer // for questions and last lines: the screen
+	stdout      *page     // for the summary
+	stderr      *page     // for questions, errors and last lines, by way of the screen
 	screen      *screen.Screen
-	width       int  // of the terminal that stdout is; 0: it is none
-	live        bool // progress is a block on the terminal, not lines in the log
-	stdoutStyle screen.Style
-	stderrStyle screen.Style
+	people      bool // stderr is a terminal, and its log is for people
+	live        bool // progress is a block there, not lines in the log
 	log         *slog.Logger
 	json        bool // the log is JSON, and so is every line of stderr
 	interactive bool
@@ -59,47 +56,68 @@ func safeJSON(s string) string { return string(safetext.JSON([]byte(s))) }
 
 // newTelling returns what a command speaks with. The flags must be in order.
 func newTelling(stdout io.Writer, o *reportFlags, nonInteractive bool) (*telling, error) {
-	size := screen.Terminal(os.Stderr, os.Getenv)
 	t := &telling{plain: stdout, json: o.logFormat == "json", secrets: new(secrets)}
-	t.live = size != nil && !t.json
-	if !t.live {
+	t.stdout = &page{Writer: &cleanWriter{stdout, t.secrets, asItIs}, columns: columnsOf(os.Stdout), clean: t.secrets.clean}
+	t.stderr = &page{columns: columnsOf(os.Stderr), clean: t.secrets.clean}
+	terminal := t.stderr.columns() > 0
+	t.people = terminal && !t.json
+	t.interactive = terminal && screen.Columns(os.Stdin) > 0 && !nonInteractive
+	size := screen.Terminal(os.Stderr, os.Getenv)
+	if t.json {
 		size = nil
 	}
-	sizeOfStdout := screen.Terminal(os.Stdout, os.Getenv)
-	if sizeOfStdout != nil {
-		t.width, _ = sizeOfStdout()
-	}
+	t.live = size != nil
 	var err error
-	if t.stderrStyle, err = screen.NewStyle(o.color, t.live, os.Getenv); err != nil {
+	if t.stderr.style, err = screen.NewStyle(o.color, t.people, os.Getenv); err != nil {
 		return nil, fmt.Errorf("--color %q: it must be auto, always or never", o.color)
 	}
-	t.stdoutStyle, _ = screen.NewStyle(o.color, sizeOfStdout != nil, os.Getenv) // the flag is right by now
-	t.screen = screen.New(os.Stderr, size, t.stderrStyle)
-	t.stderr = &cleanWriter{t.screen, t.secrets, func(s string) string { return s }}
-	t.stdout = &cleanWriter{stdout, t.secrets, func(s string) string { return s }}
-	terminal := term.IsTerminal(int(os.Stderr.Fd()))
-	t.interactive = terminal && term.IsTerminal(int(os.Stdin.Fd())) && !nonInteractive
-	t.log = slog.New(t.handler(o.level()))
+	t.stdout.style, _ = screen.NewStyle(o.color, t.stdout.columns() > 0, os.Getenv) // the flag is right by now
+	t.screen = screen.New(os.Stderr, size, t.stderr.style)
+	t.stderr.Writer = &cleanWriter{t.screen, t.secrets, asItIs}
+	switch {
+	case o.quiet:
+		t.log = slog.New(&quietHandler{t.handler(slog.LevelWarn)})
+	case o.verbose:
+		t.log = slog.New(t.handler(slog.LevelDebug))
+	default:
+		t.log = slog.New(t.handler(slog.LevelInfo))
+	}
 	return t, nil
 }
 
-// level is that of the log.
-func (o *reportFlags) level() slog.Level {
-	switch {
-	case o.verbose:
-		return slog.LevelDebug
-	case o.quiet:
-		return slog.LevelError
+// aboutSetting is the key of the setting that a warning is about.
+const aboutSetting = "setting"
+
+// quietHandler leaves out all warnings but those about settings: some settings cannot be
+// corrected any more once an import has begun.
+type quietHandler struct{ slog.Handler }
+
+func (h *quietHandler) WithAttrs(a []slog.Attr) slog.Handler {
+	return &quietHandler{h.Handler.WithAttrs(a)}
+}
+
+func (h *quietHandler) WithGroup(name string) slog.Handler {
+	return &quietHandler{h.Handler.WithGroup(name)}
+}
+
+func (h *quietHandler) Handle(ctx context.Context, r slog.Record) error {
+	shown := r.Level >= slog.LevelError
+	r.Attrs(func(a slog.Attr) bool {
+		shown = shown || a.Key == aboutSetting
+		return !shown
+	})
+	if !shown {
+		return nil
 	}
-	return slog.LevelInfo
+	return h.Handler.Handle(ctx, r)
 }
 
 func (t *telling) handler(level slog.Level) slog.Handler {
 	switch {
 	case t.json:
 		return slog.NewJSONHandler(&cleanWriter{t.screen, t.secrets, safeJSON}, &slog.HandlerOptions{Level: level})
-	case t.live:
-		return screen.NewHandler(t.stderr, level, t.stderrStyle)
+	case t.people:
+		return screen.NewHandler(t.stderr, t.stderr.fold, level, t.stderr.style)
 	}
 	return slog.NewTextHandler(&cleanWriter{t.screen, t.secrets, safetext.Text}, &slog.HandlerOptions{Level: level})
 }
@@ -107,19 +125,28 @@ func (t *telling) handler(level slog.Level) slog.Handler {
 // keepSecret takes the values out of everything that is said from now on.
 func (t *telling) keepSecret(values ...string) { t.secrets.redactor.Store(redact.New(values...)) }
 
+// answer tells a person, who waits for it, what becomes of something that they did. Of
+// others, it is a warning.
+func (t *telling) answer(text string) {
+	if t.people {
+		t.stderr.line(0, text)
+		return
+	}
+	t.log.Warn(text)
+}
+
 func (t *telling) printError(err error) {
 	if t.json {
 		t.log.Error(err.Error(), "hints", hints(err))
 		return
 	}
-	printError(t.screen, err, t.secrets.clean)
+	printError(t.stderr, err)
 }
 
 // printError prints the error, and after it the hints of all errors in it.
-// The hints are this program's own words: there is nothing to clean in them.
-func printError(w io.Writer, err error, clean func(string) string) {
-	fmt.Fprintf(w, "segsync: error: %s\n", strings.ReplaceAll(safetext.Text(clean(err.Error())), "\n", "\n  "))
+func printError(to *page, err error) {
+	to.linef("segsync: error: %s", strings.ReplaceAll(safetext.Text(err.Error()), "\n", "\n  "))
 	for _, hint := range hints(err) {
-		fmt.Fprintf(w, "segsync: hint: %s\n", hint)
+		to.linef("segsync: hint: %s", hint)
 	}
 }

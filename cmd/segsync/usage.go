@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/agnivade/levenshtein"
@@ -27,9 +28,31 @@ func useUsageErrors(root *cobra.Command) {
 	root.SetFlagErrorFunc(flagError)
 }
 
+// noArgs refuses all arguments. One may have been meant as a flag.
+func noArgs(cmd *cobra.Command, args []string) error { return mostArgs(0)(cmd, args) }
+
+// mostArgs refuses more arguments than n.
+func mostArgs(n int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) <= n {
+			return nil
+		}
+		if near := nearestFlag(cmd.Flags(), args[n]); near != "" {
+			return fmt.Errorf("unexpected argument %q: did you mean --%s?", args[n], near)
+		}
+		return fmt.Errorf("unexpected argument %q", args[n])
+	}
+}
+
 // unknownCommand returns the error of a command that is not below cmd.
 func unknownCommand(cmd *cobra.Command, name string) error {
-	if near := cmd.SuggestionsFor(name); len(near) > 0 {
+	near := cmd.SuggestionsFor(name)
+	for _, topic := range cmd.Commands() {
+		if topic.IsAdditionalHelpTopicCommand() && levenshtein.ComputeDistance(name, topic.Name()) <= mostTypos {
+			near = append(near, cmd.CommandPath()+" help "+topic.Name())
+		}
+	}
+	if len(near) > 0 {
 		return fmt.Errorf("unknown command %q: did you mean %s?", name, strings.Join(near, " or "))
 	}
 	return fmt.Errorf("unknown command %q", name)
@@ -44,7 +67,11 @@ func flagError(cmd *cobra.Command, err error) error {
 	var invalid *pflag.InvalidValueError
 	switch {
 	case errors.As(err, &unknown):
-		if near := nearestFlag(cmd.Flags(), unknown.GetSpecifiedName()); near != "" {
+		name := unknown.GetSpecifiedName()
+		if letters := unknown.GetSpecifiedShortnames(); len(letters) > mostTypos { // -resume
+			name = letters
+		}
+		if near := nearestFlag(cmd.Flags(), name); near != "" {
 			return fmt.Errorf("%w: did you mean --%s?", err, near)
 		}
 	case errors.As(err, &invalid):
@@ -72,6 +99,9 @@ func nearestFlag(f *pflag.FlagSet, name string) string {
 // valueError says what the value of a flag must be. Of Go's own types of values, the cause
 // speaks of functions of Go.
 func valueError(flag *pflag.Flag, cause error) error {
+	if errors.Is(cause, strconv.ErrRange) {
+		return errors.New("it is too large")
+	}
 	switch flag.Value.Type() {
 	case "int", "int64":
 		return errors.New("it must be a whole number")

@@ -21,7 +21,9 @@ func newVerifyCommand() *cobra.Command {
 		Short: "Find out what became of customers that were sent, and not confirmed",
 		Long: `Verify takes up the async actions that an import left unconfirmed, and waits until
 Voucherify has carried them out. It imports nothing.`,
-		Args: cobra.NoArgs,
+		Example: `  segsync verify
+  segsync verify --dir /var/lib/segsync`,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.run.confirm.verify, o.run.confirm.maxRejects = "on", -1
 			err := errors.Join(o.run.check(cmd.Flags(), "")...)
@@ -37,11 +39,13 @@ Voucherify has carried them out. It imports nothing.`,
 	return cmd
 }
 
-func runVerify(cmd *cobra.Command, o *verifyOptions) error {
+func runVerify(cmd *cobra.Command, o *verifyOptions) (err error) {
 	s, err := newSession(cmd, &o.run)
 	if err != nil {
 		return err
 	}
+	defer func() { s.tellEarly(err) }()
+	s.extent.noCount = true // nothing is read
 	if err := s.connect(); err != nil {
 		return err
 	}

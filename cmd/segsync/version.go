@@ -53,7 +53,7 @@ func newVersionCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Print the version, the commit and its date, and the version of Go",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return readBuildInfo().print(cmd.OutOrStdout(), asJSON)
 		},
@@ -68,8 +68,9 @@ func (b buildInfo) print(w io.Writer, asJSON bool) error {
 		encoder.SetIndent("", "  ")
 		return encoder.Encode(b)
 	}
-	_, err := fmt.Fprintf(w, "segsync version %s\ncommit: %s\ndate:   %s\ngo:     %s %s/%s\n",
+	text := fmt.Sprintf("segsync version %s\ncommit: %s\ndate:   %s\ngo:     %s %s/%s",
 		b.Version, cmp.Or(b.Commit, "unknown"), cmp.Or(b.Date, "unknown"), b.Go, b.OS, b.Arch)
+	_, err := fmt.Fprintln(w, newPage(w).fold(text, 2))
 	return err
 }
 

@@ -101,6 +101,9 @@ func (j *Journal) State() *State { return j.saved.Load() }
 // OnDisk reports whether the state is saved.
 func (j *Journal) OnDisk() bool { return j.onDisk }
 
+// Beside reports whether the disk has another import still, which is not finished.
+func (j *Journal) Beside() bool { return !j.onDisk && j.old != nil && j.old.Unfinished() }
+
 // Names returns the names of the files.
 func (j *Journal) Names() Names { return j.names }
 

@@ -75,6 +75,9 @@ func (t *Transport) persist(c *call) (*http.Response, error) {
 	}
 }
 
+// shortPause is the longest pause that is not told to people: it passes while they read.
+const shortPause = 2 * time.Second
+
 // delay returns how long to wait before the next attempt, and whether the server asked
 // for that; then it holds every request back.
 func (t *Transport) delay(c *call) (delay time.Duration, asked bool, err error) {
@@ -92,7 +95,11 @@ func (t *Transport) delay(c *call) (delay time.Duration, asked bool, err error) 
 	}
 	t.health.recordPause()
 	if t.gate.pause(now, now.Add(pause)) {
-		t.opts.Log.Info("the server asks for a pause", "api", t.opts.API, "status", c.resp.StatusCode,
+		level := slog.LevelInfo
+		if pause <= shortPause {
+			level = slog.LevelDebug
+		}
+		t.opts.Log.Log(c.req.Context(), level, "the server asks for a pause", "api", t.opts.API, "status", c.resp.StatusCode,
 			"wait", pause.Round(time.Millisecond).String())
 	}
 	return pause, true, nil

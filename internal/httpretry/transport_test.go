@@ -707,6 +707,22 @@ level=DEBUG msg="trying again" api=Segment attempt=3 cause="connection reset by 
 	})
 }
 
+// Pauses that pass while one reads of them are for --verbose: with many of them the log
+// would hold nothing else.
+func TestShortPausesAreNotTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		s := &script{answers: []server{answer(429, `{}`, "Retry-After", "2"), answer(429, `{}`, "Retry-After", "3"), answer(200, `{}`)}}
+		tr := httpretry.New(httpretry.Options{API: "Segment", Base: s, Log: slog.New(slog.NewTextHandler(&log, nil))})
+		if _, err := get(t, tr); err != nil {
+			t.Fatal(err)
+		}
+		if got := log.String(); strings.Count(got, "asks for a pause") != 1 || !strings.Contains(got, "wait=3s") {
+			t.Errorf("want a line about the pause of 3 s alone:\n%s", got)
+		}
+	})
+}
+
 // The Transport that New makes by itself speaks HTTP.
 func TestWithoutBase(t *testing.T) {
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -24,7 +24,8 @@ type Head struct {
 	Ended time.Time // zero while it runs
 }
 
-func (h Head) names() string { return h.From + "  →  " + h.To }
+// Names returns what is copied, and where to.
+func (h Head) Names() string { return h.From + "  →  " + h.To }
 
 // piece is a part of a line: its text, and the same text as it is shown.
 type piece struct {
@@ -66,7 +67,7 @@ func block(p Progress, head Head, style Style, width int, last bool) []string {
 }
 
 func headLine(head Head, now time.Time, style Style, width int) string {
-	names, started := head.names(), "started "+clock(head.Began, now)
+	names, started := head.Names(), "started "+clock(head.Began, now)
 	if gap := width - cellWidth(names) - cellWidth(started); gap >= 2 {
 		return style.Bold(names) + strings.Repeat(" ", gap) + style.Dim(started)
 	}

@@ -1,8 +1,8 @@
 package screen
 
 import (
-	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"slices"
@@ -17,13 +17,15 @@ import (
 //
 //	warning  birthdate "05/02/1984" of user-0000428 is not YYYY-MM-DD
 //	warning  the metrics could not be written: open /srv/m.prom: permission denied
-//	imported (profiles 1200, from page 4)
 //	         hint: …
+//	imported (profiles 1200, from page 4)
 //
 // An attribute whose value the message already has is left out; "error" follows a colon,
-// "hint" is a line of its own, and all others follow in parentheses.
+// "hint" is a line of its own, and all others follow in parentheses. What is wider than the
+// terminal is folded.
 type Handler struct {
 	w     io.Writer
+	fold  func(text string, indent int) string
 	mu    *sync.Mutex // one line after another
 	level slog.Leveler
 	style Style
@@ -33,9 +35,10 @@ type Handler struct {
 
 type attribute struct{ key, value string }
 
-// NewHandler returns a Handler that writes each record to w with one Write.
-func NewHandler(w io.Writer, level slog.Leveler, style Style) *Handler {
-	return &Handler{w: w, mu: new(sync.Mutex), level: level, style: style}
+// NewHandler returns a Handler that writes each record to w with one Write, in lines that
+// fold makes of it.
+func NewHandler(w io.Writer, fold func(text string, indent int) string, level slog.Leveler, style Style) *Handler {
+	return &Handler{w: w, fold: fold, mu: new(sync.Mutex), level: level, style: style}
 }
 
 func (h *Handler) Enabled(_ context.Context, level slog.Level) bool { return level >= h.level.Level() }
@@ -82,26 +85,31 @@ func (h *Handler) Handle(_ context.Context, r slog.Record) error {
 	if hint != "" {
 		text += "\nhint: " + hint
 	}
-	var line bytes.Buffer
-	line.WriteString(h.word(r.Level))
-	line.WriteString(strings.ReplaceAll(printable(strings.TrimRight(text, "\n")), "\n", "\n         "))
-	line.WriteByte('\n')
+	word, style := h.word(r.Level)
+	indent := 2
+	if word != "" {
+		indent = len("warning  ")
+		text = fmt.Sprintf("%-*s%s", indent, word, text)
+	}
+	text = strings.ReplaceAll(printable(strings.TrimRight(text, "\n")), "\n", "\n"+strings.Repeat(" ", indent))
+	text = style(word) + strings.TrimPrefix(h.fold(text, indent), word) + "\n"
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	_, err := h.w.Write(line.Bytes())
+	_, err := io.WriteString(h.w, text)
 	return err
 }
 
-func (h *Handler) word(level slog.Level) string {
+// word returns what a line of the level begins with, and its style.
+func (h *Handler) word(level slog.Level) (string, func(string) string) {
 	switch {
 	case level >= slog.LevelError:
-		return h.style.Red("error") + "    "
+		return "error", h.style.Red
 	case level >= slog.LevelWarn:
-		return h.style.Yellow("warning") + "  "
+		return "warning", h.style.Yellow
 	case level >= slog.LevelInfo:
-		return ""
+		return "", func(text string) string { return text }
 	default:
-		return h.style.Dim("debug") + "    "
+		return "debug", h.style.Dim
 	}
 }
 

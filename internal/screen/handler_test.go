@@ -4,11 +4,36 @@ import (
 	"bytes"
 	"errors"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
 	"segsync/internal/screen"
 )
+
+func asItIs(text string, _ int) string { return text }
+
+// What does not fit is folded below the message, not below its level.
+func TestLogRecordsAreFolded(t *testing.T) {
+	style, err := screen.NewStyle("always", false, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	fold := func(text string, indent int) string { return strings.Join(screen.Fold(text, indent, 40), "\n") }
+	log := slog.New(screen.NewHandler(&out, fold, slog.LevelInfo, style))
+	log.Warn("the metrics could not be written, for the disk is full", "hint", "free some space, or choose another disk")
+	log.Info("asking Voucherify for an export of its customers")
+	want := "\x1b[33mwarning\x1b[0m  the metrics could not be\n" +
+		"         written, for the disk is full\n" +
+		"         hint: free some space, or\n" +
+		"         choose another disk\n" +
+		"asking Voucherify for an export of its\n" +
+		"  customers\n"
+	if got := out.String(); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
 
 func TestLogRecordsForPeople(t *testing.T) {
 	tests := map[string]struct {
@@ -51,7 +76,7 @@ func TestLogRecordsForPeople(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
-			test.log(slog.New(screen.NewHandler(&out, slog.LevelInfo, screen.Style{})))
+			test.log(slog.New(screen.NewHandler(&out, asItIs, slog.LevelInfo, screen.Style{})))
 			if got := out.String(); got != test.want {
 				t.Errorf("got  %q\nwant %q", got, test.want)
 			}
@@ -65,7 +90,7 @@ func TestColouredLevels(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	log := slog.New(screen.NewHandler(&out, slog.LevelDebug, style))
+	log := slog.New(screen.NewHandler(&out, asItIs, slog.LevelDebug, style))
 	log.Error("one")
 	log.Warn("two")
 	log.Info("three")

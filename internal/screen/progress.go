@@ -159,7 +159,8 @@ func (m *Meter) Progress(now time.Time) Progress {
 		return p
 	}
 	p.Percent = int(min(p.Read*100/p.Total, 99))
-	if left := p.Total - p.Read; left >= 0 && p.Rate > 0 && len(p.Waits) == 0 {
+	// Once all is read, how long the rest takes depends on Voucherify.
+	if left := p.Total - p.Read; left > 0 && p.Rate > 0 && len(p.Waits) == 0 {
 		p.Left = time.Duration(float64(left) / p.Rate * float64(time.Second))
 	}
 	return p

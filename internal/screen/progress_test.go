@@ -86,7 +86,7 @@ func TestPercentAndTimeLeft(t *testing.T) {
 		"unknown total, done":       {screen.Numbers{Read: 500, Done: true}, 100, 0},
 		"nothing to read, done":     {screen.Numbers{Done: true}, 100, 0},
 		"nothing read: no ∞":        {screen.Numbers{Total: 500}, 0, -1},
-		"all read, not done":        {screen.Numbers{Read: 500, Total: 500}, 99, 0},
+		"all read, not done":        {screen.Numbers{Read: 500, Total: 500}, 99, -1},
 		"more read than there were": {screen.Numbers{Read: 600, Total: 500}, 99, -1},
 	}
 	for name, test := range tests {

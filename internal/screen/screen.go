@@ -21,8 +21,8 @@ import (
 )
 
 const (
-	redrawInterval = 100 * time.Millisecond // the least time between two redraws
-	tickInterval   = 110 * time.Millisecond // a bit more, or a tick would often come a moment too early
+	mostRedraws  = 10                     // in a second
+	tickInterval = 110 * time.Millisecond // leaves a redraw a second for a line above the block
 )
 
 // Screen is a terminal: lines, and below them a live block while one is started. On
@@ -37,9 +37,10 @@ type Screen struct {
 	suspended bool
 	head      Head
 	progress  Progress
-	drawn     []string  // the lines of the block above the cursor
-	drawnAt   time.Time // of the last redraw
-	width     int       // of the terminal when it was last looked at
+	drawn     []string               // the lines of the block above the cursor
+	drawnAt   [mostRedraws]time.Time // of the last redraws, in turn
+	redraws   int
+	width     int // of the terminal when it was last looked at
 
 	cancel  context.CancelFunc
 	tickers sync.WaitGroup
@@ -150,10 +151,11 @@ func (s *Screen) Write(lines []byte) (int, error) {
 	return len(lines), nil
 }
 
-// redraw draws the block if it has changed and the last redraw is long enough ago. The
-// last block of a run is always drawn.
+// redraw draws the block if it has changed, unless it was drawn ten times within a second.
+// The last block of a run is always drawn.
 func (s *Screen) redraw(last bool) {
-	if !s.live || s.suspended || (!last && time.Since(s.drawnAt) < redrawInterval) {
+	tenth := &s.drawnAt[s.redraws%mostRedraws]
+	if !s.live || s.suspended || (!last && time.Since(*tenth) < time.Second) {
 		return
 	}
 	width, height := s.size()
@@ -163,7 +165,8 @@ func (s *Screen) redraw(last bool) {
 		return
 	}
 	s.write(s.erasing() + strings.Join(lines, "\n") + "\n")
-	s.drawn, s.drawnAt = lines, time.Now()
+	s.drawn, *tenth = lines, time.Now()
+	s.redraws++
 }
 
 // erasing returns what erases the block, which is then no longer drawn. The cursor goes up

@@ -155,6 +155,25 @@ func TestNoMoreThanTenRedrawsASecond(t *testing.T) {
 	})
 }
 
+// A line above the block does not take it away until the next tick.
+func TestABlockStaysBelowALine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := &recorder{}
+		s := screen.New(out, sized(80, 24), screen.Style{})
+		p := middle()
+		s.Start(head, func() screen.Progress { p.Read++; return p })
+		for range 10 {
+			time.Sleep(112 * time.Millisecond) // just behind a redraw
+			fmt.Fprintln(s, "warning")
+			if last := out.all()[len(out.all())-1]; !strings.Contains(last.text, " of 300,000") {
+				t.Errorf("the screen ends with %q", last.text)
+			}
+			time.Sleep(time.Second)
+		}
+		s.Stop(done(), true)
+	})
+}
+
 func TestWhatHasNotChangedIsNotDrawnAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &recorder{}

@@ -38,6 +38,18 @@ func (s Style) Yellow(text string) string { return s.sgr("33", text) }
 func (s Style) Bold(text string) string   { return s.sgr("1", text) }
 func (s Style) Dim(text string) string    { return s.sgr("2", text) }
 
+// Mark returns one of the marks in its colour.
+func (s Style) Mark(mark string) string {
+	switch mark {
+	case MarkOK:
+		return s.Green(mark)
+	case MarkFailed:
+		return s.Red(mark)
+	default:
+		return s.Yellow(mark)
+	}
+}
+
 func (s Style) sgr(code, text string) string {
 	if !s.color || text == "" {
 		return text
@@ -48,15 +60,25 @@ func (s Style) sgr(code, text string) string {
 // Terminal returns a function that tells the present width and height of the terminal f.
 // It returns nil if f is no terminal, or one that cannot move its cursor.
 func Terminal(f *os.File, getenv func(string) string) func() (width, height int) {
-	fd := int(f.Fd())
-	if !term.IsTerminal(fd) || getenv("TERM") == "dumb" || !enableEscapes(f) {
+	if Columns(f) == 0 || getenv("TERM") == "dumb" || !enableEscapes(f) {
 		return nil
 	}
-	return func() (width, height int) {
-		width, height, err := term.GetSize(fd)
-		if err != nil || width <= 0 || height <= 0 {
-			return 80, 24
-		}
-		return width, height
+	return func() (width, height int) { return terminalSize(f) }
+}
+
+// Columns returns how wide the terminal f is at present, or 0 if it is none.
+func Columns(f *os.File) int {
+	if !term.IsTerminal(int(f.Fd())) {
+		return 0
 	}
+	width, _ := terminalSize(f)
+	return width
+}
+
+func terminalSize(f *os.File) (width, height int) {
+	width, height, err := term.GetSize(int(f.Fd()))
+	if err != nil || width <= 0 || height <= 0 {
+		return 80, 24 // it does not say
+	}
+	return width, height
 }

@@ -1,15 +1,11 @@
 package screen
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"strings"
 	"time"
 )
-
-// noteMin is how many columns a note needs beside its number; with less it goes below.
-const noteMin = 24
 
 // Row is a row of the final table.
 type Row struct {
@@ -53,10 +49,10 @@ func tableHead(head Head, style Style, width int) []string {
 		times += ", ended " + clock(head.Ended, head.Began) + ", " + Duration(head.Ended.Sub(head.Began).Round(time.Second))
 	}
 	var lines []string
-	for _, line := range words(head.names(), width) {
+	for _, line := range foldLine(head.Names(), 0, width) {
 		lines = append(lines, style.Bold(line))
 	}
-	for _, line := range words(times, width) {
+	for _, line := range foldLine(times, 0, width) {
 		lines = append(lines, style.Dim(line))
 	}
 	return lines
@@ -66,7 +62,7 @@ func tableRow(row Row, style Style, width, nameWidth, numberWidth int) []string 
 	name := cut(row.Name, nameWidth)
 	mark := " "
 	if row.Mark != "" {
-		mark = markStyle(row.Mark, style)(row.Mark)
+		mark = style.Mark(row.Mark)
 	}
 	line := fmt.Sprintf("%s %s%s  %*s", mark, name, strings.Repeat(" ", nameWidth-cellWidth(name)), numberWidth, Number(row.Number))
 	if row.Note == "" {
@@ -76,56 +72,17 @@ func tableRow(row Row, style Style, width, nameWidth, numberWidth int) []string 
 	if width == 0 {
 		return []string{line + "  " + row.Note}
 	}
-	if width-indent < noteMin { // below the number
+	if width-indent < max(noteMin, min(widestWord(row.Note), width-narrowIndent)) { // below the number
 		lines := []string{line}
-		for _, note := range words(row.Note, width-4) {
-			lines = append(lines, "    "+note)
+		for _, note := range foldLine(row.Note, 0, width-narrowIndent) {
+			lines = append(lines, strings.Repeat(" ", narrowIndent)+note)
 		}
 		return lines
 	}
-	notes := words(row.Note, width-indent)
+	notes := foldLine(row.Note, 0, width-indent)
 	lines := []string{line + "  " + notes[0]}
 	for _, note := range notes[1:] {
 		lines = append(lines, strings.Repeat(" ", indent)+note)
 	}
 	return lines
-}
-
-func markStyle(mark string, style Style) func(string) string {
-	switch mark {
-	case MarkOK:
-		return style.Green
-	case MarkFailed:
-		return style.Red
-	default:
-		return style.Yellow
-	}
-}
-
-// words breaks text into lines of at most width columns between its words, and in the
-// middle of a word that is wider than that: a path is never shortened. 0 is any width.
-func words(text string, width int) []string {
-	if width == 0 || cellWidth(text) <= width {
-		return []string{text}
-	}
-	width = max(width, 1)
-	var lines []string
-	line := ""
-	for word := range strings.FieldsSeq(text) {
-		for line == "" && cellWidth(word) > width || line != "" && cellWidth(line)+1+cellWidth(word) > width {
-			if line != "" {
-				lines = append(lines, line)
-				line = ""
-				continue
-			}
-			head := cmp.Or(takeWidth(word, width), word) // a wide character in one column
-			lines = append(lines, head)
-			word = word[len(head):]
-		}
-		if line != "" {
-			line += " "
-		}
-		line += word
-	}
-	return append(lines, line)
 }

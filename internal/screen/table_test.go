@@ -41,9 +41,8 @@ spa_4fAbC…  →  Voucherify eu, app 9c1…
 started 21 Nov 2026 01:30, ended 03:08, 1 h 38 min
   Profiles read       300,000
 ✓ Confirmed           299,967
-✗ Rejected                  2  in
-                               /srv/segsync/spaces/spa_4fAbCdEfGhIjKlMnOpQrStUvW
-                               x/not-imported.csv
+✗ Rejected                  2
+    in /srv/segsync/spaces/spa_4fAbCdEfGhIjKlMnOpQrStUvWx/not-imported.csv
   Without identifier       31  in profiles-without-identifier.txt
   Unconfirmed               0
 `},

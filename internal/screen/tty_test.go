@@ -150,6 +150,10 @@ func newPlay(t *testing.T, width int) *play {
 	return p
 }
 
+func (p *play) fold(text string, indent int) string {
+	return strings.Join(screen.Fold(text, indent, screen.Columns(p.file)), "\n")
+}
+
 // set changes the progress, and waits until it has been drawn.
 func (p *play) set(progress screen.Progress) {
 	p.now.Store(&progress)
@@ -201,7 +205,7 @@ func TestScreens(t *testing.T) {
 		t.Run(fmt.Sprint(width, " columns"), func(t *testing.T) {
 			t.Parallel()
 			p := newPlay(t, width)
-			log := slog.New(screen.NewHandler(p.screen, slog.LevelInfo, screen.Style{}))
+			log := slog.New(screen.NewHandler(p.screen, p.fold, slog.LevelInfo, screen.Style{}))
 			p.set(screen.Progress{Now: began, Percent: -1, Left: -1})
 			p.keep("start, the total is not known yet")
 			p.set(middle())
