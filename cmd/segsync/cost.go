@@ -89,12 +89,13 @@ func (s *session) costs(requests summaryRequests, seconds float64) *costs {
 	if e.limit == 0 {
 		return nil
 	}
+	requests.Segment -= e.counting
 	c := &costs{Run: cost{read, requests.Segment, requests.Voucherify, seconds}}
 	if e.total < read || read == 0 {
 		return c
 	}
 	set, state := s.apis.settings, s.importer.State()
-	each := max(float64(requests.Segment-e.counting-parts(read, set.pageSize))/float64(read), 0)
+	each := max(float64(requests.Segment-parts(read, set.pageSize))/float64(read), 0)
 	all := set.requests(e.total, each)
 	sent := state.Count(journal.Confirmed) + state.Count(journal.Rejected) + state.Count(journal.Unconfirmed) + state.Count(journal.WouldSend)
 	bulk := set.bulkCalls(int64(math.Round(float64(e.total) * float64(sent) / float64(max(state.Counts.Read, 1)))))

@@ -127,7 +127,7 @@ func runImport(cmd *cobra.Command, o *importOptions) (err error) {
 		return err
 	}
 	// What was unfinished is finished now; the import that was asked for comes after it.
-	s.began, s.earlier = time.Now(), s.requests()
+	s.earlier = s.requests()
 	return s.importOnce(cmd.Context(), o, profiles, journal.Plain)
 }
 

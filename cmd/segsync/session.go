@@ -154,6 +154,7 @@ func (s *session) carryOut(ctx context.Context, do func(context.Context) error) 
 	if code := interrupts.exitCode(); code != exitDone {
 		return s.stopped(code, nil) // nothing was begun
 	}
+	s.began = time.Now() // the time to stop is no part of it
 	for attempt := 1; ; attempt++ {
 		stopProgress := s.showProgress(interrupts.ctx)
 		err := do(interrupts.ctx)
