@@ -29,8 +29,7 @@ func newImportCommand() *cobra.Command {
 Voucherify project. It first tries again what earlier imports could not import.`,
 		Example: `  segsync import --sandbox                # needs no settings
   segsync import --resume                 # continue what is unfinished, else start
-  segsync import --resume --since last    # every night
-  segsync import --from warehouse         # Segment's Profiles Sync, or a file`,
+  segsync import --resume --since last    # every night`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return o.run.report.carryOut(cmd, o.check(cmd.Flags()), func() error { return runImport(cmd, &o) })
