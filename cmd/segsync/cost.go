@@ -31,6 +31,15 @@ func (s *session) count(ctx context.Context) {
 	e.counting += s.apis.toSegment.Stats().Requests - before
 }
 
+// total returns how many profiles there are for the import, or 0 if it is not known: of those
+// that have changed it never is.
+func (s *session) total() int64 {
+	if !s.importer.State().Since.IsZero() {
+		return 0
+	}
+	return max(s.extent.total, 0)
+}
+
 // requestsEach returns how many requests to Segment a profile takes at the most: its external
 // IDs, where they are needed, and its traits.
 func (s *settings) requestsEach() float64 {
@@ -79,23 +88,24 @@ type costs struct {
 // costs returns what the run of an import with --limit took, and what all profiles would
 // take; nil for any other import.
 func (s *session) costs(requests summaryRequests, seconds float64) *costs {
-	read, e := int64(s.importer.ProfilesRead()), s.extent
-	if e.limit == 0 {
+	read, total := int64(s.importer.ProfilesRead()), s.total()
+	if s.extent.limit == 0 {
 		return nil
 	}
+	requests.Segment -= s.extent.counting
 	c := &costs{Run: cost{read, requests.Segment, requests.Voucherify, seconds}}
-	if e.total < read || read == 0 {
+	if total < read || read == 0 {
 		return c
 	}
 	set, state := s.apis.settings, s.importer.State()
-	each := max(float64(requests.Segment-e.counting-parts(read, set.pageSize))/float64(read), 0)
-	all := set.requests(e.total, each)
+	each := max(float64(requests.Segment-parts(read, set.pageSize))/float64(read), 0)
+	all := set.requests(total, each)
 	sent := state.Count(journal.Confirmed) + state.Count(journal.Rejected) + state.Count(journal.Unconfirmed) + state.Count(journal.WouldSend)
-	bulk := set.bulkCalls(int64(math.Round(float64(e.total) * float64(sent) / float64(max(state.Counts.Read, 1)))))
+	bulk := set.bulkCalls(int64(math.Round(float64(total) * float64(sent) / float64(max(state.Counts.Read, 1)))))
 	calls := bulk
 	if s.run.confirm.verify == "on" {
 		calls += bulk + 1 // each bulk request has an async action, and there is a list of them
 	}
-	c.All = &cost{e.total, all, calls, round1(set.duration(all).Seconds())}
+	c.All = &cost{total, all, calls, round1(set.duration(all).Seconds())}
 	return c
 }

@@ -29,8 +29,7 @@ func newImportCommand() *cobra.Command {
 Voucherify project. It first tries again what earlier imports could not import.`,
 		Example: `  segsync import --sandbox                # needs no settings
   segsync import --resume                 # continue what is unfinished, else start
-  segsync import --resume --since last    # every night
-  segsync import --from warehouse         # Segment's Profiles Sync, or a file`,
+  segsync import --resume --since last    # every night`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return o.run.carryOut(cmd, o.check(cmd.Flags()), func() error { return runImport(cmd, &o) })
@@ -130,7 +129,7 @@ func runImport(cmd *cobra.Command, o *importOptions) (err error) {
 		return err
 	}
 	// What was unfinished is finished now; the import that was asked for comes after it.
-	s.began, s.earlier = time.Now(), s.requests()
+	s.earlier = s.requests()
 	return s.importOnce(cmd.Context(), o, profiles, journal.Plain)
 }
 

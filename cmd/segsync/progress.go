@@ -32,8 +32,8 @@ type progress struct {
 func (s *session) showProgress(ctx context.Context) (stop func(finished bool)) {
 	state := s.importer.State()
 	p := &progress{session: s, before: state.Counts.Read, start: s.importer.ProfilesRead()}
-	skip := int64(s.skipped())
-	p.total.Store(max(s.extent.total-skip, 0))
+	skip := s.skipped()
+	p.total.Store(max(s.total()-skip, 0))
 	if most := int64(p.before + s.importer.LimitLeft()); s.extent.limit > 0 && (p.total.Load() == 0 || p.total.Load() > most) {
 		p.total.Store(most)
 	}
@@ -58,13 +58,13 @@ func (s *session) showProgress(ctx context.Context) (stop func(finished bool)) {
 }
 
 // skipped returns how many profiles of the list are before the --offset of the import.
-func (s *session) skipped() int {
+func (s *session) skipped() int64 {
 	state := s.importer.State()
 	at, err := strconv.Atoi(state.Position.Offset)
 	if err != nil {
 		return 0
 	}
-	return max(at-state.Counts.Read, 0)
+	return int64(max(at-state.Counts.Read, 0))
 }
 
 // every calls do at each interval until ctx ends.

@@ -210,6 +210,18 @@ func TestBlockIsDrawnOnTheTerminalOnly(t *testing.T) {
 	}
 }
 
+// A terminal that cannot move its cursor has a person before it, too.
+func TestDumbTerminal(t *testing.T) {
+	t.Parallel()
+	w := startWorld(t, sandbox.Options{Profiles: 100})
+	p, _ := w.startOnTerminal(t, func(cmd *exec.Cmd) { cmd.Env = append(cmd.Env, "TERM=dumb") }, "import")
+	p.wantExit(t, 0)
+	got := p.stderr.String()
+	if strings.ContainsAny(got+p.stdout.String(), "\x1b█") || strings.Contains(got, "level=") || !strings.Contains(got, "permanent. Mapping: ") {
+		t.Errorf("stderr:\n%q\nstdout:\n%q", got, p.stdout)
+	}
+}
+
 // A plain import beside an unfinished one asks whether to continue it.
 func TestPromptContinuesAnUnfinishedImport(t *testing.T) {
 	t.Parallel()

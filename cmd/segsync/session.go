@@ -154,6 +154,7 @@ func (s *session) carryOut(ctx context.Context, do func(context.Context) error) 
 	if code := interrupts.exitCode(); code != exitDone {
 		return s.interrupted(code, nil) // nothing was begun
 	}
+	s.began = time.Now() // the time to stop is no part of it
 	for attempt := 1; ; attempt++ {
 		stopProgress := s.showProgress(interrupts.ctx)
 		err := do(interrupts.ctx)
@@ -216,15 +217,14 @@ func (s *session) showProspect(interrupts *interrupts) {
 // prospect says how many profiles there are to import, and how long that takes; "" if it is
 // not known.
 func (s *session) prospect() string {
-	profiles := s.extent.total - int64(s.skipped())
+	profiles := s.total() - s.skipped()
 	if profiles <= 0 || !s.run.settings.fromAPI() {
 		return ""
 	}
-	set, what := s.apis.settings, ""
+	set, what := s.apis.settings, screen.Number(profiles)+" profiles"
 	if limit := int64(s.extent.limit); limit > 0 && limit < profiles {
-		what, profiles = screen.Number(limit)+" of ", limit
+		what, profiles = screen.Number(limit)+" of "+what, limit
 	}
-	what += screen.Number(max(s.extent.total-int64(s.skipped()), 0)) + " profiles"
 	return fmt.Sprintf("%s, %s at %g requests/s. ", what, about(set.duration(set.requests(profiles, set.requestsEach()))), set.segmentRate)
 }
 

@@ -145,7 +145,7 @@ func (t *telling) printError(err error) {
 
 // printError prints the error, and after it the hints of all errors in it.
 func printError(to *page, err error) {
-	to.linef("segsync: error: %s", strings.ReplaceAll(safetext.Text(err.Error()), "\n", "\n  "))
+	to.linef("segsync: error: %s", strings.ReplaceAll(safetext.Text(to.clean(err.Error())), "\n", "\n  "))
 	for _, hint := range hints(err) {
 		to.linef("segsync: hint: %s", hint)
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -107,16 +108,23 @@ func TestCommandToCopyIsWhole(t *testing.T) {
 	}
 }
 
-// What a bar shows last is 100 %, also where the import is one of some profiles only.
+// What a bar shows last is 100 %, also where the import is one of some profiles only, and
+// nothing after it shows another percentage.
 func TestBarEndsFull(t *testing.T) {
 	t.Parallel()
 	percent := regexp.MustCompile(`\d+ %`)
 	w := startWorld(t, sandbox.Options{Profiles: 2500, Plain: true})
-	for _, args := range []string{"import --limit 7", "import --resume --limit 5", "import --resume"} {
+	for _, args := range []string{"import --limit 7", "import --resume --limit 5", "import --resume --since last"} {
 		got := w.atWidth(t, 80, nil, append(strings.Fields(args), "--non-interactive")...)
 		all := percent.FindAllString(got, -1)
-		if len(all) == 0 || all[len(all)-1] != "100 %" || strings.Contains(got, "stopped after") {
+		first := slices.Index(all, "100 %")
+		if first < 0 || strings.Contains(got, "stopped after") {
 			t.Errorf("segsync %s: the bar does not end with 100 %%: %q\n%s", args, all, got)
+		}
+		for _, other := range all[max(first, 0):] {
+			if other != "100 %" {
+				t.Errorf("segsync %s: a bar shows %s after 100 %%: %q\n%s", args, other, all, got)
+			}
 		}
 	}
 }

@@ -95,9 +95,9 @@ func wordsOf(text string) []word {
 	return words
 }
 
-// List writes rows of cells in columns, below a head, all with an indent. No line is wider than width columns; 0
-// is any width. The last cells are folded, or, where that leaves them too little, each row is
-// its first cell with the others below it.
+// List writes rows of cells in columns, below a head, all with an indent. No line is wider
+// than width columns; 0 is any width. The last cells are folded, or, where that leaves them
+// too little, each row is its first cell with the others below it.
 func List(w io.Writer, width, indent int, head []string, rows [][]string) error {
 	rows = append([][]string{head}, rows...)
 	end := len(head) - 1
