@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"os"
 	"time"
@@ -33,8 +34,8 @@ func (e *ExportError) Error() string {
 type Download func(ctx context.Context, req *http.Request, into *os.File) error
 
 // TakeExport orders an export of all customers, waits for it, and reads it. schemaKeys are
-// the metadata keys that the project defines.
-func TakeExport(ctx context.Context, vch *voucherify.Client, download Download, schemaKeys []string) (_ *Existing, err error) {
+// the metadata keys that the project defines. The log gets a line for each minute of waiting.
+func TakeExport(ctx context.Context, vch *voucherify.Client, download Download, schemaKeys []string, log *slog.Logger) (_ *Existing, err error) {
 	id, err := vch.CreateExport(ctx, orderedFields())
 	if err != nil {
 		return nil, fmt.Errorf("ordering an export of the customers: %w", err)
@@ -45,7 +46,7 @@ func TakeExport(ctx context.Context, vch *voucherify.Client, download Download, 
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
 	for attempt := 1; ; attempt++ {
-		url, err := exportURL(ctx, vch, id)
+		url, err := exportURL(ctx, vch, id, log)
 		if err != nil {
 			return nil, err
 		}
@@ -70,8 +71,8 @@ func TakeExport(ctx context.Context, vch *voucherify.Client, download Download, 
 }
 
 // exportURL waits until the export is done.
-func exportURL(ctx context.Context, vch *voucherify.Client, id string) (string, error) {
-	pause, end := firstExportLook, time.Now().Add(exportTimeout)
+func exportURL(ctx context.Context, vch *voucherify.Client, id string, log *slog.Logger) (string, error) {
+	began, told, pause := time.Now(), time.Now(), firstExportLook
 	for {
 		export, err := vch.Export(ctx, id)
 		switch {
@@ -79,8 +80,12 @@ func exportURL(ctx context.Context, vch *voucherify.Client, id string) (string, 
 			return "", fmt.Errorf("waiting for the export of the customers: %w", err)
 		case export.Status == "DONE":
 			return export.URL, nil
-		case export.Status == "ERROR", time.Now().After(end):
+		case export.Status == "ERROR", time.Since(began) > exportTimeout:
 			return "", &ExportError{export.Status}
+		}
+		if time.Since(told) >= time.Minute {
+			told = time.Now()
+			log.Info("waiting for Voucherify to make the export", "status", export.Status, "elapsed", time.Since(began).Round(time.Second))
 		}
 		select {
 		case <-time.After(pause):

@@ -148,6 +148,13 @@ func (im *Importer) SendOnlyChanges(existing *Existing) { im.existing = existing
 // is finished and sent.
 func (im *Importer) Stop() { im.stop() }
 
+// UntilStopped returns a context that Stop ends, too.
+func (im *Importer) UntilStopped(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	keep := context.AfterFunc(im.stopped, cancel)
+	return ctx, func() { keep(); cancel() }
+}
+
 // State returns what is known of the import so far. It must not be changed.
 func (im *Importer) State() *journal.State { return im.journal.State() }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -43,7 +44,7 @@ const schemaKeysOfSandbox = `{"properties":{"lang":{"type":"string","optional":t
 func (w *world) export(schemaKeys ...string) *importer.Existing {
 	w.t.Helper()
 	_, vch := sandboxtest.Clients(w.t, w, sandboxtest.NoNetwork)
-	existing, err := importer.TakeExport(w.t.Context(), vch, w.download, schemaKeys)
+	existing, err := importer.TakeExport(w.t.Context(), vch, w.download, schemaKeys, slog.New(slog.NewTextHandler(&w.log, nil)))
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -243,10 +244,13 @@ func TestTakeExport(t *testing.T) {
 		if n := w.export().Unseen(); n != 0 {
 			t.Errorf("%d customers of none", n)
 		}
+		if log := w.log.String(); strings.Count(log, "waiting for Voucherify to make the export") != 1 || !strings.Contains(log, "status=IN_PROGRESS") {
+			t.Errorf("log of 100 s:\n%s", log)
+		}
 		w = newWorld(t, sandbox.Options{Exports: exports(sandbox.ExportOptions{Fails: true})})
 		_, vch := sandboxtest.Clients(t, w, sandboxtest.NoNetwork)
 		var failed *importer.ExportError
-		if _, err := importer.TakeExport(t.Context(), vch, w.download, nil); !errors.As(err, &failed) {
+		if _, err := importer.TakeExport(t.Context(), vch, w.download, nil, slog.New(slog.DiscardHandler)); !errors.As(err, &failed) {
 			t.Errorf("error %v, want that of an export", err)
 		}
 		w = newWorld(t, sandbox.Options{Profiles: 20, Plain: true, Identified: 1, Exports: exports(sandbox.ExportOptions{})})
@@ -262,7 +266,7 @@ func TestTakeExport(t *testing.T) {
 				into.Truncate(int64(bytes.LastIndexByte(data, ',')))
 			}
 			return err
-		}, nil)
+		}, nil, slog.New(slog.DiscardHandler))
 		if err != nil || existing.Unseen() != 20 || downloads != 2 {
 			t.Fatalf("%v customers after %d downloads, error %v", existing, downloads, err)
 		}

@@ -2,6 +2,7 @@ package voucherify
 
 import (
 	"bufio"
+	"compress/gzip"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
@@ -42,7 +43,8 @@ var exportFields = map[string][]string{
 // maxRecord bounds a row of an export, in bytes.
 const maxRecord = 4 << 20
 
-// ReadExport ranges over the customers of an export, a CSV file with a header. It stops at
+// ReadExport ranges over the customers of an export, a CSV file with a header, perhaps
+// compressed with gzip. It stops at
 // the first error; a row with another number of columns than the header is one, for the
 // file is cut there. Errors quote no values.
 //
@@ -56,7 +58,12 @@ const maxRecord = 4 << 20
 // With fields nil the columns are taken by their titles alone, and all others as metadata.
 func ReadExport(r io.Reader, fields, schemaKeys []string) iter.Seq2[*ExportedCustomer, error] {
 	return func(yield func(*ExportedCustomer, error) bool) {
-		limited := &recordReader{r: r, left: maxRecord}
+		plain, err := decompress(r)
+		if err != nil {
+			yield(nil, exportError("header", err))
+			return
+		}
+		limited := &recordReader{r: plain, left: maxRecord}
 		in := csv.NewReader(withoutBOM(limited))
 		in.ReuseRecord = true
 		header, err := readRecord(in)
@@ -123,6 +130,15 @@ func (r *recordReader) Read(p []byte) (int, error) {
 	n, err := r.r.Read(p)
 	r.left -= n
 	return n, err
+}
+
+// decompress returns what r holds, decompressed if it begins as gzip does.
+func decompress(r io.Reader) (io.Reader, error) {
+	in := bufio.NewReader(r)
+	if magic, _ := in.Peek(2); string(magic) != "\x1f\x8b" {
+		return in, nil
+	}
+	return gzip.NewReader(in)
 }
 
 func withoutBOM(r io.Reader) io.Reader {

@@ -1,6 +1,7 @@
 package voucherify_test
 
 import (
+	"compress/gzip"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
@@ -23,6 +24,14 @@ func readExport(r io.Reader, fields, schemaKeys []string) (all []voucherify.Expo
 		all = append(all, *customer)
 	}
 	return all, nil
+}
+
+func compressed(s string) string {
+	var b strings.Builder
+	w := gzip.NewWriter(&b)
+	io.WriteString(w, s)
+	w.Close()
+	return b.String()
 }
 
 func TestReadExport(t *testing.T) {
@@ -78,7 +87,7 @@ func TestReadExport(t *testing.T) {
 		}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			for _, r := range []io.Reader{strings.NewReader(c.file), iotest.OneByteReader(strings.NewReader(c.file))} {
+			for _, r := range []io.Reader{strings.NewReader(c.file), iotest.OneByteReader(strings.NewReader(c.file)), strings.NewReader(compressed(c.file))} {
 				got, err := readExport(r, c.fields, c.keys)
 				if err != nil {
 					t.Fatal(err)
@@ -113,6 +122,7 @@ func TestReadExportErrors(t *testing.T) {
 		{"both forms of metadata", withMetadata, "Source ID,Metadata,plan\n", 0, "reading the export's header: there is a column of all metadata, and columns of single keys"},
 		{"metadata that is no JSON", withMetadata, "Source ID,Metadata\nu1,CANARY\n", 0, "reading the export's customer 1: its metadata is no JSON object"},
 		{"metadata that is no object", withMetadata, "Source ID,Metadata\nu1,[1]\n", 0, "reading the export's customer 1: its metadata is no JSON object"},
+		{"compressed, and cut", two, compressed("Source ID,Name\nu1,Ada\n")[:20], 0, "reading the export's header: unexpected EOF"},
 		{"not UTF-8", two, "Source ID,Name\nu1,Ada\nu2,CANARY\xf3\n", 1, "reading the export's customer 2: it is not UTF-8 text"},
 		{"a header that is not UTF-8", two, "Source ID,\xf3CANARY\n", 0, "reading the export's header: it is not UTF-8 text"},
 		{"metadata with a tail", withMetadata, "Source ID,Metadata\nu1,{} {}\n", 0, "reading the export's customer 1: its metadata is no JSON object"},

@@ -46,16 +46,18 @@ func (s *session) takeExport(ctx context.Context, schema *voucherify.MetadataSch
 	return importer.TakeExport(ctx, s.apis.voucherify, func(ctx context.Context, req *http.Request, into *os.File) error {
 		_, err := s.apis.toVoucherify.Download(ctx, req, into)
 		return err
-	}, definedKeys(schema))
+	}, definedKeys(schema), s.tell.log)
 }
 
 // runOnlyChanges runs the importer with what has changed.
 func (s *session) runOnlyChanges(ctx context.Context) (err error) {
-	schema, err := s.schemaOfExport(ctx)
+	beforehand, cancel := s.importer.UntilStopped(ctx) // nothing is read yet: there is nothing to finish
+	defer cancel()
+	schema, err := s.schemaOfExport(beforehand)
 	if err != nil {
 		return err
 	}
-	existing, err := s.takeExport(ctx, schema)
+	existing, err := s.takeExport(beforehand, schema)
 	if err != nil {
 		return err
 	}

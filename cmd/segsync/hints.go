@@ -40,6 +40,10 @@ func hintOf(err error) string {
 		return "the profile list is not what Segment documents; continue later, or import the profiles of a list with --profiles-from"
 	case *importer.TooManyRejectsError:
 		return "look at the reasons in the file of profiles that were not imported; then continue with a larger --max-rejects"
+	case *importer.ExportError:
+		return "try again later, or take an export of the customers in Voucherify and give it to segsync plan --existing"
+	case *httpretry.StatusError:
+		return downloadHint(e)
 	case *importer.ClearsError:
 		return "is the source complete? segsync plan shows what would be cleared; if that is right, continue with a larger --max-clears"
 	case *journal.DamagedError:
@@ -59,6 +63,13 @@ func hintOf(err error) string {
 		return "is VOUCHERIFY_API_URL right?"
 	}
 	return ""
+}
+
+func downloadHint(e *httpretry.StatusError) string {
+	if e.Status >= 300 && e.Status < 400 {
+		return "redirects are not followed; segsync plan --existing takes an export that was downloaded in Voucherify"
+	}
+	return "the link of the export may be no longer valid: try again; segsync plan --existing takes an export that was downloaded in Voucherify"
 }
 
 func segmentHint(e *segmentprofiles.Error) string {

@@ -133,6 +133,10 @@ func TestInterruptsEndEveryWait(t *testing.T) {
 		{name: "pause that Segment asks for", match: `next=100$`, answer: pauseOf("200"), waiting: "the server asks for a pause", once: true},
 		{name: "pause that Voucherify asks for", match: `^POST`, answer: pauseOf("200"), waiting: "the server asks for a pause", once: true},
 		{
+			name: "export of the customers", options: sandbox.Options{Exports: sandbox.ExportOptions{Delay: time.Hour}}, args: "--only-changes",
+			waiting: "asking Voucherify for an export of its customers", once: true,
+		},
+		{
 			name: "verification", options: sandbox.Options{StuckActions: func(int) bool { return true }},
 			waiting: "waiting for Voucherify to confirm", once: true,
 		},
@@ -174,6 +178,37 @@ func TestInterruptsEndEveryWait(t *testing.T) {
 				})
 			}
 		}
+	}
+}
+
+// A plan has nothing to finish: one interrupt ends it at once, and nothing is left of it.
+func TestInterruptedPlan(t *testing.T) {
+	t.Parallel()
+	for name, hold := range map[string]string{
+		"ordering": `^POST /v1/exports`, "waiting": `^GET /v1/exports/`, "reading": `@250/traits`, "listing": `next=200$`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := startWorld(t, sandbox.Options{Profiles: 500})
+			reached, temporary := w.hold(hold, 1), t.TempDir()
+			p := startProcess(t, w.dir, w.environ("TMPDIR="+temporary), nil, "plan", "--orphans", "orphans.txt")
+			await(t, "the request", reached)
+			p.signal(t, os.Interrupt)
+			began := time.Now()
+			p.wantExit(t, exitInterrupted)
+			if took := time.Since(began); took > endsWithin {
+				t.Errorf("it ended after %s", took)
+			}
+			if strings.Contains(p.stderr.String(), "segsync: error:") || p.stdout.String() != "" {
+				t.Errorf("an interrupted plan said\n%s\n%s", p.stderr, p.stdout)
+			}
+			for _, dir := range []string{temporary, w.dir} {
+				if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+					t.Errorf("left behind: %v, error %v", left, err)
+				}
+			}
+			w.mend()
+		})
 	}
 }
 

@@ -20,7 +20,7 @@ type File interface {
 
 // Download sends a GET request and writes the body of the answer, of any size and kind,
 // into an empty file. It returns the size of the body. After an error the file may hold
-// a part of it.
+// a part of it. A body that the server compressed with gzip, unasked, stays so.
 //
 // An attempt lasts as long as bytes come, one each 30 s at least. Attempts are counted as
 // in RoundTrip. An answer that is cut is resumed where the server supports it, and else
@@ -93,7 +93,7 @@ func (d *download) fetch(ctx context.Context, req *http.Request, idle *time.Time
 	defer closeWith(ctx, resp.Body)()
 	switch {
 	case resp.StatusCode == http.StatusPartialContent && d.continues(resp):
-	case resp.StatusCode == http.StatusOK && resp.Header.Get("Content-Encoding") == "":
+	case resp.StatusCode == http.StatusOK && knownEncoding(resp):
 		if err := d.restart(resp); err != nil {
 			return nil, err
 		}
@@ -113,6 +113,13 @@ func (d *download) fetch(ctx context.Context, req *http.Request, idle *time.Time
 	}
 	resp.Body = http.NoBody
 	return resp, nil
+}
+
+// knownEncoding reports whether the body is the file itself, or the file as gzip: some hosts
+// of files have no other form of it, whatever is asked for.
+func knownEncoding(resp *http.Response) bool {
+	encoding := strings.ToLower(resp.Header.Get("Content-Encoding"))
+	return encoding == "" || encoding == "identity" || encoding == "gzip"
 }
 
 // request asks for the rest of the file, if a part of it is there and can be continued.
