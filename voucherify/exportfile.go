@@ -67,6 +67,9 @@ func ReadExport(r io.Reader, fields, schemaKeys []string) iter.Seq2[*ExportedCus
 		in := csv.NewReader(withoutBOM(limited))
 		in.ReuseRecord = true
 		header, err := readRecord(in)
+		if err == io.EOF {
+			err = errors.New("the file is empty")
+		}
 		if err != nil {
 			yield(nil, exportError("header", err))
 			return
@@ -205,6 +208,8 @@ func columnsOf(header, fields, schemaKeys []string) ([]column, error) {
 			columns[i].field, taken[fields[i]] = fields[i], true
 		case i < fixed:
 			return nil, fmt.Errorf(`there are two columns of %s, "%s" is one of them`, fields[i], safetext.Cut(title, 40))
+		case fields == nil && taken[fieldOf(title)]:
+			return nil, fmt.Errorf(`there are two columns of %s, "%s" is one of them`, fieldOf(title), safetext.Cut(title, 40))
 		case wantsMetadata:
 			columns[i].key = title
 		}

@@ -110,7 +110,9 @@ func TestReadExportErrors(t *testing.T) {
 		before int // customers before the error
 		want   string
 	}{
-		{"empty", two, "", 0, "reading the export's header: unexpected EOF"},
+		{"empty", two, "", 0, "reading the export's header: the file is empty"},
+		{"blank lines", nil, "\n\n", 0, "reading the export's header: the file is empty"},
+		{"a field twice, order unknown", nil, "Source ID,Name,name\nu1,Ada,Ada\n", 0, `reading the export's header: there are two columns of name, "name" is one of them`},
 		{"too few fields", two, "Source ID,Name\nu1,Ada\nCANARY\n", 1, "reading the export's customer 2: line 3: wrong number of fields"},
 		{"too many fields", two, "Source ID,Name\nu1,Ada,CANARY\n", 0, "reading the export's customer 1: line 2: wrong number of fields"},
 		{"a quote that is not closed", two, "Source ID,Name\nu1,Ada\nu2,\"CANARY", 1, `reading the export's customer 2: line 3: extraneous or missing " in quoted-field`},

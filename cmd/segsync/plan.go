@@ -105,7 +105,9 @@ func (o *planOptions) check(flags *pflag.FlagSet) error {
 	}
 	m = append(m, empty(flags, "env-file", "profiles-from", "mapping", "since", "from", "existing", "orphans")...)
 	m = append(m, o.checkOrphans()...)
-	if _, err := parseSince(o.since, time.Now()); o.since != "" && err != nil {
+	if o.since == lastImport {
+		m.add("--since last: a plan knows of no import before it; give a time, such as 24h")
+	} else if _, err := parseSince(o.since, time.Now()); o.since != "" && err != nil {
 		m.add("--since %q: %w", o.since, err)
 	}
 	if from := &o.run.settings; !from.fromAPI() {
@@ -285,7 +287,8 @@ func (s *session) existing(ctx context.Context, o *planOptions, schema *voucheri
 	defer file.Close()
 	existing, err := importer.ReadExisting(file, definedKeys(schema), false)
 	if err != nil {
-		return nil, &exitError{exitUsage, fmt.Errorf("--existing: %w", err)}
+		return nil, &exitError{exitUsage, &hinted{
+			fmt.Errorf("--existing %s: %w", o.existing, err), "it must be a whole export of customers, a CSV file with a column Source ID"}}
 	}
 	return existing, nil
 }
