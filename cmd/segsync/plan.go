@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -141,7 +142,7 @@ func (o *planOptions) checkOrphans() mistakes {
 	return m
 }
 
-func runPlan(cmd *cobra.Command, o *planOptions) (err error) {
+func runPlan(cmd *cobra.Command, o *planOptions) error {
 	o.run.confirm.verify = "off"
 	s, err := newSession(cmd, &o.run)
 	if err != nil {
@@ -159,10 +160,11 @@ func runPlan(cmd *cobra.Command, o *planOptions) (err error) {
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
-	if o.run.dir, err = os.MkdirTemp("", "segsync-plan-"); err != nil {
-		return &exitError{exitFailed, err}
+	if o.orphans != "" { // it must not speak of an earlier plan where this one fails
+		if err := os.Remove(o.orphans); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return &exitError{exitUsage, fmt.Errorf("--orphans: %w", err)}
+		}
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(o.run.dir)) }()
 	ctx, cancel := context.WithCancel(cmd.Context())
 	defer cancel()
 	interrupts := watchInterrupts(ctx, "interrupted", func() {
@@ -191,7 +193,11 @@ func runPlan(cmd *cobra.Command, o *planOptions) (err error) {
 }
 
 // plan reads the profiles and compares their customers. It may return a report with an error.
-func (s *session) plan(ctx context.Context, o *planOptions, profiles []segmentprofiles.Identifier) (*planReport, error) {
+func (s *session) plan(ctx context.Context, o *planOptions, profiles []segmentprofiles.Identifier) (_ *planReport, err error) {
+	if o.run.dir, err = os.MkdirTemp("", "segsync-plan-"); err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(o.run.dir)) }()
 	schema, err := s.schemaOfExport(ctx)
 	if err != nil {
 		return nil, err
