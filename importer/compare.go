@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"maps"
 	"math/big"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
+
+	"segsync/voucherify"
 )
 
 // Kind is what sending a customer would do.
@@ -52,7 +55,19 @@ type stored struct {
 	fields map[string]any
 	// known reports whether a field that is not in fields is empty; else nothing is known of
 	// it.
-	known func(field string) bool
+	known  func(field string) bool
+	schema *voucherify.MetadataSchema // of the project; nil: unknown, or none
+}
+
+// isTime reports whether texts of the field are compared as times: of the birthdate and of
+// metadata that is defined as a date. Where no schema is known, metadata may be one.
+func (s *stored) isTime(field string) bool {
+	key, isMetadata := strings.CutPrefix(field, "metadata.")
+	if !isMetadata || s.schema == nil {
+		return isMetadata || field == "birthdate"
+	}
+	p := s.schema.Properties[key]
+	return p.Type == "date" || p.Type == "datetime"
 }
 
 // compare says what sending the customer, its JSON, does to now, which is nil if there is no
@@ -77,7 +92,7 @@ func compare(customer []byte, now *stored) (Difference, error) {
 		case isEmpty(sent) && isEmpty(old):
 		case isEmpty(sent):
 			d.Changes = append(d.Changes, Change{name, old, nil})
-		case !sameValue(sent, old):
+		case !sameValue(sent, old, now.isTime(name)):
 			d.Changes = append(d.Changes, Change{name, old, sent})
 		}
 	}
@@ -131,13 +146,15 @@ func decode(data []byte) (v any, err error) {
 // isEmpty takes null and "" for the same: CSV cannot tell them apart.
 func isEmpty(v any) bool { return v == nil || v == "" }
 
-// sameValue compares what is sent with what is stored: numbers, booleans and times by their
-// value. What is stored may be the text of a value, in a column of an export.
-func sameValue(sent, old any) bool {
+// sameValue compares what is sent with what is stored: numbers and booleans by their value,
+// and times, if texts are times. What is stored may be the text of a value, in a column of
+// an export.
+func sameValue(sent, old any, times bool) bool {
 	text, isText := old.(string)
+	same := func(sent, old any) bool { return sameValue(sent, old, times) }
 	switch sent := sent.(type) {
 	case string:
-		return isText && (sent == text || sameTime(sent, text))
+		return isText && (sent == text || times && sameTime(sent, text))
 	case json.Number:
 		if isText {
 			return sameNumber(sent.String(), text)
@@ -159,25 +176,28 @@ func sameValue(sent, old any) bool {
 	switch sent := sent.(type) {
 	case []any:
 		elements, ok := old.([]any)
-		return ok && slices.EqualFunc(sent, elements, sameValue)
+		return ok && slices.EqualFunc(sent, elements, same)
 	case map[string]any:
 		members, ok := old.(map[string]any)
-		return ok && maps.EqualFunc(sent, members, sameValue)
+		return ok && maps.EqualFunc(sent, members, same)
 	}
 	return false
 }
+
+// numberForm is that of a number in an export: no fractions, no digits of another base.
+var numberForm = regexp.MustCompile(`^-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?$`)
 
 func sameNumber(a, b string) bool {
 	if a == b {
 		return true
 	}
 	const most = 1000 // characters: a number of absurd size is compared as text
-	if len(a)+len(b) > most || strings.ContainsAny(a+b, "eE") && (absurd(a) || absurd(b)) {
+	if len(a)+len(b) > most || absurd(a) || absurd(b) || !numberForm.MatchString(a) || !numberForm.MatchString(b) {
 		return false
 	}
 	x, okX := new(big.Rat).SetString(a)
 	y, okY := new(big.Rat).SetString(b)
-	return okX && okY && !strings.Contains(a+b, "/") && x.Cmp(y) == 0
+	return okX && okY && x.Cmp(y) == 0
 }
 
 // absurd reports whether the number has an exponent of more than two digits.
@@ -194,7 +214,7 @@ func sameTime(a, b string) bool {
 }
 
 func parseTime(s string) (time.Time, bool) {
-	for _, layout := range []string{time.RFC3339Nano, time.DateOnly} {
+	for _, layout := range []string{time.RFC3339Nano, time.DateOnly, "2006-01-02T15:04:05.999999999Z0700"} {
 		if t, err := time.Parse(layout, s); err == nil {
 			return t, true
 		}

@@ -10,6 +10,7 @@ import (
 	"hash/maphash"
 	"io"
 	"iter"
+	"maps"
 	"math"
 	"slices"
 
@@ -40,6 +41,7 @@ type Existing struct {
 	places []place         // sorted by hash, then by offset
 	seen   []bool          // which of places were asked for
 	known  map[string]bool // fields that the export has
+	schema *voucherify.MetadataSchema
 }
 
 // place is where a customer is in the file.
@@ -55,16 +57,16 @@ type existingCustomer struct {
 	Fields   map[string]any `json:"fields"` // those that are not empty
 }
 
-// ReadExisting reads the customers of an export. schemaKeys are the metadata keys that the
-// project defines: an export has those and no others. ordered says that the export has the
-// fields that TakeExport orders; else its columns are known by their titles. Close must be
-// called.
-func ReadExisting(export io.Reader, schemaKeys []string, ordered bool) (_ *Existing, err error) {
+// ReadExisting reads the customers of an export. schema is the project's: an export has the
+// metadata that it defines and no other, none if it is nil. ordered says that the export has
+// the fields that TakeExport orders; else its columns are known by their titles. Close must
+// be called.
+func ReadExisting(export io.Reader, schema *voucherify.MetadataSchema, ordered bool) (_ *Existing, err error) {
 	file, err := newTemporary("segsync-customers-")
 	if err != nil {
 		return nil, fmt.Errorf("keeping the customers of the export: %w", err)
 	}
-	e := &Existing{file: file, seed: maphash.MakeSeed(), known: make(map[string]bool)}
+	e := &Existing{file: file, seed: maphash.MakeSeed(), known: make(map[string]bool), schema: schema}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, e.Close())
@@ -74,7 +76,8 @@ func ReadExisting(export io.Reader, schemaKeys []string, ordered bool) (_ *Exist
 	if ordered {
 		fields = orderedFields()
 	}
-	if err := e.keep(voucherify.ReadExport(export, fields, schemaKeys), schemaKeys); err != nil {
+	keys := definedKeys(schema)
+	if err := e.keep(voucherify.ReadExport(export, fields, keys), keys); err != nil {
 		return nil, err
 	}
 	slices.SortFunc(e.places, func(a, b place) int {
@@ -85,6 +88,15 @@ func ReadExisting(export io.Reader, schemaKeys []string, ordered bool) (_ *Exist
 		return nil, err
 	}
 	return e, nil
+}
+
+// definedKeys are the metadata keys that a schema, which may be nil, defines.
+func definedKeys(schema *voucherify.MetadataSchema) []string {
+	if schema == nil {
+		return nil
+	}
+	keys := slices.Sorted(maps.Keys(schema.Properties))
+	return slices.DeleteFunc(keys, func(key string) bool { return schema.Properties[key].Deleted })
 }
 
 // keep writes the customers to the file, and notes where they are.
@@ -187,7 +199,7 @@ func (e *Existing) stored(_ context.Context, sourceID string) (*stored, error) {
 		return nil, err
 	}
 	e.seen[i] = true
-	return &stored{customer.Fields, func(field string) bool { return e.known[field] }}, nil
+	return &stored{customer.Fields, func(field string) bool { return e.known[field] }, e.schema}, nil
 }
 
 // see notes that the customer was asked for, if there is one.

@@ -33,9 +33,9 @@ func (e *ExportError) Error() string {
 // Download writes the body of the answer into an empty file. Its errors do not show the URL.
 type Download func(ctx context.Context, req *http.Request, into *os.File) error
 
-// TakeExport orders an export of all customers, waits for it, and reads it. schemaKeys are
-// the metadata keys that the project defines. The log gets a line for each minute of waiting.
-func TakeExport(ctx context.Context, vch *voucherify.Client, download Download, schemaKeys []string, log *slog.Logger) (_ *Existing, err error) {
+// TakeExport orders an export of all customers, waits for it, and reads it. schema is the
+// project's, see ReadExisting. The log gets a line for each minute of waiting.
+func TakeExport(ctx context.Context, vch *voucherify.Client, download Download, schema *voucherify.MetadataSchema, log *slog.Logger) (_ *Existing, err error) {
 	id, err := vch.CreateExport(ctx, orderedFields())
 	if err != nil {
 		return nil, fmt.Errorf("ordering an export of the customers: %w", err)
@@ -60,7 +60,7 @@ func TakeExport(ctx context.Context, vch *voucherify.Client, download Download, 
 		if _, err := file.Seek(0, io.SeekStart); err != nil {
 			return nil, fmt.Errorf("reading the export: %w", err)
 		}
-		existing, err := ReadExisting(file, schemaKeys, true)
+		existing, err := ReadExisting(file, schema, true)
 		if err == nil || attempt == exportDownloads || ctx.Err() != nil {
 			return existing, err
 		}

@@ -35,7 +35,7 @@ func (in *Inspection) CompareWith(ctx context.Context, vch *voucherify.Client) e
 	if in.Customer == nil {
 		return nil
 	}
-	now, err := oneByOne{vch}.stored(ctx, in.Customer.SourceID)
+	now, err := oneByOne{vch, nil}.stored(ctx, in.Customer.SourceID)
 	if err != nil {
 		return fmt.Errorf("reading the customer: %w", err)
 	}

@@ -52,18 +52,28 @@ type customers interface {
 }
 
 // NewPlan returns an empty plan that compares with an export, or, where that is nil, with
-// the answers of Voucherify to one request a customer. refusals says what the project's
-// schema refuses of a customer's metadata, nil for nothing; show is the number of examples
-// of each kind.
-func NewPlan(existing *Existing, vch *voucherify.Client, refusals func(map[string]any) []mapping.LeftOut, show int) *Plan {
+// the answers of Voucherify to one request a customer. schema is the project's, nil for none;
+// show is the number of examples of each kind.
+func NewPlan(existing *Existing, vch *voucherify.Client, schema *voucherify.MetadataSchema, show int) *Plan {
 	p := &Plan{
-		customers: existing, refusals: refusals, show: show, Counts: make(map[Kind]int), Changes: make(map[string]FieldChanges),
+		customers: existing, refusals: refusalsOf(schema), show: show, Counts: make(map[Kind]int), Changes: make(map[string]FieldChanges),
 		NotComparable: make(map[string]int), Rejected: make(map[string]map[string]int), Examples: make(map[Kind][]Example),
 	}
 	if existing == nil {
-		p.customers = oneByOne{vch}
+		p.customers = oneByOne{vch, schema}
 	}
 	return p
+}
+
+// refusalsOf returns what a schema refuses of a customer's metadata as it is sent.
+func refusalsOf(schema *voucherify.MetadataSchema) func(map[string]any) []mapping.LeftOut {
+	if schema == nil {
+		return nil
+	}
+	rules := mapping.NewSchema(schema)
+	return func(metadata map[string]any) []mapping.LeftOut {
+		return rules.Refusals(metadata, false, schema.AllowDefinedOnly)
+	}
 }
 
 // begin makes the plan that of an importer with these settings.
@@ -234,7 +244,10 @@ func (c *bulkCalls) cost() Cost {
 }
 
 // oneByOne asks Voucherify for each customer.
-type oneByOne struct{ voucherify *voucherify.Client }
+type oneByOne struct {
+	voucherify *voucherify.Client
+	schema     *voucherify.MetadataSchema
+}
 
 func (o oneByOne) stored(ctx context.Context, sourceID string) (*stored, error) {
 	customer, err := o.voucherify.Customer(ctx, sourceID)
@@ -245,16 +258,16 @@ func (o oneByOne) stored(ctx context.Context, sourceID string) (*stored, error) 
 	if err != nil {
 		return nil, err
 	}
-	return storedOf(customer)
+	return storedOf(customer, o.schema)
 }
 
 func (oneByOne) see(string) error { return nil }
 
-func storedOf(customer *voucherify.Customer) (*stored, error) {
+func storedOf(customer *voucherify.Customer, schema *voucherify.MetadataSchema) (*stored, error) {
 	data, err := json.Marshal(customer)
 	if err != nil {
 		return nil, err
 	}
 	fields, err := sentFields(data)
-	return &stored{fields, func(string) bool { return true }}, err
+	return &stored{fields, func(string) bool { return true }, schema}, err
 }

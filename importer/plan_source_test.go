@@ -32,7 +32,7 @@ func TestPlanCountsTheBulkCalls(t *testing.T) {
 					Schema: []byte(schemaKeysOfSandbox)})
 				w.settings.BatchSize, w.settings.PageSize = c.batch, c.page
 				w.settings.Mapping = onlyRules(t, "name: name\nemail: email")
-				all, _ := w.plan(w.export()).Cost()
+				all, _ := w.plan(w.export(nil)).Cost()
 				if err := w.importer().Run(t.Context()); err != nil {
 					t.Fatal(err)
 				}
@@ -47,10 +47,10 @@ func TestPlanCountsTheBulkCalls(t *testing.T) {
 						}
 					}
 				}
-				_, changes := w.plan(w.export()).Cost()
+				_, changes := w.plan(w.export(nil)).Cost()
 				w.ForgetBulk()
 				im := w.importerOf(from("0"))
-				im.SendOnlyChanges(w.export())
+				im.SendOnlyChanges(w.export(nil))
 				if err := im.Run(t.Context()); err != nil {
 					t.Fatal(err)
 				}
@@ -71,13 +71,13 @@ func TestPlanSeesWhatIsNotSent(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.settings.Mapping = withRules(t, `where: [{trait: email, like: "*.000001*@*"}]`)
-		existing := w.export()
+		existing := w.export(nil)
 		plan := w.plan(existing)
 		if n := existing.Unseen(); n != 0 || plan.Counts[importer.NotComparable] != 10 {
 			t.Errorf("%d customers that only Voucherify has, counts %v", n, plan.Counts)
 		}
 		w.On(`@7/traits`, sandboxtest.Status(500))
-		w.settings.Plan = importer.NewPlan(w.export(), nil, nil, 0)
+		w.settings.Plan = importer.NewPlan(w.export(nil), nil, nil, 0)
 		w.names = journal.NewNames(t.TempDir(), "")
 		im := w.importer()
 		if err := im.Run(t.Context()); err != nil {

@@ -3,6 +3,8 @@ package importer_test
 import (
 	"bytes"
 	"context"
+	"encoding/csv"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -40,11 +42,24 @@ func (w *world) download(_ context.Context, req *http.Request, into *os.File) er
 const schemaKeysOfSandbox = `{"properties":{"lang":{"type":"string","optional":true},"loyalty":{"type":"string","optional":true},` +
 	`"n":{"type":"number","optional":true},"at":{"type":"datetime","optional":true},"ok":{"type":"boolean","optional":true}}}`
 
+func sandboxSchema(t testing.TB) *voucherify.MetadataSchema {
+	return parseSchema(t, schemaKeysOfSandbox)
+}
+
+func parseSchema(t testing.TB, text string) *voucherify.MetadataSchema {
+	t.Helper()
+	schema := new(voucherify.MetadataSchema)
+	if err := json.Unmarshal([]byte(text), schema); err != nil {
+		t.Fatal(err)
+	}
+	return schema
+}
+
 // export takes an export of the sandbox's customers.
-func (w *world) export(schemaKeys ...string) *importer.Existing {
+func (w *world) export(schema *voucherify.MetadataSchema) *importer.Existing {
 	w.t.Helper()
 	_, vch := sandboxtest.Clients(w.t, w, sandboxtest.NoNetwork)
-	existing, err := importer.TakeExport(w.t.Context(), vch, w.download, schemaKeys, slog.New(slog.NewTextHandler(&w.log, nil)))
+	existing, err := importer.TakeExport(w.t.Context(), vch, w.download, schema, slog.New(slog.NewTextHandler(&w.log, nil)))
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -83,8 +98,7 @@ func TestPlanImportPlan(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					w := newWorld(t, sandbox.Options{Profiles: 300, Schema: []byte(schemaKeysOfSandbox),
 						Exports: exports(sandbox.ExportOptions{Header: header, Metadata: form})})
-					keys := []string{"lang", "loyalty", "n", "at", "ok"}
-					before := w.plan(w.export(keys...))
+					before := w.plan(w.export(sandboxSchema(t)))
 					if len(before.Counts) != 1 || before.Counts[importer.Create] == 0 {
 						t.Fatalf("before the import: %v", before.Counts)
 					}
@@ -92,7 +106,7 @@ func TestPlanImportPlan(t *testing.T) {
 					if err := im.Run(t.Context()); err != nil {
 						t.Fatal(err)
 					}
-					after := w.plan(w.export(keys...))
+					after := w.plan(w.export(sandboxSchema(t)))
 					sent := before.Counts[importer.Create]
 					if n := after.Counts[importer.Unchanged] + after.Counts[importer.NotComparable]; n != sent || len(after.Changes) > 0 ||
 						after.Counts[importer.Unchanged] == 0 {
@@ -100,7 +114,7 @@ func TestPlanImportPlan(t *testing.T) {
 					}
 					w.ForgetBulk()
 					im = w.importerOf(from("0"))
-					im.SendOnlyChanges(w.export(keys...))
+					im.SendOnlyChanges(w.export(sandboxSchema(t)))
 					if err := im.Run(t.Context()); err != nil {
 						t.Fatal(err)
 					}
@@ -131,7 +145,7 @@ func TestOnlyChangesLeavesTheSameState(t *testing.T) {
 					w.putBefore(seed)
 					im := w.importer()
 					if i == 1 {
-						im.SendOnlyChanges(w.export("lang", "loyalty", "n", "at", "ok"))
+						im.SendOnlyChanges(w.export(sandboxSchema(t)))
 					}
 					if err := im.Run(t.Context()); err != nil {
 						t.Fatal(err)
@@ -236,12 +250,60 @@ func TestPlanTellsWhatWouldChange(t *testing.T) {
 	}
 }
 
+// Numbers, booleans and dates are compared by value, all other text by its characters.
+func TestPlanComparesByValue(t *testing.T) {
+	schema := parseSchema(t, `{"properties":{"n":{"type":"number"},"ok":{"type":"boolean"},"at":{"type":"datetime"},"on":{"type":"date"},
+		"s":{"type":"string"},"list":{"type":"number","array":true},"times":{"type":"datetime","array":true}}}`)
+	for _, c := range []struct {
+		field, sent, stored string
+		same                bool
+	}{
+		{"metadata.n", `1`, "1.0", true}, {"metadata.n", `1.0`, "1", true}, {"metadata.n", `1000`, "1e3", true}, {"metadata.n", `1E+3`, "1000.000", true},
+		{"metadata.n", `-0`, "0", true}, {"metadata.n", `1`, "1.0000000000000001", false}, {"metadata.n", `16`, "0x10", false},
+		{"metadata.n", `0.5`, "1/2", false}, {"metadata.n", `1`, " 1", false}, {"metadata.n", `1`, "true", false}, {"metadata.n", `1`, "one", false},
+		{"metadata.n", `9007199254740993`, "9007199254740993", true}, {"metadata.n", `9007199254740993`, "9007199254740992", false},
+		{"metadata.n", `9007199254740993`, "9.007199254740993e15", true}, {"metadata.n", `1e999`, "1e999", true}, {"metadata.n", `1e999`, "10e998", false},
+		{"metadata.n", `"1"`, "1", true}, {"metadata.n", `"1"`, "1.0", false}, {"metadata.n", `1.10`, "1.1", true},
+		{"metadata.ok", `true`, "true", true}, {"metadata.ok", `true`, "TRUE", true}, {"metadata.ok", `false`, "False", true},
+		{"metadata.ok", `true`, "1", false}, {"metadata.ok", `true`, "false", false}, {"metadata.ok", `"true"`, "TRUE", false},
+		{"metadata.at", `"2026-01-01T00:00:00Z"`, "2026-01-01T00:00:00.000Z", true}, {"metadata.at", `"2026-01-01T01:00:00+01:00"`, "2026-01-01T00:00:00Z", true},
+		{"metadata.at", `"2026-01-01T01:00:00.0+0100"`, "2026-01-01T00:00:00Z", true}, {"metadata.at", `"2026-01-01"`, "2026-01-01T00:00:00.000Z", true},
+		{"metadata.at", `"2026-01-01T00:00:00.001Z"`, "2026-01-01T00:00:00.000Z", false}, {"metadata.at", `"2026-01-01T00:00:00"`, "2026-01-01T00:00:00Z", false},
+		{"metadata.on", `"2026-01-01"`, "2026-01-01T00:00:00Z", true}, {"metadata.on", `"2026-01-01"`, "2026-01-02", false},
+		{"metadata.s", `"2026-01-01"`, "2026-01-01T00:00:00Z", false}, {"metadata.s", `"1.0"`, "1", false}, {"metadata.s", `"a"`, "a ", false},
+		{"metadata.s", `"A"`, "a", false}, {"metadata.s", `"\u00e9"`, "e\u0301", false}, {"metadata.s", `"a\r\nb"`, "a\r\nb", true}, {"metadata.s", `"a\nb"`, "a\r\nb", false},
+		{"metadata.list", `[1,2]`, "[1.0, 2e0]", true}, {"metadata.list", `[1,2]`, "[2,1]", false}, {"metadata.list", `[1]`, "1", false}, {"metadata.list", `[]`, "[]", true},
+		{"metadata.times", `["2026-01-01"]`, `["2026-01-01T00:00:00Z"]`, true},
+		{"birthdate", `"2001-02-03"`, "2001-02-03T00:00:00.000Z", true}, {"birthdate", `"2001-02-03"`, "2001-02-02T23:00:00Z", false},
+		{"description", `"2001-02-03"`, "2001-02-03T00:00:00Z", false}, {"phone", `"+1 5"`, "+15", false}, {"name", `"1"`, "1.0", false},
+	} {
+		t.Run(fmt.Sprintf("%s %s %s", c.field, c.sent, c.stored), func(t *testing.T) {
+			var file strings.Builder
+			w := csv.NewWriter(&file)
+			w.WriteAll([][]string{{"source_id", c.field}, {"1", c.stored}})
+			existing, err := importer.ReadExisting(strings.NewReader(file.String()), schema, false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer existing.Close()
+			customer := fmt.Sprintf(`{"source_id":"1","%s":%s}`, c.field, c.sent)
+			if key, isMetadata := strings.CutPrefix(c.field, "metadata."); isMetadata {
+				customer = fmt.Sprintf(`{"source_id":"1","metadata":{"%s":%s}}`, key, c.sent)
+			}
+			d, err := existing.Compare(t.Context(), []byte(customer))
+			if err != nil || (d.Kind == importer.Unchanged) != c.same || d.Kind != importer.Unchanged && d.Kind != importer.ChangeFields {
+				t.Errorf("%s, %v, want the same: %v", d.Kind, err, c.same)
+			}
+		})
+	}
+}
+
 // An export that Voucherify cannot make is an error, and one that it takes long for is
 // waited for. One whose download ends in half a row is downloaded again.
 func TestTakeExport(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, sandbox.Options{Exports: exports(sandbox.ExportOptions{Delay: 100e9})})
-		if n := w.export().Unseen(); n != 0 {
+		if n := w.export(nil).Unseen(); n != 0 {
 			t.Errorf("%d customers of none", n)
 		}
 		if log := w.log.String(); strings.Count(log, "waiting for Voucherify to make the export") != 1 || !strings.Contains(log, "status=IN_PROGRESS") {
@@ -286,7 +348,7 @@ func TestTakeExport(t *testing.T) {
 // A metadata key of the schema that the export has no column of is not comparable, and
 // a key that no customer of a column of JSON has is empty.
 func TestPlanKnowsWhatTheExportHas(t *testing.T) {
-	keys := []string{"plan", "size"}
+	schema := parseSchema(t, `{"properties":{"plan":{"type":"string"},"size":{"type":"number"}}}`)
 	for _, c := range []struct {
 		name, export, customer string
 		kind                   importer.Kind
@@ -298,7 +360,7 @@ func TestPlanKnowsWhatTheExportHas(t *testing.T) {
 		{"not in the schema", "source_id,metadata\n1,{}\n", `{"source_id":"1","metadata":{"other":"pro"}}`, importer.NotComparable},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			existing, err := importer.ReadExisting(strings.NewReader(c.export), keys, false)
+			existing, err := importer.ReadExisting(strings.NewReader(c.export), schema, false)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -64,7 +64,7 @@ func ReadExport(r io.Reader, fields, schemaKeys []string) iter.Seq2[*ExportedCus
 			return
 		}
 		limited := &recordReader{r: plain, left: maxRecord}
-		in := csv.NewReader(withoutBOM(limited))
+		in := csv.NewReader(&quotedLineEnds{r: withoutBOM(limited)})
 		in.ReuseRecord = true
 		header, err := readRecord(in)
 		if err == io.EOF {
@@ -144,12 +144,40 @@ func decompress(r io.Reader) (io.Reader, error) {
 	return gzip.NewReader(in)
 }
 
-func withoutBOM(r io.Reader) io.Reader {
+func withoutBOM(r io.Reader) *bufio.Reader {
 	b := bufio.NewReader(r)
 	if start, _ := b.Peek(3); string(start) == "\ufeff" {
 		b.Discard(3)
 	}
 	return b
+}
+
+// quotedLineEnds writes each CR before a LF in quotes twice, for a csv.Reader takes one of
+// them away: it is part of the value.
+type quotedLineEnds struct {
+	r        *bufio.Reader
+	inQuotes bool
+	again    bool // the CR is due a second time
+}
+
+func (q *quotedLineEnds) Read(p []byte) (n int, err error) {
+	for ; n < len(p) && (n == 0 || q.again || q.r.Buffered() > 0); n++ {
+		if q.again {
+			p[n], q.again = '\r', false
+			continue
+		}
+		if p[n], err = q.r.ReadByte(); err != nil {
+			return n, err
+		}
+		switch p[n] {
+		case '"': // a quote in a value is written twice
+			q.inQuotes = !q.inQuotes
+		case '\r':
+			next, _ := q.r.Peek(1)
+			q.again = q.inQuotes && string(next) == "\n"
+		}
+	}
+	return n, nil
 }
 
 // column is what a column of an export holds: a field, a metadata key, or, with both "",

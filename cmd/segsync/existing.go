@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"os"
-	"slices"
 
 	"segsync/importer"
 	"segsync/voucherify"
@@ -31,22 +29,13 @@ func (s *session) schemaOfExport(ctx context.Context) (*voucherify.MetadataSchem
 	return schema, nil
 }
 
-// definedKeys are the metadata keys that a schema, which may be nil, defines.
-func definedKeys(schema *voucherify.MetadataSchema) []string {
-	if schema == nil {
-		return nil
-	}
-	keys := slices.Sorted(maps.Keys(schema.Properties))
-	return slices.DeleteFunc(keys, func(key string) bool { return schema.Properties[key].Deleted })
-}
-
 // takeExport returns what Voucherify has of all customers.
 func (s *session) takeExport(ctx context.Context, schema *voucherify.MetadataSchema) (*importer.Existing, error) {
 	s.tell.log.Info("asking Voucherify for an export of its customers")
 	return importer.TakeExport(ctx, s.apis.voucherify, func(ctx context.Context, req *http.Request, into *os.File) error {
 		_, err := s.apis.toVoucherify.Download(ctx, req, into)
 		return err
-	}, definedKeys(schema), s.tell.log)
+	}, schema, s.tell.log)
 }
 
 // runOnlyChanges runs the importer with what has changed.

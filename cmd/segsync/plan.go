@@ -16,7 +16,6 @@ import (
 
 	"segsync/importer"
 	"segsync/importer/journal"
-	"segsync/importer/mapping"
 	"segsync/internal/safetext"
 	"segsync/segmentprofiles"
 	"segsync/voucherify"
@@ -216,7 +215,7 @@ func (s *session) plan(ctx context.Context, o *planOptions, profiles []segmentpr
 	if err := s.openJournal(journal.NewNames(o.run.dir, ""), start); err != nil {
 		return nil, err
 	}
-	plan := importer.NewPlan(existing, s.apis.voucherify, refusalsOf(schema), o.show)
+	plan := importer.NewPlan(existing, s.apis.voucherify, schema, o.show)
 	s.importer = importer.New(s.apis.segment, s.apis.voucherify, s.planSettings(o, plan, profiles), s.journal, s.tell.log)
 	if err := s.readSchema(ctx); err != nil {
 		return nil, err
@@ -291,23 +290,12 @@ func (s *session) existing(ctx context.Context, o *planOptions, schema *voucheri
 		return nil, &exitError{exitUsage, fmt.Errorf("--existing: %w", err)}
 	}
 	defer file.Close()
-	existing, err := importer.ReadExisting(file, definedKeys(schema), false)
+	existing, err := importer.ReadExisting(file, schema, false)
 	if err != nil {
 		return nil, &exitError{exitUsage, &hinted{
 			fmt.Errorf("--existing %s: %w", o.existing, err), "it must be a whole export of customers, a CSV file with a column Source ID"}}
 	}
 	return existing, nil
-}
-
-// refusalsOf returns what a project's schema refuses of a customer's metadata as it is sent.
-func refusalsOf(schema *voucherify.MetadataSchema) func(map[string]any) []mapping.LeftOut {
-	if schema == nil {
-		return nil
-	}
-	rules := mapping.NewSchema(schema)
-	return func(metadata map[string]any) []mapping.LeftOut {
-		return rules.Refusals(metadata, false, schema.AllowDefinedOnly)
-	}
 }
 
 // writeOrphans writes the source ids that were not asked for, one a line.
