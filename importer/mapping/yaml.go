@@ -187,10 +187,10 @@ func kindOf(n ast.Node) string {
 
 // scalar returns a text, a number or a boolean, nil after a mistake.
 func (p *yamlReader) scalar(n ast.Node) any {
-	switch v := n.(type) {
-	case *ast.BoolNode:
-		return v.Value
-	case *ast.IntegerNode, *ast.FloatNode:
+	if b, ok := n.(*ast.BoolNode); ok {
+		return b.Value
+	}
+	if isNumber(n) {
 		if number, ok := p.number(n); ok {
 			return number
 		}
@@ -202,11 +202,21 @@ func (p *yamlReader) scalar(n ast.Node) any {
 	return nil
 }
 
+// isNumber tells numbers from texts. The parser takes a number with an exponent, or of more
+// than 64 bits, for a text; it stands without quotes.
+func isNumber(n ast.Node) bool {
+	switch n := n.(type) {
+	case *ast.IntegerNode, *ast.FloatNode:
+		return true
+	case *ast.StringNode:
+		return n.Token.Type == token.StringType && numberForm.MatchString(n.Value)
+	}
+	return false
+}
+
 // number returns a number as it is written.
 func (p *yamlReader) number(n ast.Node) (json.Number, bool) {
-	switch n.(type) {
-	case *ast.IntegerNode, *ast.FloatNode:
-	default:
+	if !isNumber(n) {
 		p.bad(n, "%s where a number is expected", kindOf(n))
 		return "", false
 	}
