@@ -8,14 +8,16 @@ import (
 	"segsync/importer/journal"
 )
 
-// Where Settings.MaxClears does not say otherwise, a field may be cleared in this share of
-// the customers sent, and in so many at least.
 const (
 	clearsShare = 0.05
 	clearsLeast = 100
 )
 
-// ClearsError is the error of a run that would have cleared a field in more customers than
+// ClearsAllowed returns in how many customers a field may be cleared, of so many that are sent,
+// where Settings.MaxClears does not say otherwise.
+func ClearsAllowed(sent int) int { return max(clearsLeast, int(clearsShare*float64(sent))) }
+
+// ClearsError is the error of an import that would have cleared a field in more customers than
 // allowed: the source may be half filled. Nothing of the batch that would have was sent.
 type ClearsError struct {
 	Field  string
@@ -58,7 +60,7 @@ func (c *clears) add(records []*profile) error {
 	}
 	allowed := c.max
 	if allowed < 0 {
-		allowed = max(clearsLeast, int(clearsShare*float64(sent)))
+		allowed = ClearsAllowed(sent)
 	}
 	for _, field := range slices.Sorted(maps.Keys(byField)) {
 		if n := byField[field]; n > allowed {

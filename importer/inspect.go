@@ -27,7 +27,9 @@ type Inspection struct {
 	// Existing is what Voucherify has of the customer by field, such as address.city; nil
 	// where it was not asked, or has no such customer.
 	Existing map[string]any `json:"existing,omitempty"`
-	Effect   Kind           `json:"effect,omitempty"` // of an import now; "" where Voucherify was not asked
+	// Effect is that of an import now; "" for a profile that is filtered, or where Voucherify
+	// was not asked.
+	Effect Kind `json:"effect,omitempty"`
 }
 
 // CompareWith asks Voucherify for the customer, if there is one to send.
@@ -47,8 +49,11 @@ func (in *Inspection) CompareWith(ctx context.Context, vch *voucherify.Client) e
 	if err != nil {
 		return err
 	}
-	if in.Effect = d.Kind; now != nil {
+	if now != nil {
 		in.Existing = now.fields
+	}
+	if len(in.Filtered) == 0 {
+		in.Effect = d.Kind
 	}
 	return nil
 }

@@ -32,6 +32,7 @@ type planReport struct {
 	from, target string
 	reserve      float64
 	allTypes     bool
+	cleared      map[string]int // customers that are sent with null for a field, whatever Voucherify has
 }
 
 // planSample says which profiles a plan is of.
@@ -88,6 +89,7 @@ func newPlanReport(s *session, plan *importer.Plan) *planReport {
 		Rejected: plan.Rejected, LeftOut: leftOut, Examples: plan.Examples,
 		BulkCalls: planCosts{all.BulkCalls, changes.BulkCalls}, Customers: planCosts{all.Customers, changes.Customers},
 		Coverage: planCoverage{coverage, missingTraits(coverage, set.mapping, set.mappingFile == "")},
+		cleared:  state.Details.Cleared,
 		from:     s.source(), target: s.target(), reserve: set.reserve, allTypes: s.extent.limit > 0 && s.run.settings.fromAPI(),
 	}
 }
@@ -149,8 +151,20 @@ func (r *planReport) printCounts(to *page) {
 	}
 }
 
+// printLimits names the fields that an import would not clear in as many customers.
+func (r *planReport) printLimits(to *page) {
+	allowed := importer.ClearsAllowed(r.Customers.All)
+	for _, field := range slices.Sorted(maps.Keys(r.cleared)) {
+		if n := r.cleared[field]; n > allowed && r.Sample == nil {
+			to.marked(screen.MarkAttention, 2, fmt.Sprintf("an import would stop: %s customers are sent with %s cleared, and %s are allowed without --max-clears",
+				number(n), safetext.Line(field), number(allowed)))
+		}
+	}
+}
+
 func (r *planReport) printCoverage(to *page) {
 	fmt.Fprintln(to)
+	r.printLimits(to)
 	for _, miss := range r.Coverage.Missing {
 		to.marked(screen.MarkAttention, 2, fmt.Sprintf("no profile has the trait %s, which %s reads: %s", safetext.Line(miss.Trait), miss.Field, miss.hint()))
 	}
