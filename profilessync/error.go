@@ -27,6 +27,7 @@ const (
 	UnknownSchema                       // the database has none of this name
 	MissingTable                        // the schema has no user_traits or no user_identifiers
 	MissingColumn                       // a table lacks a column that is needed
+	NoTimes                             // a table lacks uuid_ts, which Query.Since needs
 	PermissionDenied                    // to read a table, or to use the schema or the database
 	ConnectionLost                      // in the middle; reading can continue behind the last profile
 	Refused                             // any other answer of the server

@@ -58,6 +58,7 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 		"host":     {url: func(u *url.URL) { u.Host = "warehouse.invalid" }, want: profilessync.Unreachable, texts: []string{"warehouse.invalid:5432"}},
 		"tls":      {url: func(u *url.URL) { u.RawQuery = "sslmode=require" }, want: profilessync.TLSFailed, texts: []string{"the server has none"}},
 		"schema":   {schema: "else", want: profilessync.UnknownSchema, texts: []string{`no schema "else"`}},
+		"case":     {schema: "PG_Catalog", want: profilessync.UnknownSchema, texts: []string{`no schema "PG_Catalog"; it has "pg_catalog"`}},
 		"empty":    {schema: "-", want: profilessync.UnknownSchema},
 		"table":    {prepare: "DROP TABLE TRAITS", want: profilessync.MissingTable, texts: []string{"user_traits"}},
 		"tables":   {prepare: "DROP TABLE IDS, TRAITS", want: profilessync.MissingTable, texts: []string{"user_traits, user_identifiers"}},

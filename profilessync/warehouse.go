@@ -171,10 +171,11 @@ func closeConn(conn *pgconn.PgConn) {
 	}
 }
 
-// begin starts a transaction that reads only, and has no timeout. A start-up parameter for
-// this would not pass PgBouncer.
+// begin starts a transaction that reads only, has no timeout, and writes times so that they
+// can be compared as text, whatever the role's settings are. Start-up parameters for this
+// would not pass PgBouncer.
 func (w *Warehouse) begin(ctx context.Context, conn *pgconn.PgConn) error {
-	sql := "BEGIN READ ONLY; SET LOCAL statement_timeout = 0; SET LOCAL timezone = 'UTC'"
+	sql := "BEGIN READ ONLY; SET LOCAL statement_timeout = 0; SET LOCAL timezone = 'UTC'; SET LOCAL datestyle = 'ISO'"
 	if w.dialect.name == "postgres" { // Redshift has no other
 		sql += "; SET LOCAL client_encoding = 'UTF8'"
 	}
@@ -238,12 +239,16 @@ func (w *Warehouse) columns(ctx context.Context, conn *pgconn.PgConn, table stri
 func (w *Warehouse) missing(ctx context.Context, conn *pgconn.PgConn, traits, identifiers []string) error {
 	if traits == nil && identifiers == nil {
 		s := statement{dialect: w.dialect}
-		rows, err := query(ctx, conn, "SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = "+s.Literal(w.schema))
+		rows, err := query(ctx, conn, "SELECT nspname FROM pg_catalog.pg_namespace WHERE lower(nspname) = lower("+s.Literal(w.schema)+")")
 		if err != nil {
 			return err
 		}
-		if len(rows) == 0 {
-			return &Error{Problem: UnknownSchema, text: fmt.Sprintf("the database %q has no schema %q", w.config.Database, w.schema)}
+		if !slices.ContainsFunc(rows, func(row []string) bool { return row[0] == w.schema }) {
+			text := fmt.Sprintf("the database %q has no schema %q", w.config.Database, w.schema)
+			if len(rows) > 0 {
+				text += fmt.Sprintf("; it has %q", rows[0][0])
+			}
+			return &Error{Problem: UnknownSchema, text: text}
 		}
 	}
 	var tables, columns []string
@@ -276,7 +281,7 @@ func (w *Warehouse) statement(q Query) (*statement, error) {
 		return nil, err
 	}
 	if !q.Since.IsZero() && !w.changes {
-		return nil, &Error{Problem: MissingColumn, text: fmt.Sprintf(
+		return nil, &Error{Problem: NoTimes, text: fmt.Sprintf(
 			"the tables of the schema %q have no column uuid_ts, so it cannot be said what changed since a time", w.schema)}
 	}
 	s.Identifiers, s.ReceivedAt, s.Changes = w.identifiers, w.receivedAt, w.changes

@@ -175,6 +175,7 @@ func (s *session) openFrom(cmd *cobra.Command) error {
 		return err
 	}
 	s.from, s.closeInput = importer.FromFile(file), stop
+	s.recommendCheck()
 	return nil
 }
 
@@ -242,9 +243,11 @@ func (o *settingsFlags) openFile(stdin io.Reader) (file *profilessync.File, stop
 // recommendCheck says, before the first import into a directory, that there is a check.
 func (s *session) recommendCheck() {
 	names := s.run.names(false)
-	if _, err := os.Stat(names.Path(names.State)); errors.Is(err, os.ErrNotExist) {
-		s.tell.log.Info("the first import of this directory: segsync check --from warehouse tells whether the warehouse is complete and agrees with Segment")
+	if _, err := os.Stat(names.Path(names.State)); !errors.Is(err, os.ErrNotExist) || s.run.settings.readOnce() {
+		return
 	}
+	s.tell.log.Info("the first import of this directory: segsync check --from " + shellQuote(s.run.settings.from) +
+		" tells whether all profiles are there, and whether they agree with Segment's API")
 }
 
 func fileHint(e *profilessync.FileError) string {
@@ -278,10 +281,12 @@ func warehouseHint(e *profilessync.Error) string {
 		return "check SEGSYNC_WAREHOUSE_SCHEMA; Segment shows it in Unify > Profiles Sync"
 	case profilessync.MissingTable, profilessync.MissingColumn:
 		return "is SEGSYNC_WAREHOUSE_SCHEMA the one of Profiles Sync, and are user_traits and user_identifiers among its selected tables?"
+	case profilessync.NoTimes:
+		return "import everything: leave out --since"
 	case profilessync.PermissionDenied:
 		return "the user needs USAGE of the schema, and SELECT of user_traits and user_identifiers"
 	case profilessync.ConnectionLost:
-		return "continue with the command below"
+		return "an import continues where it has stopped; do so when the warehouse is there again"
 	}
 	return ""
 }
