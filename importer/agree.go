@@ -20,7 +20,7 @@ import (
 // Profile API.
 type Agreement struct {
 	Compared  int
-	Absent    []string       // segment ids of profiles that only the API has
+	Absent    []string       // segment ids of profiles with a source_id that only the API has
 	SourceIDs []SourceIDs    // the profiles whose source_id differs
 	Fields    map[string]int // how many customers differ in a field, such as address.city
 }
@@ -28,17 +28,47 @@ type Agreement struct {
 // SourceIDs are the two source_ids of a profile; "" for none.
 type SourceIDs struct{ SegmentID, API, Here string }
 
+// Comparer compares profiles of a warehouse or a file with the same ones of the Profile API.
+type Comparer struct {
+	Segment     *segmentprofiles.Client
+	Identifiers []mapping.Identifier
+	Mapping     mapping.Mapping
+	Schema      *mapping.Schema // what metadata is made to fit; nil: it is sent as it is
+	TraitsLimit int
+	Readers     int
+	Texts       bool // the traits of the warehouse or the file are texts
+}
+
+// IdentifiedBy returns what identifies a profile, as a query.
+func IdentifiedBy(identifiers []mapping.Identifier) profilessync.Query {
+	q := profilessync.Query{IdentifierTypes: []string{}, Traits: []string{}}
+	for _, id := range identifiers {
+		if id.Trait != "" {
+			q.Traits = append(q.Traits, id.Trait)
+		} else {
+			q.IdentifierTypes = append(q.IdentifierTypes, id.Type)
+		}
+	}
+	return q
+}
+
+// IsIdentified reports whether an import gives the profile a source_id.
+func IsIdentified(p *profilessync.Profile, identifiers []mapping.Identifier) bool {
+	sourceID, _ := mapping.SourceID(identifiers, externalIDs(p), p.Traits)
+	return sourceID != ""
+}
+
 // Compare reads the profiles with these ids by the API and compares their customers with
-// those of the ones found elsewhere, by segment id. texts says that the traits of those are
-// texts. Profiles that the API no longer has are passed over.
-func Compare(ctx context.Context, segment *segmentprofiles.Client, s Settings, ids []string, found map[string]*profilessync.Profile, texts bool) (*Agreement, error) {
+// those of the ones found elsewhere, by segment id. Profiles that the API no longer has are
+// passed over.
+func (c *Comparer) Compare(ctx context.Context, ids []string, found map[string]*profilessync.Profile) (*Agreement, error) {
 	a := &Agreement{Fields: map[string]int{}}
 	var mu sync.Mutex
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(max(s.Readers, 1))
+	g.SetLimit(max(c.Readers, 1))
 	for _, id := range ids {
 		g.Go(func() error {
-			external, traits, err := ReadWhole(ctx, segment, segmentprofiles.SegmentID(id), s.TraitsLimit)
+			external, traits, err := ReadWhole(ctx, c.Segment, segmentprofiles.SegmentID(id), c.TraitsLimit)
 			var answer *segmentprofiles.Error
 			if _, malformed := segmentprofiles.OfProfile(err); malformed || errors.As(err, &answer) && answer.NotFound() {
 				return nil
@@ -48,7 +78,7 @@ func Compare(ctx context.Context, segment *segmentprofiles.Client, s Settings, i
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			return a.add(s, id, external, traits, found[id], texts)
+			return c.add(a, id, external, traits, found[id])
 		})
 	}
 	err := g.Wait()
@@ -57,14 +87,17 @@ func Compare(ctx context.Context, segment *segmentprofiles.Client, s Settings, i
 	return a, err
 }
 
-func (a *Agreement) add(s Settings, id string, external []segmentprofiles.ExternalID, traits map[string]any, here *profilessync.Profile, texts bool) error {
-	sourceID, _ := mapping.SourceID(s.Identifiers, external, traits)
+// add compares one profile. One that neither way makes a customer of need not be here.
+func (c *Comparer) add(a *Agreement, id string, external []segmentprofiles.ExternalID, traits map[string]any, here *profilessync.Profile) error {
+	sourceID, _ := mapping.SourceID(c.Identifiers, external, traits)
 	if here == nil {
-		a.Absent = append(a.Absent, id)
+		if sourceID != "" {
+			a.Absent = append(a.Absent, id)
+		}
 		return nil
 	}
 	a.Compared++
-	hereID, _ := mapping.SourceID(s.Identifiers, externalIDs(here), here.Traits)
+	hereID, _ := mapping.SourceID(c.Identifiers, externalIDs(here), here.Traits)
 	if sourceID != hereID {
 		a.SourceIDs = append(a.SourceIDs, SourceIDs{id, sourceID, hereID})
 		return nil
@@ -72,11 +105,11 @@ func (a *Agreement) add(s Settings, id string, external []segmentprofiles.Extern
 	if sourceID == "" {
 		return nil
 	}
-	api, err := fieldsOf(mapping.Profile{SegmentID: id, SourceID: sourceID, Traits: traits}, s.Mapping)
+	api, err := c.fields(mapping.Profile{SegmentID: id, SourceID: sourceID, Traits: traits})
 	if err != nil {
 		return err
 	}
-	other, err := fieldsOf(mapping.Profile{SegmentID: id, SourceID: sourceID, Traits: here.Traits, Texts: texts}, s.Mapping)
+	other, err := c.fields(mapping.Profile{SegmentID: id, SourceID: sourceID, Traits: here.Traits, Texts: c.Texts})
 	if err != nil {
 		return err
 	}
@@ -90,10 +123,13 @@ func (a *Agreement) add(s Settings, id string, external []segmentprofiles.Extern
 	return nil
 }
 
-// fieldsOf returns the fields of a customer as JSON, those of the address and the metadata
+// fields returns the fields of a customer as JSON, those of the address and the metadata
 // one by one.
-func fieldsOf(p mapping.Profile, m mapping.Mapping) (map[string]string, error) {
-	customer, _ := mapping.Map(p, m)
+func (c *Comparer) fields(p mapping.Profile) (map[string]string, error) {
+	customer, _ := mapping.Map(p, c.Mapping)
+	if c.Schema != nil {
+		customer.Metadata, _ = c.Schema.Fit(customer.Metadata)
+	}
 	data, err := json.Marshal(customer)
 	if err != nil {
 		return nil, err

@@ -16,7 +16,7 @@ type Report struct {
 	Identifiers int64  // rows
 	Traits      int64  // rows
 	Profiles    int64
-	Identified  int64     // profiles with an external ID of the types of the query
+	Identified  int64     // profiles that have an external ID or a trait that identifies them
 	Newest      time.Time // the newest uuid_ts; zero if there is none
 	// Age is how old Newest was by the warehouse's clock; 0 if there is none.
 	Age time.Duration
@@ -25,12 +25,14 @@ type Report struct {
 	Absent []string
 }
 
-// Check counts what is in the tables. It reads them to their end several times.
-func (w *Warehouse) Check(ctx context.Context, q Query) (*Report, error) {
+// Check counts what is in the tables. It reads them to their end several times. The
+// IdentifierTypes and Traits of by identify a profile.
+func (w *Warehouse) Check(ctx context.Context, q, by Query) (*Report, error) {
 	s, err := w.statement(q)
 	if err != nil {
 		return nil, err
 	}
+	s.ByTypes, s.ByTraits = by.IdentifierTypes, by.Traits
 	conn, err := w.connect(ctx)
 	if err != nil {
 		return nil, err

@@ -84,6 +84,8 @@ type statement struct {
 	Only        string   // see Query
 	IDs         []string // only these profiles, unless empty
 	Since       time.Time
+	ByTypes     []string // of external IDs that identify a profile, for counting
+	ByTraits    []string // likewise
 }
 
 // lookback is how much later than its uuid_ts says a row may be seen: Segment's own models

@@ -384,13 +384,14 @@ func TestByIDReadsTheseProfiles(t *testing.T) {
 func TestCheckCounts(t *testing.T) {
 	ts := newTables(t, people(10)...)
 	ts.trait("use_x", "address_city", "Rome", "99")
+	ts.identifier("use_x", "user_id", " ", "1")
 	ts.exec(`UPDATE TRAITS SET uuid_ts = now() - interval '2 days'; UPDATE IDS SET uuid_ts = now() - interval '3 hours'`)
 	report, err := ts.open().Check(t.Context(), profilessync.Query{
 		IdentifierTypes: []string{"user_id"},
 		Traits:          []string{"email", "nope"},
 		Members:         [][]string{{"address", "city"}},
 		Objects:         [][]string{{"metadata"}},
-	})
+	}, profilessync.Query{IdentifierTypes: []string{"user_id"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -399,9 +400,14 @@ func TestCheckCounts(t *testing.T) {
 		t.Errorf("report is %+v", report)
 	}
 	report.Server, report.Newest, report.Age = "", time.Time{}, 0
-	equal(t, report, &profilessync.Report{Identifiers: 10, Traits: 11, Profiles: 11, Identified: 10, Absent: []string{"metadata", "nope"}})
+	equal(t, report, &profilessync.Report{Identifiers: 11, Traits: 11, Profiles: 11, Identified: 10, Absent: []string{"metadata", "nope"}})
 
-	empty, err := newTables(t).open().Check(t.Context(), everything)
+	byTrait, err := ts.open().Check(t.Context(), everything, profilessync.Query{IdentifierTypes: []string{"user_id"}, Traits: []string{"address_city"}})
+	if err != nil || byTrait.Identified != 11 {
+		t.Errorf("with a trait that identifies: %+v, %v", byTrait, err)
+	}
+
+	empty, err := newTables(t).open().Check(t.Context(), everything, everything)
 	if err != nil || empty.Profiles != 0 || !empty.Newest.IsZero() {
 		t.Errorf("empty tables: %+v, %v", empty, err)
 	}

@@ -138,6 +138,7 @@ type checker struct {
 	options *checkOptions
 	*connection
 	mapping  mapping.Mapping // with what the project's schema adds
+	fits     *mapping.Schema // what metadata is made to fit; nil: it is sent as it is
 	findings []finding
 	sample   *importer.Sample
 
@@ -352,6 +353,7 @@ func (c *checker) schema(ctx context.Context) func(map[string]any) []mapping.Lef
 		c.mapping.Metadata.Objects = rules.Objects()
 	}
 	if strict {
+		c.fits = rules
 		c.ok(check, "what does not fit the metadata schema is left out (%s)", strictToSchema)
 	} else {
 		c.ok(check, "is sent as it is, whatever the metadata schema says (%s)", asIs)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -74,16 +75,17 @@ func (c *checker) checkWarehouse(ctx context.Context, query profilessync.Query, 
 		c.fail(check, err)
 		return
 	}
-	report, err := warehouse.Check(ctx, query)
+	report, err := warehouse.Check(ctx, query, importer.IdentifiedBy(c.settings.identifiers))
 	if err != nil {
 		c.fail(check, err)
 		return
 	}
 	server, _, _ := strings.Cut(report.Server, " on ")
 	c.ok(check, "%s, schema %q, can be read", server, c.settings.warehouse.schema)
-	c.ok("tables", "%d profiles: %d rows of external IDs, %d of traits", report.Profiles, report.Identifiers, report.Traits)
+	c.profilesThere("tables", report.Profiles, "%d profiles: %d rows of external IDs, %d of traits", report.Profiles, report.Identifiers, report.Traits)
 	c.identified(report.Profiles, report.Identified)
 	switch {
+	case report.Profiles == 0:
 	case report.Newest.IsZero():
 		c.warn("freshness", "imports work; --since does not", "the tables do not say when their rows were written (uuid_ts)")
 	case report.Age > staleAfter:
@@ -92,6 +94,7 @@ func (c *checker) checkWarehouse(ctx context.Context, query profilessync.Query, 
 	default:
 		c.ok("freshness", "the newest row was written at %s, %s ago", report.Newest.Format(time.RFC3339), report.Age.Round(time.Second))
 	}
+	c.textMetadata()
 	c.absent(report.Absent)
 	c.complete(report.Profiles, listed)
 	if len(ids) == 0 {
@@ -132,7 +135,7 @@ func (c *checker) checkFile(cmd *cobra.Command, query profilessync.Query, listed
 			return
 		}
 		profiles++
-		if len(p.ExternalIDs) > 0 {
+		if importer.IsIdentified(p, c.settings.identifiers) {
 			identified++
 		}
 		for key := range p.Traits {
@@ -142,8 +145,11 @@ func (c *checker) checkFile(cmd *cobra.Command, query profilessync.Query, listed
 			found[p.SegmentID] = p
 		}
 	}
-	c.ok(check, "%s can be read to its end: %d profiles", c.options.settings.source(), profiles)
+	c.profilesThere(check, profiles, "%s can be read to its end: %d profiles", c.options.settings.source(), profiles)
 	c.identified(profiles, identified)
+	if file.Texts() {
+		c.textMetadata()
+	}
 	c.absent(slices.DeleteFunc(slices.Clone(query.Traits), func(key string) bool { return there[key] }))
 	c.complete(profiles, listed)
 	if len(ids) > 0 {
@@ -151,14 +157,34 @@ func (c *checker) checkFile(cmd *cobra.Command, query profilessync.Query, listed
 	}
 }
 
-// identified says how many profiles have an external ID that may become source_id.
+// profilesThere says what there is. Nothing is worth a warning.
+func (c *checker) profilesThere(check string, profiles int64, format string, args ...any) {
+	if profiles == 0 {
+		c.warn(check, "has Profiles Sync run yet, and is this where it writes to?", format, args...)
+		return
+	}
+	c.ok(check, format, args...)
+}
+
+// identified says how many profiles have what may become source_id.
 func (c *checker) identified(profiles, identified int64) {
-	text := fmt.Sprintf("%d of %d profiles have an external ID for IDENTIFIER_SAVED_AS_SOURCE_ID=%s", identified, profiles, c.settings.identifier())
-	if identified == 0 {
+	text := fmt.Sprintf("%d of %d profiles have an identifier by IDENTIFIER_SAVED_AS_SOURCE_ID=%s", identified, profiles, c.settings.identifier())
+	if identified == 0 && profiles > 0 {
 		c.warn("coverage", "is IDENTIFIER_SAVED_AS_SOURCE_ID the one you mean?", "%s", text)
 		return
 	}
 	c.ok("coverage", "%s", text)
+}
+
+// textMetadata says what becomes of the numbers and booleans in metadata, which are texts in
+// a warehouse.
+func (c *checker) textMetadata() {
+	m := c.mapping.Metadata
+	if c.fits != nil || len(m.Traits) == 0 && !m.All {
+		return
+	}
+	c.warn("metadata", "with METADATA_POLICY=strict-to-schema they become of the type that the project's metadata schema defines",
+		"numbers and booleans are texts here, and are sent as texts")
 }
 
 // absent names traits of the mapping that no profile has. The default mapping has several
@@ -187,10 +213,11 @@ func (c *checker) complete(profiles int64, listed int) {
 // agreement compares the customers that profiles become with those of the API.
 func (c *checker) agreement(ctx context.Context, ids []string, found map[string]*profilessync.Profile, texts bool) {
 	const check = "agreement"
-	settings := importer.Settings{
-		Identifiers: c.settings.identifiers, Mapping: c.mapping, TraitsLimit: c.settings.traitsLimit, Readers: readers(c.settings.segmentRate),
+	comparer := importer.Comparer{
+		Segment: c.segment, Identifiers: c.settings.identifiers, Mapping: c.mapping, Schema: c.fits,
+		TraitsLimit: c.settings.traitsLimit, Readers: readers(c.settings.segmentRate), Texts: texts,
 	}
-	a, err := importer.Compare(ctx, c.segment, settings, ids, found, texts)
+	a, err := comparer.Compare(ctx, ids, found)
 	if err != nil {
 		c.fail(check, err)
 		return
@@ -215,11 +242,25 @@ func (c *checker) agreement(ctx context.Context, ids []string, found map[string]
 	if len(a.Fields) == 0 {
 		return
 	}
-	var fields []string
-	for _, field := range slices.Sorted(maps.Keys(a.Fields)) {
-		fields = append(fields, fmt.Sprintf("%s (%d)", safetext.Line(field), a.Fields[field]))
+	hint := "is one of them older than the other?"
+	if texts {
+		hint = "docs/sources.md says what a warehouse cannot hold"
 	}
-	c.warn(check, "docs/sources.md says what a warehouse cannot hold", "fields that differ, and in how many of %d customers: %s", a.Compared, strings.Join(fields, ", "))
+	c.warn(check, hint, "fields that differ, and in how many of %d customers: %s", a.Compared, mostOften(a.Fields))
+}
+
+// mostOften names the fields that are counted most often.
+func mostOften(fields map[string]int) string {
+	const most = 20
+	names := slices.SortedFunc(maps.Keys(fields), func(a, b string) int { return cmp.Or(fields[b]-fields[a], cmp.Compare(a, b)) })
+	var parts []string
+	for _, name := range names[:min(len(names), most)] {
+		parts = append(parts, fmt.Sprintf("%s (%d)", safetext.Line(name), fields[name]))
+	}
+	if more := len(names) - most; more > 0 {
+		parts = append(parts, fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(parts, ", ")
 }
 
 // takeSample reads the first profiles of where they come from.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -78,7 +79,7 @@ func TestCheckOfAWarehouse(t *testing.T) {
 	stdout, _ := w.segsync(t, exitDone, nil, "check", "--from", "warehouse")
 	wantMatch(t, stdout, `^✓ warehouse +PostgreSQL \d+.*, schema "test.*", can be read$`)
 	wantMatch(t, stdout, `^✓ tables +294 profiles: \d+ rows of external IDs, \d+ of traits$`)
-	wantMatch(t, stdout, `^✓ coverage +246 of 294 profiles have an external ID`)
+	wantMatch(t, stdout, `^✓ coverage +246 of 294 profiles have an identifier by IDENTIFIER_SAVED_AS_SOURCE_ID=user_id$`)
 	wantMatch(t, stdout, `^✓ freshness +the newest row was written at .* ago$`)
 	wantMatch(t, stdout, `^✓ completeness +294 profiles; Segment has some 300$`)
 	wantMatch(t, stdout, `^✓ agreement +\d+ profiles read both ways have the same source_id$`)
@@ -89,9 +90,47 @@ func TestCheckOfAWarehouse(t *testing.T) {
 	wantMatch(t, stdout, `^✗ agreement +the source_id of \d+ of \d+ profiles is another one than by the API:\n +use_.*: "user-.*" by the API, "xuser-.*" here\n`)
 	wantMatch(t, stdout, `^! freshness +the newest row was written at .*, 72h0m0s ago$`)
 
+	// Where a trait identifies, those without it need not be here.
+	stdout, _ = w.segsync(t, exitDone, []string{"IDENTIFIER_SAVED_AS_SOURCE_ID=trait:email"}, "check", "--from", "warehouse")
+	wantMatch(t, stdout, `^✓ coverage +\d+ of 294 profiles have an identifier by IDENTIFIER_SAVED_AS_SOURCE_ID=trait:email$`)
+	if strings.Contains(stdout, "are not here") {
+		t.Errorf("profiles are missing:\n%s", stdout)
+	}
+
 	stdout, _ = w.segsync(t, exitDone, noSegment, "check", "--from", "warehouse")
 	if strings.Contains(stdout, "agreement") {
 		t.Errorf("something was compared without credentials:\n%s", stdout)
+	}
+
+	pgtest.Exec(t, w.url, `TRUNCATE "`+w.schema+`".user_identifiers, "`+w.schema+`".user_traits`)
+	stdout, _ = w.segsync(t, exitDone, nil, "check", "--from", "warehouse")
+	wantMatch(t, stdout, `^! tables +0 profiles: 0 rows of external IDs, 0 of traits\n +hint: has Profiles Sync run yet`)
+	wantMatch(t, stdout, `^! completeness +0 profiles, of some 300 that Segment has$`)
+	if strings.Contains(stdout, "freshness") {
+		t.Errorf("the age of no rows is told:\n%s", stdout)
+	}
+}
+
+// Numbers and booleans of a warehouse are texts, unless the project's schema says better.
+func TestCheckOfMetadataInAWarehouse(t *testing.T) {
+	t.Parallel()
+	const schema = `{"id":"ms_1","related_object":"customer","object":"metadata_schema","allow_defined_only":true,
+		"properties":{"lifetime_value":{"type":"number","array":false,"optional":true,"deleted":false}}}`
+	for name, o := range map[string]sandbox.Options{
+		"without a schema": {Profiles: 100}, "with one": {Profiles: 100, Schema: json.RawMessage(schema)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWarehouseWorld(t, o)
+			if err := os.WriteFile(filepath.Join(w.dir, "m.yaml"), []byte("metadata: {traits: [lifetime_value]}\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			stdout, _ := w.segsync(t, exitDone, nil, "check", "--from", "warehouse", "--mapping", "m.yaml")
+			warned := strings.Contains(stdout, "numbers and booleans are texts here")
+			differ := strings.Contains(stdout, "metadata.lifetime_value")
+			if want := o.Schema == nil; warned != want || differ != want {
+				t.Errorf("warned: %v, differ: %v:\n%s", warned, differ, stdout)
+			}
+		})
 	}
 }
 
