@@ -29,7 +29,9 @@ var measurements = []struct {
 	{"throughput", throughput},
 	{"growth", growth},
 	{"slow-voucherify", slowVoucherify},
-	{"sources", sources},
+	{"sources-all", sourcesOf(1_000_000, 20_000, 1, "all identified")},
+	{"sources-half", sourcesOf(1_000_000, 20_000, 2, "half identified")},
+	{"sources-tenth", sourcesOf(100_000, 2000, 1, "all identified")},
 	{"plan", plan},
 }
 

@@ -19,45 +19,37 @@ import (
 	"segsync/profilessync"
 )
 
-// sources measures imports from a Postgres and from a file, into a sandbox without quota or
-// latency, of 1,000,000 profiles and of a tenth of them.
-func sources(ctx context.Context, b *bench) ([]row, error) {
-	postgres := os.Getenv("SEGSYNC_TEST_POSTGRES")
-	if postgres == "" {
-		server, err := pgtest.Start()
-		if errors.Is(err, pgtest.ErrNone) {
-			return []row{{"imports from a warehouse and from a file", "", "left out: no PostgreSQL", ""}}, nil
-		} else if err != nil {
-			return nil, err
+// sourcesOf measures imports of so many profiles from a Postgres and from a file, into a
+// sandbox without quota or latency.
+func sourcesOf(full, quick, identified int, what string) func(context.Context, *bench) ([]row, error) {
+	return func(ctx context.Context, b *bench) (rows []row, err error) {
+		postgres := os.Getenv("SEGSYNC_TEST_POSTGRES")
+		if postgres == "" {
+			server, err := pgtest.Start()
+			if errors.Is(err, pgtest.ErrNone) {
+				return []row{{"imports from a warehouse and from a file", "", "left out: no PostgreSQL", ""}}, nil
+			} else if err != nil {
+				return nil, err
+			}
+			defer server.Remove()
+			postgres = server.URL
 		}
-		defer server.Remove()
-		postgres = server.URL
-	}
-	box, err := b.startSandbox(ctx, "--plain", "--profiles", "1", "--rate-limit", "0", "--latency", "0")
-	if err != nil {
-		return nil, err
-	}
-	defer box.stop()
-	n := b.pick(1_000_000, 20_000)
-	var rows []row
-	for _, of := range []struct {
-		what                 string
-		profiles, identified int
-	}{{"all identified", n, 1}, {"half identified", n, 2}, {"all identified", n / 10, 1}} {
-		s := &sourceBench{
-			bench: b, box: box, postgres: postgres, schema: fmt.Sprintf("bench %d %d", os.Getpid(), len(rows)),
-			file: filepath.Join(b.dir, fmt.Sprintf("people-%d.ndjson", len(rows))), profiles: of.profiles, customers: of.profiles / of.identified,
-		}
-		some, err := s.measure(ctx, of.identified)
+		box, err := b.startSandbox(ctx, "--plain", "--profiles", "1", "--rate-limit", "0", "--latency", "0")
 		if err != nil {
 			return nil, err
 		}
-		for _, r := range some {
-			r.what = fmt.Sprintf("%d profiles, %s: %s", of.profiles, of.what, r.what)
-			rows = append(rows, r)
+		defer box.stop()
+		n := b.pick(full, quick)
+		s := &sourceBench{
+			bench: b, box: box, postgres: postgres, schema: fmt.Sprintf("bench %d", time.Now().UnixNano()),
+			file: filepath.Join(b.dir, "people.ndjson"), profiles: n, customers: n / identified,
 		}
+		rows, err = s.measure(ctx, identified)
+		for i := range rows {
+			rows[i].what = fmt.Sprintf("%d profiles, %s: %s", n, what, rows[i].what)
+		}
+		return rows, err
 	}
-	return rows, nil
 }
 
 // sourceBench has the same people in a schema and in a file.
@@ -95,7 +87,7 @@ func (s *sourceBench) dryRuns(ctx context.Context) ([]row, error) {
 	if err != nil {
 		return nil, err
 	}
-	var copies, dry, ofCopy, fromFile, dryMemory, fileMemory []float64
+	var copies, dry, ofCopy, fromFile, dryMemory, fileMemory, dryCPU, fileCPU []float64
 	for range s.pick(3, 1) {
 		seconds, err := s.copy(ctx, string(query))
 		if err != nil {
@@ -106,16 +98,19 @@ func (s *sourceBench) dryRuns(ctx context.Context) ([]row, error) {
 			return nil, err
 		}
 		copies, dry, ofCopy = append(copies, seconds), append(dry, r.seconds), append(ofCopy, r.seconds/seconds)
-		dryMemory = append(dryMemory, r.resident)
+		dryMemory, dryCPU = append(dryMemory, r.resident), append(dryCPU, s.perProfile(r.cost))
 		if r, err = s.dryRun(ctx, s.file); err != nil {
 			return nil, err
 		}
 		fromFile, fileMemory = append(fromFile, float64(s.profiles)/r.seconds), append(fileMemory, r.resident)
+		fileCPU = append(fileCPU, s.perProfile(r.cost))
 	}
 	return []row{
 		{"plain COPY … TO STDOUT of the query", "", fmt.Sprintf("%.1f s", median(copies)), "the limit"},
-		{"dry run from Postgres", "3 × COPY, 64 MB", fmt.Sprintf("%.1f s, %.1f MB", median(dry), median(dryMemory)), fmt.Sprintf("%.2f ×", median(ofCopy))},
-		{"dry run from NDJSON", "40000 a second, 64 MB", fmt.Sprintf("%.0f a second, %.1f MB", median(fromFile), median(fileMemory)), ""},
+		{"dry run from Postgres", "3 × COPY, 64 MB", fmt.Sprintf("%.1f s, %.1f MB, %.0f µs of CPU a profile", median(dry), median(dryMemory), median(dryCPU)),
+			fmt.Sprintf("%.2f ×", median(ofCopy))},
+		{"dry run from NDJSON", "40000 a second, 64 MB",
+			fmt.Sprintf("%.0f a second, %.1f MB, %.0f µs of CPU a profile", median(fromFile), median(fileMemory), median(fileCPU)), ""},
 	}, nil
 }
 
@@ -145,7 +140,7 @@ func (s *sourceBench) sends(ctx context.Context) ([]row, error) {
 			}
 			rows = append(rows, row{
 				fmt.Sprintf("sent from %s, batches of %s", from.name, batch.size), target,
-				fmt.Sprintf("%.1f s, %.1f MB; confirmed in %.1f s more", sent.seconds, sent.resident, confirmed.seconds),
+				fmt.Sprintf("%.1f s, %.1f MB, %.0f µs of CPU a profile; confirmed in %.1f s more", sent.seconds, sent.resident, s.perProfile(sent.cost), confirmed.seconds),
 				fmt.Sprintf("%.0f customers/s", float64(s.customers)/sent.seconds),
 			})
 		}
@@ -160,6 +155,11 @@ type sourceCommand struct{ command, from, batch, dir string }
 func (s *sourceBench) importOf(from, batch string) sourceCommand {
 	s.imports++
 	return sourceCommand{"import", from, batch, filepath.Join(s.dir, fmt.Sprintf("%s-%d", s.schema, s.imports))}
+}
+
+// perProfile returns the microseconds of CPU time of segsync per profile.
+func (s *sourceBench) perProfile(c cost) float64 {
+	return float64(c.cpu.Microseconds()) / float64(s.profiles)
 }
 
 // timed is what a process took.
