@@ -128,7 +128,7 @@ func (c *Comparer) add(a *Agreement, id string, external []segmentprofiles.Exter
 func (c *Comparer) fields(p mapping.Profile) (map[string]string, error) {
 	customer, _ := mapping.Map(p, c.Mapping)
 	if c.Schema != nil {
-		customer.Metadata, _ = c.Schema.Fit(customer.Metadata)
+		c.Schema.FitCustomer(&customer)
 	}
 	data, err := json.Marshal(customer)
 	if err != nil {

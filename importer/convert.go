@@ -86,11 +86,7 @@ func (c *converter) customer(p *profile, from mapping.Profile, ids []segmentprof
 // fitMetadata leaves out of the customer what Voucherify would reject it for.
 func (c *converter) fitMetadata(p *profile, customer *voucherify.Customer) {
 	if c.schema != nil {
-		var leftOut []mapping.LeftOut
-		customer.Metadata, leftOut = c.schema.Fit(customer.Metadata)
-		p.LeftOut = append(p.LeftOut, leftOut...)
-		customer.Clear, leftOut = c.schema.FitClear(customer.Clear)
-		p.LeftOut = append(p.LeftOut, leftOut...)
+		p.LeftOut = append(p.LeftOut, c.schema.FitCustomer(customer)...)
 		for _, key := range c.schema.Missing(customer.Metadata) {
 			if _, warned := c.missing.LoadOrStore(key, true); !warned {
 				c.log.Warn("the metadata schema requires a key that customers lack: Voucherify may reject them", "key", key,

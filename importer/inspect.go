@@ -58,23 +58,35 @@ func (in *Inspection) CompareWith(ctx context.Context, vch *voucherify.Client) e
 	return nil
 }
 
+// Inspector makes Inspections.
+type Inspector struct {
+	Identifiers []mapping.Identifier
+	Mapping     mapping.Mapping
+	Schema      *mapping.Schema // what metadata is made to fit; nil: it is sent as it is
+}
+
 // Inspect says what customer a profile becomes, and why. The SourceID of profile is not used.
-func Inspect(profile mapping.Profile, ids []segmentprofiles.ExternalID, identifiers []mapping.Identifier, m mapping.Mapping) *Inspection {
+func (o *Inspector) Inspect(profile mapping.Profile, ids []segmentprofiles.ExternalID) *Inspection {
 	in := &Inspection{Profile: profile.SegmentID, ExternalIDs: ids, Traits: profile.Traits, Origins: []mapping.Origin{}, Warnings: []string{}}
 	if in.ExternalIDs == nil {
 		in.ExternalIDs = []segmentprofiles.ExternalID{}
 	}
 	var from mapping.Identifier
-	if profile.SourceID, from = mapping.SourceID(identifiers, ids, profile.Traits); profile.SourceID == "" {
+	if profile.SourceID, from = mapping.SourceID(o.Identifiers, ids, profile.Traits); profile.SourceID == "" {
 		return in
 	}
-	customer, warnings := mapping.Map(profile, m)
+	customer, warnings := mapping.Map(profile, o.Mapping)
 	in.Customer, in.Identifier = &customer, from.String()
-	in.Origins = append(in.Origins, mapping.Explain(profile, m)...)
+	in.Origins = append(in.Origins, mapping.Explain(profile, o.Mapping)...)
 	for _, w := range warnings {
 		in.Warnings = append(in.Warnings, w.String())
 	}
-	for _, condition := range m.Where {
+	if o.Schema != nil {
+		for _, l := range o.Schema.FitCustomer(&customer) {
+			in.Warnings = append(in.Warnings, fmt.Sprintf("metadata.%s is left out: %s", l.Key, l.Reason))
+		}
+	}
+	for _, condition := range o.Mapping.Where {
 		if !(mapping.Mapping{Where: []mapping.Condition{condition}}).Matches(profile, ids) {
 			in.Filtered = append(in.Filtered, condition.String())
 		}
@@ -84,12 +96,12 @@ func Inspect(profile mapping.Profile, ids []segmentprofiles.ExternalID, identifi
 
 // InspectFound inspects the first of the profiles, which come from a warehouse or a file;
 // texts says that their traits are texts. It returns nil if there is none.
-func InspectFound(found iter.Seq2[*profilessync.Profile, error], texts bool, identifiers []mapping.Identifier, m mapping.Mapping) (*Inspection, error) {
+func (o *Inspector) InspectFound(found iter.Seq2[*profilessync.Profile, error], texts bool) (*Inspection, error) {
 	for p, err := range found {
 		if err != nil {
 			return nil, err
 		}
-		in := Inspect(mapping.Profile{SegmentID: p.SegmentID, Traits: p.Traits, Texts: texts}, externalIDs(p), identifiers, m)
+		in := o.Inspect(mapping.Profile{SegmentID: p.SegmentID, Traits: p.Traits, Texts: texts}, externalIDs(p))
 		if in.Customer != nil {
 			for _, w := range truncated(p) {
 				in.Warnings = append(in.Warnings, w.String())

@@ -70,7 +70,8 @@ func TestWhere(t *testing.T) {
 func TestInspectNamesUnmetConditions(t *testing.T) {
 	m := withRules(t, `where: [{trait: email, exists: true}, {trait: plan, is: pro}]`)
 	traits := map[string]any{"user": "42", "email": "ada@example.com", "plan": "free"}
-	in := importer.Inspect(mapping.Profile{SegmentID: "profile.json", Traits: traits}, nil, parseIdentifiers(t, "trait:user"), m)
+	inspector := &importer.Inspector{Identifiers: parseIdentifiers(t, "trait:user"), Mapping: m}
+	in := inspector.Inspect(mapping.Profile{SegmentID: "profile.json", Traits: traits}, nil)
 	if diff := cmp.Diff([]string{`{trait: plan, is: "pro"}`}, in.Filtered); diff != "" {
 		t.Errorf("unmet conditions (-want +got):\n%s", diff)
 	}

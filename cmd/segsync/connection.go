@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"segsync/importer/mapping"
 	"segsync/internal/httpretry"
 	"segsync/internal/sandbox"
 	"segsync/segmentprofiles"
@@ -127,6 +129,32 @@ func (c *connection) makeClients(p bounds, log *slog.Logger) (err error) {
 		c.voucherify, err = voucherify.NewClient(c.toVoucherify.Client(), set.voucherifyURL, set.appID, set.secretKey)
 	}
 	return err
+}
+
+// metadataSchema reads the project's schema of metadata where it can matter, else it is nil.
+// strict says that metadata is made to fit it.
+func (c *connection) metadataSchema(ctx context.Context, warn func(text string, cause error)) (schema *mapping.Schema, strict bool, err error) {
+	policy := c.settings.metadataPolicy
+	if policy == asIs || !c.settings.mapping.Metadata.Any() {
+		return nil, false, nil
+	}
+	found, err := c.voucherify.MetadataSchema(ctx, "customer")
+	var answer *voucherify.Error
+	forbidden := errors.As(err, &answer) && answer.Forbidden()
+	switch {
+	case err != nil && answer != nil && answer.Unknown() && policy == "":
+		warn("this Voucherify has no metadata schemas: metadata is sent as it is", err)
+	case forbidden && policy == "":
+		warn("the application key may not read the metadata schema: metadata is sent as it is; allow it, or set METADATA_POLICY=as-is", err)
+	case forbidden:
+		return nil, false, &hinted{fmt.Errorf("reading the metadata schema: %w", err),
+			"METADATA_POLICY=strict-to-schema needs the metadata schema; METADATA_POLICY=as-is does without it"}
+	case err != nil:
+		return nil, false, fmt.Errorf("reading the metadata schema: %w", err)
+	case found != nil:
+		return mapping.NewSchema(found), c.settings.strict(found), nil
+	}
+	return nil, false, nil
 }
 
 // segmentMaxBody bounds the answers of Segment by what they can hold: a page of traits, or

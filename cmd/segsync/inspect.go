@@ -96,22 +96,46 @@ func (o *inspectOptions) inspect(cmd *cobra.Command, args []string) (*importer.I
 	}
 	defer c.close()
 	c.settings.printWarnings(cmd.ErrOrStderr())
+	warn := func(text string, cause error) {
+		newPage(cmd.ErrOrStderr()).linef("segsync: warning: %s: %s", text, safetext.Text(cause.Error()))
+	}
+	inspector := o.inspector(cmd.Context(), c, warn)
 	var in *importer.Inspection
 	if o.settings.fromAPI() {
-		in, err = o.inspectAPI(cmd.Context(), c, args[0])
+		in, err = o.inspectAPI(cmd.Context(), c, inspector, args[0])
 	} else {
-		in, err = o.inspectFrom(cmd, c.settings, args[0])
+		in, err = o.inspectFrom(cmd, c.settings, inspector, args[0])
 	}
 	if err != nil || o.settings.offline {
 		return in, err
 	}
 	if err := in.CompareWith(cmd.Context(), c.voucherify); err != nil {
-		newPage(cmd.ErrOrStderr()).linef("segsync: warning: what Voucherify has is not shown: %s", safetext.Text(err.Error()))
+		warn("what Voucherify has is not shown", err)
 	}
 	return in, nil
 }
 
-func (o *inspectOptions) inspectAPI(ctx context.Context, c *connection, profile string) (*importer.Inspection, error) {
+// inspector returns what inspects as an import would: with the project's metadata schema,
+// unless Voucherify is not asked.
+func (o *inspectOptions) inspector(ctx context.Context, c *connection, warn func(string, error)) *importer.Inspector {
+	inspector := &importer.Inspector{Identifiers: c.settings.identifiers, Mapping: c.settings.mapping}
+	if o.settings.offline {
+		return inspector
+	}
+	schema, strict, err := c.metadataSchema(ctx, warn)
+	if err != nil {
+		warn("metadata is shown without the project's schema", err)
+	}
+	if schema != nil {
+		inspector.Mapping.Metadata.Objects = schema.Objects()
+	}
+	if strict {
+		inspector.Schema = schema
+	}
+	return inspector
+}
+
+func (o *inspectOptions) inspectAPI(ctx context.Context, c *connection, inspector *importer.Inspector, profile string) (*importer.Inspection, error) {
 	id, _ := parseIdentifier(profile)
 	ids, traits, err := importer.ReadWhole(ctx, c.segment, id, c.settings.traitsLimit)
 	var answer *segmentprofiles.Error
@@ -121,19 +145,19 @@ func (o *inspectOptions) inspectAPI(ctx context.Context, c *connection, profile 
 	if err != nil {
 		return nil, &exitError{exitCodeOf(err), err}
 	}
-	return importer.Inspect(mapping.Profile{SegmentID: profile, Traits: traits}, ids, c.settings.identifiers, c.settings.mapping), nil
+	return inspector.Inspect(mapping.Profile{SegmentID: profile, Traits: traits}, ids), nil
 }
 
 // inspectFrom reads the profile from a warehouse or a file: all of its traits, and its
 // external IDs of all types.
-func (o *inspectOptions) inspectFrom(cmd *cobra.Command, set *settings, profile string) (*importer.Inspection, error) {
+func (o *inspectOptions) inspectFrom(cmd *cobra.Command, set *settings, inspector *importer.Inspector, profile string) (*importer.Inspection, error) {
 	query := importer.QueryFor(set.identifiers, set.mapping)
 	query.IdentifierTypes, query.Traits, query.Only = nil, nil, profile
 	found, texts, err := o.settings.profiles(cmd, set, query)
 	if err != nil {
 		return nil, err
 	}
-	in, err := importer.InspectFound(found, texts, set.identifiers, set.mapping)
+	in, err := inspector.InspectFound(found, texts)
 	if err == nil && in == nil {
 		err = &hinted{fmt.Errorf("there is no profile %s in %s", safetext.Line(profile), o.settings.source()),
 			"ids are looked up as they are written there; the type of an external ID comes first, as in user_id:42"}
@@ -193,7 +217,8 @@ func (o *inspectOptions) inspectFile(cmd *cobra.Command) (*importer.Inspection, 
 	}
 	set.printWarnings(cmd.ErrOrStderr())
 	profile := mapping.Profile{SegmentID: cmp.Or(p.SegmentID, o.file), Traits: p.Traits}
-	return importer.Inspect(profile, p.ExternalIDs, set.identifiers, set.mapping), nil
+	inspector := &importer.Inspector{Identifiers: set.identifiers, Mapping: set.mapping}
+	return inspector.Inspect(profile, p.ExternalIDs), nil
 }
 
 // jsonMistake says what is wrong with JSON, and where.

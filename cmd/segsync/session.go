@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -14,10 +13,8 @@ import (
 
 	"segsync/importer"
 	"segsync/importer/journal"
-	"segsync/importer/mapping"
 	"segsync/internal/screen"
 	"segsync/segmentprofiles"
-	"segsync/voucherify"
 )
 
 // session is one execution of a command that imports: its importer, run once and perhaps
@@ -112,28 +109,16 @@ func (s *session) importSettings() importer.Settings {
 
 // readSchema reads the metadata schema once, where it can matter.
 func (s *session) readSchema(ctx context.Context) error {
-	policy := s.apis.settings.metadataPolicy
-	if s.schemaRead || policy == asIs || !s.apis.settings.mapping.Metadata.Any() {
+	if s.schemaRead {
 		return nil
 	}
-	schema, err := s.apis.voucherify.MetadataSchema(ctx, "customer")
-	var answer *voucherify.Error
-	forbidden := errors.As(err, &answer) && answer.Forbidden()
-	switch {
-	case err != nil && answer != nil && answer.Unknown() && policy == "":
-		s.tell.log.Warn("this Voucherify has no metadata schemas: metadata is sent as it is", aboutSetting, "METADATA_POLICY", "cause", err)
-	case forbidden && policy == "":
-		s.tell.log.Warn("the application key may not read the metadata schema: metadata is sent as it is; "+
-			"allow it, or set METADATA_POLICY=as-is", aboutSetting, "METADATA_POLICY", "cause", err)
-	case forbidden:
-		return &hinted{fmt.Errorf("reading the metadata schema: %w", err),
-			"METADATA_POLICY=strict-to-schema needs the metadata schema; METADATA_POLICY=as-is does without it"}
-	case err != nil:
-		return fmt.Errorf("reading the metadata schema: %w", err)
-	case schema != nil:
-		strict := s.apis.settings.strict(schema)
-		s.tell.log.Debug("metadata schema read", "keys", len(schema.Properties), "strict", strict)
-		s.importer.UseSchema(mapping.NewSchema(schema), strict)
+	schema, strict, err := s.apis.metadataSchema(ctx, func(text string, cause error) { s.tell.log.Warn(text, aboutSetting, "METADATA_POLICY", "cause", cause) })
+	if err != nil {
+		return err
+	}
+	if schema != nil {
+		s.tell.log.Debug("metadata schema read", "strict", strict)
+		s.importer.UseSchema(schema, strict)
 	}
 	s.schemaRead = true
 	return nil

@@ -111,6 +111,15 @@ func (s *Schema) FitClear(clear []string) (fitted []string, leftOut []LeftOut) {
 	return fitted, leftOut
 }
 
+// FitCustomer makes the metadata and the Clear of a customer fit the schema, and returns what
+// is left out.
+func (s *Schema) FitCustomer(c *voucherify.Customer) []LeftOut {
+	var leftOut, cleared []LeftOut
+	c.Metadata, leftOut = s.Fit(c.Metadata)
+	c.Clear, cleared = s.FitClear(c.Clear)
+	return append(leftOut, cleared...)
+}
+
 // Refusals returns why Voucherify refuses a customer with this metadata, key by key. fit says
 // that it is sent as Fit leaves it, else it is sent as it is, and keys that are not defined
 // are refused if definedOnly.
