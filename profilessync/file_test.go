@@ -123,6 +123,7 @@ of Lovelace",trait,name,use_1
 		"CSV, BOM, no line end":     "\ufeff" + strings.TrimSuffix(rowsCSV, "\n"),
 		"CSV, columns elsewhere":    moved,
 		"CSV, files joined":         compress(t, rowsCSV[:strings.Index(rowsCSV, "use_1,trait,city")], header+rowsCSV[strings.Index(rowsCSV, "use_1,trait,city"):]),
+		"CSV, files joined, BOM":    "\ufeff" + strings.Replace(rowsCSV, "use_2", "\ufeff"+header+"use_2", 1),
 		"CSV, CRLF between records": strings.ReplaceAll(strings.ReplaceAll(rowsCSV, "\n", "\r\n"), "Countess\r\n", "Countess\n") + "\r\n\r\n",
 		"NDJSON":                    rowsJSON,
 		"NDJSON, CRLF":              strings.ReplaceAll(rowsJSON, "\n", "\r\n"),

@@ -35,7 +35,7 @@ func (f *File) readRows(lines *lineReader, p *plan, from Position, take func(*Pr
 		if err != nil {
 			return f.lineError(lines, nil, err)
 		}
-		if parser.header != nil && bytes.Equal(line, parser.header) {
+		if parser.header != nil && bytes.Equal(bytes.TrimPrefix(line, byteOrderMark), parser.header) {
 			continue // the beginning of another file, of several that were joined
 		}
 		if err := parser.next(line); err != nil {
