@@ -8,7 +8,6 @@ import (
 	"io"
 	"log"
 	"os"
-	"runtime/debug"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -18,15 +17,8 @@ func main() {
 	// net/http logs what a server sends between answers, bodies with personal data
 	// included. Nothing else uses this logger.
 	log.SetOutput(io.Discard)
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(memoryLimit)
-	}
 	os.Exit(run(os.Args[1:]))
 }
-
-// memoryLimit is where garbage is collected before it is as much as what is in use. Bulk
-// requests of 10 MB, of which three are in memory, take some 50 MB.
-const memoryLimit = 96 << 20
 
 // Exit codes. They are part of the interface: cron jobs and monitoring read them.
 const (
