@@ -28,8 +28,9 @@ type Origin interface {
 // QueryFor returns what an import with these identifiers and this mapping reads of a
 // profile.
 func QueryFor(identifiers []mapping.Identifier, m mapping.Mapping) profilessync.Query {
-	var q profilessync.Query
-	q.IdentifierTypes, q.Traits = needed(identifiers, m)
+	q := profilessync.Query{Traits: m.Named(), AllTraits: m.Metadata.All}
+	q.IdentifierTypes, _ = needed(identifiers, m)
+	q.Traits = append(q.Traits, IdentifiedBy(identifiers).Traits...)
 	for key, members := range m.Objects() {
 		if members == nil {
 			q.Objects = append(q.Objects, []string{key})

@@ -38,7 +38,7 @@ type member struct {
 
 func newPlan(q Query) *plan {
 	p := &plan{
-		all:      q.Traits == nil,
+		all:      q.Traits == nil || q.AllTraits,
 		allTypes: q.IdentifierTypes == nil,
 		types:    setOf(q.IdentifierTypes),
 		only:     q.Only,
@@ -121,7 +121,7 @@ func (p *plan) expand(traits map[string]any, flat map[string]string) {
 		object := map[string]any{}
 		for _, m := range members {
 			for _, name := range m.collect(object, flat) {
-				if p.all && name != key {
+				if p.all && !p.traits[name] {
 					delete(traits, name)
 				}
 			}

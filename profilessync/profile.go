@@ -76,9 +76,10 @@ type Query struct {
 	// IdentifierTypes are the types of the external IDs to read; nil means all, and an empty
 	// list none.
 	IdentifierTypes []string
-	// Traits are the keys of the traits to read; nil means all. Those that Members, Objects
-	// and Lists begin with are read in any case.
-	Traits []string
+	// Traits are the keys of the traits to read; nil, or AllTraits, means all. Those that
+	// Members, Objects and Lists begin with are read in any case.
+	Traits    []string
+	AllTraits bool
 	// Members are paths of two keys or more whose first keys are traits that are wanted as
 	// objects. Such a trait is read from JSON text; where it is absent, or some other text,
 	// from traits that Segment has flattened: address_city, and address_postal_code for

@@ -270,7 +270,7 @@ func (c *checker) takeSample(cmd *cobra.Command, sampler *importer.Sampler) (*im
 		return sampler.Sample(ctx, c.options.sample)
 	}
 	query := importer.QueryFor(c.settings.identifiers, c.mapping)
-	query.IdentifierTypes, query.Traits = nil, nil // all
+	query.IdentifierTypes, query.AllTraits = nil, true
 	all, texts, err := o.profiles(cmd, c.settings, query)
 	if err != nil {
 		return nil, err

@@ -152,7 +152,7 @@ func (o *inspectOptions) inspectAPI(ctx context.Context, c *connection, inspecto
 // external IDs of all types.
 func (o *inspectOptions) inspectFrom(cmd *cobra.Command, set *settings, inspector *importer.Inspector, profile string) (*importer.Inspection, error) {
 	query := importer.QueryFor(set.identifiers, set.mapping)
-	query.IdentifierTypes, query.Traits, query.Only = nil, nil, profile
+	query.IdentifierTypes, query.AllTraits, query.Only = nil, true, profile
 	found, texts, err := o.settings.profiles(cmd, set, query)
 	if err != nil {
 		return nil, err

@@ -186,11 +186,18 @@ func (m Mapping) Fingerprint() string {
 // and nil if all traits are to be read, without that parameter: for Metadata.All, and
 // for a key with a comma, which separates the keys in it.
 func (m Mapping) Traits() []string {
-	all := keys(append(m.paths(), m.conditionPaths()...))
+	named := m.Named()
 	hasComma := func(key string) bool { return strings.Contains(key, ",") }
-	if m.Metadata.All || slices.ContainsFunc(all, hasComma) {
+	if m.Metadata.All || slices.ContainsFunc(named, hasComma) {
 		return nil
 	}
+	return named
+}
+
+// Named returns the keys of the traits that the mapping names, those of Where included,
+// sorted, each once. With Metadata.All it reads others, too.
+func (m Mapping) Named() []string {
+	all := keys(append(m.paths(), m.conditionPaths()...))
 	slices.Sort(all)
 	return slices.Compact(all)
 }
