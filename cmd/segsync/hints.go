@@ -22,14 +22,14 @@ func hintOf(err error) string {
 	case interface{ Hint() string }:
 		return e.Hint()
 	case *httpretry.WaitError:
-		return "continue after that time with the command below, or wait longer with --max-wait"
+		return "continue after that time, or wait longer with --max-wait"
 	case *httpretry.OutageError:
 		if e.Never {
 			return "is the network up, and is " + strings.ToUpper(e.API) + "_API_URL right?"
 		}
-		return "continue later with the command below, or retry longer with --retry-for"
+		return "continue later, or retry longer with --retry-for"
 	case *httpretry.TimeoutError:
-		return "Voucherify takes requests and does not answer them; continue later with the command below"
+		return "Voucherify takes requests and does not answer them; continue later"
 	case *importer.GoneError:
 		return "is SEGMENT_API_URL right, and does Segment answer for a profile in its app?"
 	case *importer.UnreadableError:
