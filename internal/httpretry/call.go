@@ -43,6 +43,9 @@ func (t *Transport) persist(c *call) (*http.Response, error) {
 			resp, err := t.pass(c)
 			switch {
 			case ctx.Err() != nil:
+				if resp != nil {
+					resp.Body.Close() // nobody else will
+				}
 				return nil, ctx.Err()
 			case errors.Is(err, ErrInterrupted) && c.attempts > 0:
 				return c.result()

@@ -209,6 +209,50 @@ func TestBytesHeldAtOnce(t *testing.T) {
 	})
 }
 
+// A large answer of which nothing comes keeps no memory from the next one.
+func TestLargeAnswersThatComeToNothing(t *testing.T) {
+	large := strings.Repeat("1", 100<<10)
+	for _, c := range []struct {
+		name string
+		body func(cancel func()) io.Reader
+	}{
+		{"the context ends when the answer is read", func(cancel func()) io.Reader {
+			return io.MultiReader(strings.NewReader(large), readerFunc(func([]byte) (int, error) {
+				cancel()
+				return 0, io.EOF
+			}))
+		}},
+		{"invalid JSON", func(func()) io.Reader { return strings.NewReader(large + "x") }},
+		{"cut", func(func()) io.Reader {
+			return io.MultiReader(strings.NewReader(large), readerFunc(func([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }))
+		}},
+		{"too large", func(func()) io.Reader { return strings.NewReader(strings.Repeat("1", 32<<20+1)) }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				first := true
+				tr := httpretry.New(httpretry.Options{RetryFor: -1, Attempts: 1,
+					MaxBody: func(*http.Request) int64 { return 32 << 20 }, // all that may be held
+					Base: server(func(*http.Request) (*http.Response, error) {
+						if first {
+							first = false
+							return response(200, c.body(cancel)), nil
+						}
+						return response(200, strings.NewReader(large)), nil
+					})})
+				if _, err := send(t, tr, ctx); err == nil {
+					t.Fatal("the first answer is no error")
+				}
+				if _, err := get(t, tr); err != nil {
+					t.Errorf("the next one: %v", err)
+				}
+			})
+		})
+	}
+}
+
 // Numbers of a quota that make no sense do no harm: no request hangs, fails, or is held
 // back for longer than MaxWait.
 func TestQuotaHeadersThatMakeNoSense(t *testing.T) {
