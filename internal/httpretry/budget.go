@@ -167,7 +167,7 @@ func (b *budget) give(now time.Time, number int, resp *http.Response) {
 func (b *budget) periodEnd(now time.Time, resp *http.Response) time.Time {
 	told := retryTime(resp, now)
 	if pause := askedPause(resp, now); pause > 0 && resp.StatusCode == http.StatusTooManyRequests {
-		told = now.Add(min(pause, longestPeriod))
+		told = now.Add(pause)
 	}
 	switch {
 	case told.After(now):

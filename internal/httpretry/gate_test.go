@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"slices"
 	"strconv"
@@ -380,6 +381,30 @@ func TestCancelLeavesThePause(t *testing.T) {
 		all.Wait()
 		if diff := cmp.Diff([]time.Duration{0, time.Minute}, s.times(start)); diff != "" {
 			t.Errorf("times of the requests (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// A network that holds some requests up for a few milliseconds does not bring more than
+// the quota to the server in any second.
+func TestQuotaIsKeptInSpiteOfTheNetwork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const rate = 100
+		delays := rand.New(rand.NewPCG(1, 2))
+		var mu sync.Mutex
+		var at []time.Time
+		tr := httpretry.New(httpretry.Options{Rate: rate, Base: server(func(r *http.Request) (*http.Response, error) {
+			mu.Lock()
+			at = append(at, time.Now().Add(time.Duration(delays.Int64N(int64(8*time.Millisecond)))))
+			mu.Unlock()
+			return answer(200, `{}`).RoundTrip(r)
+		})})
+		sendAll(t, tr, 10*rate)
+		slices.SortFunc(at, time.Time.Compare)
+		for i := rate; i < len(at); i++ {
+			if d := at[i].Sub(at[i-rate]); d < time.Second {
+				t.Fatalf("%d requests within %s", rate+1, d)
+			}
 		}
 	})
 }

@@ -228,3 +228,24 @@ func TestThrottledRequestsAreFinishedAfterHurry(t *testing.T) {
 		})
 	}
 }
+
+// Requests that join the line after Hurry end with those before them.
+func TestRequestsThatComeAfterHurry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tr := httpretry.New(httpretry.Options{Rate: 0.01, Base: answer(200, `{}`)})
+		if _, err := get(t, tr); err != nil {
+			t.Fatal(err)
+		}
+		tr.Hurry()
+		began := time.Now()
+		time.Sleep(6 * time.Second)
+		var all sync.WaitGroup
+		for range 3 {
+			all.Go(func() { get(t, tr) })
+		}
+		all.Wait()
+		if d := time.Since(began); d != 10*time.Second {
+			t.Errorf("the last one ended %s after Hurry, want 10s", d)
+		}
+	})
+}

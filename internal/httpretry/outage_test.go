@@ -383,3 +383,50 @@ func TestPauseThatIsLongerThanRetryFor(t *testing.T) {
 		}
 	})
 }
+
+// An API that asked for a pause is there, although it has not given a good answer yet: it
+// is retried for RetryFor, not for a minute.
+func TestOutageAfterAPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		tr := httpretry.New(httpretry.Options{Base: server(func(r *http.Request) (*http.Response, error) {
+			switch d := time.Since(began); {
+			case d == 0:
+				return answer(503, "", "Retry-After", "50").RoundTrip(r)
+			case d < 5*time.Minute:
+				return answer(503, "").RoundTrip(r)
+			}
+			return answer(200, `{}`).RoundTrip(r)
+		})})
+		if _, err := get(t, tr); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A request that its caller ends is no failure of the API.
+func TestCanceledRequestBeginsNoOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		now := answer(200, `{}`)
+		tr := httpretry.New(httpretry.Options{RetryFor: 3 * time.Minute, Base: server(func(r *http.Request) (*http.Response, error) {
+			return now.RoundTrip(r)
+		})})
+		if _, err := get(t, tr); err != nil {
+			t.Fatal(err)
+		}
+		now = silence
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := send(t, tr, ctx); err == nil {
+			t.Fatal("no error")
+		}
+		time.Sleep(time.Hour)
+		began := time.Now()
+		now = networkError
+		_, err := get(t, tr)
+		var outage *httpretry.OutageError
+		if !errors.As(err, &outage) || !outage.Since.Equal(began) {
+			t.Errorf("%v, want an outage since %s", err, began)
+		}
+	})
+}

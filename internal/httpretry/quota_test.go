@@ -2,6 +2,7 @@ package httpretry_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -421,6 +422,43 @@ func TestFirstRequestThatIsSwallowed(t *testing.T) {
 		}
 		all.Wait()
 		want := []time.Duration{0, 10 * time.Second, 20 * time.Second, 30 * time.Second}
+		if diff := cmp.Diff(want, s.times(began)); diff != "" {
+			t.Errorf("times of the requests (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// A request that ends while it waits for the pace gives back what it had of the quota.
+func TestCanceledRequestTakesNothingOfTheQuota(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &bucketServer{limit: 2, period: time.Hour}
+		tr := httpretry.New(httpretry.Options{Base: s, Rate: 0.1,
+			Bucket: always(&httpretry.Bucket{Name: "bulk_api_calls", Period: time.Hour})})
+		sendAll(t, tr, 1)
+		for _, after := range []time.Duration{time.Second, time.Minute} {
+			ctx, cancel := context.WithTimeout(t.Context(), after)
+			defer cancel()
+			if _, err := send(t, tr, ctx); (err == nil) != (after == time.Minute) {
+				t.Errorf("with %s: %v", after, err)
+			}
+		}
+	})
+}
+
+// However long the first requests take, no more than three find out what is left.
+func TestFirstRequestsThatAreLarge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{answers: []server{silence}}
+		tr := httpretry.New(httpretry.Options{Base: s, RetryFor: -1, Attempts: 1,
+			Bucket: always(&httpretry.Bucket{Name: "bulk_api_calls", Period: time.Hour})})
+		large := strings.Repeat("x", 10<<20) // 190 s
+		began := time.Now()
+		var all sync.WaitGroup
+		for range 4 {
+			all.Go(func() { tr.Client().Post(apiURL, "", strings.NewReader(large)) })
+		}
+		all.Wait()
+		want := []time.Duration{0, 10 * time.Second, 20 * time.Second, 190 * time.Second}
 		if diff := cmp.Diff(want, s.times(began)); diff != "" {
 			t.Errorf("times of the requests (-want +got):\n%s", diff)
 		}
