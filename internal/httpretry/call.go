@@ -111,37 +111,60 @@ func (t *Transport) delay(c *call) (delay time.Duration, asked bool, err error) 
 // ended reports whether a failed attempt was the last one. If so, a nil error means that
 // the call ends with the result of that attempt.
 //
-// Options.Attempts and Options.RetryFor bound the call while the API answers other requests
-// or the probe. If it answers nobody, Options.RetryFor alone bounds the outage.
+// What is next depends on whether the API answers others, on whether the attempts are used
+// up, and on whether the time is, which is Options.RetryFor and patience in an outage:
+//
+//	API      attempts  time  next
+//	answers  left      left  another attempt
+//	answers  left      over  the end; another attempt if it is the second one, if the server
+//	                         asked for the pause before it, or if an outage took the time
+//	answers  used      any   the end; after an outage, once, as many attempts as at first
+//	silent   left      left  another attempt
+//	silent   left      over  OutageError; another attempt if the server asked for the pause
+//	silent   used      left  another attempt: this is an outage
+//	silent   used      over  OutageError
+//
+// A POST that may have been applied is not sent again: in an outage it waits for the API,
+// and then ends with a TimeoutError. With a negative Options.RetryFor only the attempts count.
 func (t *Transport) ended(c *call, delay time.Duration, asked bool) (bool, error) {
-	used := c.attempts >= c.allowed || c.doubtful()
-	alone := t.opts.RetryFor < 0
-	answers := !alone && t.answered(c)
-	over := !alone && time.Since(c.began)+delay > t.patience(c)
-	late := !alone && time.Since(c.began)+delay > t.opts.RetryFor
-	if (used || over) && !alone && !answers {
-		answers = t.probeGood(c.req.Context(), c.since)
+	if t.opts.RetryFor < 0 {
+		if c.doubtful() {
+			return true, t.timeoutError(c)
+		}
+		return c.used(), nil
 	}
+	takes := time.Since(c.began) + delay // up to the next attempt
+	over := takes > t.patience(c)
+	answers := t.answered(c) || (c.used() || over) && t.probeGood(c.req.Context(), c.since)
 	switch {
-	case c.doubtful() && (alone || answers || t.opts.Probe == nil):
-		timeout, _ := errors.AsType[*lateError](c.err)
-		return true, &TimeoutError{API: t.opts.API, After: timeout.after, Bytes: int(c.req.ContentLength), Attempts: c.attempts}
-	case alone:
-		return used, nil
-	case used && answers && c.outage && !c.renewed:
-		c.renew(time.Now(), t.opts.Attempts)
-		return false, nil
-	case used && answers, answers && late && !asked && c.attempts > 1 && !c.outage:
-		return true, nil
-	}
-	c.outage = c.outage || used
-	if asked && !used {
-		return false, nil // as long as MaxWait allows
-	}
-	if over && !answers {
+	case c.doubtful() && (answers || t.opts.Probe == nil):
+		return true, t.timeoutError(c)
+	case answers:
+		return t.endedAlone(c, takes > t.opts.RetryFor && !asked), nil
+	case endedInOutage(c, over, asked):
 		return true, t.outageError(c)
 	}
 	return false, nil
+}
+
+// endedAlone is ended for a call that fails while the API answers others. late says that
+// its time is over.
+func (t *Transport) endedAlone(c *call, late bool) bool {
+	switch {
+	case c.used() && c.outage && !c.renewed:
+		c.renew(time.Now(), t.opts.Attempts)
+		return false
+	case c.used():
+		return true
+	}
+	return late && c.attempts > 1 && !c.outage
+}
+
+// endedInOutage is ended for a call that fails while the API answers nobody.
+func endedInOutage(c *call, over, asked bool) bool {
+	c.outage = c.outage || c.used()
+	waits := asked && !c.used() // as long as MaxWait allows
+	return over && !waits
 }
 
 // answered reports whether the API has given other requests a good answer. Where the probe
@@ -163,6 +186,11 @@ func (t *Transport) patience(c *call) time.Duration {
 		return min(t.opts.RetryFor, neverFor-probeTimeout+upload(c.req))
 	}
 	return min(t.opts.RetryFor, neverFor+upload(c.req))
+}
+
+func (t *Transport) timeoutError(c *call) error {
+	late, _ := errors.AsType[*lateError](c.err)
+	return &TimeoutError{API: t.opts.API, After: late.after, Bytes: int(c.req.ContentLength), Attempts: c.attempts}
 }
 
 func (t *Transport) outageError(c *call) error {
@@ -207,6 +235,9 @@ func (t *Transport) level(c *call) slog.Level {
 // doubtful reports whether the request may have been applied although it was never
 // answered. It is not sent again.
 func (c *call) doubtful() bool { return c.req.Method == http.MethodPost && c.timeouts >= 2 }
+
+// used reports whether there are no attempts left while the API answers other requests.
+func (c *call) used() bool { return c.attempts >= c.allowed || c.doubtful() }
 
 func (c *call) record(resp *http.Response, err error) {
 	c.attempts++
