@@ -183,6 +183,36 @@ func (b *budget) periodEnd(now time.Time, resp *http.Response) time.Time {
 	return b.began.Add(b.bucket.Period)
 }
 
+// Quota is what is known of a Bucket at some time.
+type Quota struct {
+	Limit     int
+	Remaining int       // requests under way count as sent
+	End       time.Time // of the period
+}
+
+// quota returns what is known of the current period.
+func (b *budget) quota(now time.Time) (q Quota, known bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.known || !now.Before(b.end) {
+		return Quota{}, false
+	}
+	return Quota{b.limit, max(b.remaining-b.inFlight, 0), b.end.UTC().Round(0)}, true
+}
+
+// recall takes up what an earlier process knew, if nothing but the reserve was left then;
+// else the first request finds out what is left now.
+func (b *budget) recall(q Quota, now time.Time) {
+	const skew = 10 * time.Second // of the clocks, and of an end in full seconds
+	if q.Limit <= 0 || q.Remaining < 0 || q.End.After(now.Add(b.bucket.Period+skew)) {
+		return
+	}
+	b.limit = q.Limit
+	if q.Remaining <= b.reserve() {
+		b.known, b.remaining, b.began, b.end, b.told = true, q.Remaining, now, q.End, q.End
+	}
+}
+
 // reported returns the quota and what is left of it, and whether the headers make sense.
 func reported(h http.Header) (limit, remaining int, ok bool) {
 	const largest = 1_000_000_000
@@ -203,6 +233,37 @@ func retryTime(resp *http.Response, now time.Time) time.Time {
 		return time.Time{}
 	}
 	return time.Unix(unix, 0)
+}
+
+// Quotas returns what is known of the quotas whose period is not over, by the names of their
+// Buckets: what Remember of a later process takes.
+func (t *Transport) Quotas() map[string]Quota {
+	now := time.Now()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	known := make(map[string]Quota)
+	for name, q := range t.remembered {
+		if q.End.After(now) {
+			known[name] = q
+		}
+	}
+	for bucket, b := range t.budgets {
+		delete(known, bucket.Name)
+		if q, ok := b.quota(now); ok {
+			known[bucket.Name] = q
+		}
+	}
+	return known
+}
+
+// Remember tells what an earlier process knew of the quotas, by the names of their Buckets:
+// one that was used up but for its reserve is left alone until its period ends. What is out
+// of date or cannot be true is ignored, and what is about a quota in which a request was
+// sent already.
+func (t *Transport) Remember(quotas map[string]Quota) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.remembered = quotas
 }
 
 // spend waits until the budget lets a request through, and returns its number. If nothing

@@ -345,6 +345,7 @@ func (t *Transport) budget(req *http.Request) *budget {
 	b := t.budgets[bucket]
 	if b == nil {
 		b = newBudget(*bucket)
+		b.recall(t.remembered[bucket.Name], time.Now())
 		t.budgets[bucket] = b
 	}
 	return b

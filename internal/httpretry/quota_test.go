@@ -464,3 +464,136 @@ func TestFirstRequestsThatAreLarge(t *testing.T) {
 		}
 	})
 }
+
+// A process takes up where an earlier one has left a quota: it leaves the reserve alone, and
+// waits for the period's end.
+func TestQuotasOutliveTheProcess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &bucketServer{limit: 10, period: time.Hour}
+		began := time.Now()
+		process := func(known map[string]httpretry.Quota, maxWait time.Duration) *httpretry.Transport {
+			tr := httpretry.New(httpretry.Options{API: "Voucherify", Base: s, MaxWait: maxWait,
+				Bucket: always(&httpretry.Bucket{Name: "bulk_api_calls", Period: time.Hour, Reserve: 0.2})})
+			tr.Remember(known)
+			return tr
+		}
+		first := process(nil, 0)
+		sendAll(t, first, 8)
+		want := map[string]httpretry.Quota{"bulk_api_calls": {Limit: 10, Remaining: 2, End: began.Add(time.Hour).UTC()}}
+		if diff := cmp.Diff(want, first.Quotas()); diff != "" {
+			t.Errorf("after the first process (-want +got):\n%s", diff)
+		}
+		time.Sleep(10 * time.Minute)
+		second := process(first.Quotas(), 0)
+		if diff := cmp.Diff(want, second.Quotas()); diff != "" {
+			t.Errorf("before the first request (-want +got):\n%s", diff)
+		}
+		_, err := get(t, second)
+		var wait *httpretry.WaitError
+		if !errors.As(err, &wait) || !wait.Until.Equal(began.Add(time.Hour)) || len(s.at) != 8 {
+			t.Errorf("error %v after %d requests, want a WaitError after 8", err, len(s.at))
+		}
+		if diff := cmp.Diff(want, second.Quotas()); diff != "" {
+			t.Errorf("after the second process (-want +got):\n%s", diff)
+		}
+		third := process(second.Quotas(), time.Hour)
+		sendAll(t, third, 1)
+		if d := time.Since(began); d != time.Hour || s.refused != 0 {
+			t.Errorf("it took %s, %d refused", d, s.refused)
+		}
+		want["bulk_api_calls"] = httpretry.Quota{Limit: 10, Remaining: 9, End: began.Add(2 * time.Hour).UTC()}
+		if diff := cmp.Diff(want, third.Quotas()); diff != "" {
+			t.Errorf("after the third process (-want +got):\n%s", diff)
+		}
+		time.Sleep(time.Hour)
+		if got := third.Quotas(); len(got) != 0 {
+			t.Errorf("after the end of the period: %v", got)
+		}
+	})
+}
+
+// Of what an earlier process knew only a quota that is used up counts, and nothing that
+// cannot be true.
+func TestQuotasThatAreNoLongerTrue(t *testing.T) {
+	now := func(d time.Duration) time.Time { return time.Now().Add(d) }
+	for _, c := range []struct {
+		name  string
+		known func() httpretry.Quota
+		waits bool
+	}{
+		{"used up", func() httpretry.Quota { return httpretry.Quota{Limit: 10, Remaining: 2, End: now(time.Hour)} }, true},
+		{"used up, its end a full second", func() httpretry.Quota { return httpretry.Quota{Limit: 10, End: now(time.Hour + time.Second)} }, true},
+		{"one more is left", func() httpretry.Quota { return httpretry.Quota{Limit: 10, Remaining: 3, End: now(time.Hour)} }, false},
+		{"more is left", func() httpretry.Quota { return httpretry.Quota{Limit: 10, Remaining: 9, End: now(time.Hour)} }, false},
+		{"over", func() httpretry.Quota { return httpretry.Quota{Limit: 10, End: now(0)} }, false},
+		{"longer than the period", func() httpretry.Quota { return httpretry.Quota{Limit: 10, End: now(61 * time.Minute)} }, false},
+		{"more left than there was", func() httpretry.Quota { return httpretry.Quota{Limit: 1, Remaining: 2, End: now(time.Minute)} }, false},
+		{"none of none", func() httpretry.Quota { return httpretry.Quota{End: now(time.Minute)} }, false},
+		{"less than nothing left", func() httpretry.Quota { return httpretry.Quota{Limit: 10, Remaining: -1, End: now(time.Minute)} }, false},
+		{"nothing", func() httpretry.Quota { return httpretry.Quota{} }, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &bucketServer{limit: 10, period: time.Hour, latency: time.Second}
+				tr := httpretry.New(httpretry.Options{Base: s, MaxWait: time.Second,
+					Bucket: always(&httpretry.Bucket{Name: "bulk_api_calls", Period: time.Hour, Reserve: 0.2})})
+				tr.Remember(map[string]httpretry.Quota{"bulk_api_calls": c.known(), "another": {Limit: 1, End: now(time.Hour)}})
+				began := time.Now()
+				var all sync.WaitGroup
+				for range 3 {
+					all.Go(func() {
+						var wait *httpretry.WaitError
+						if _, err := get(t, tr); errors.As(err, &wait) != c.waits {
+							t.Errorf("error %v", err)
+						}
+					})
+				}
+				all.Wait()
+				// The first goes alone: it finds out what is left now.
+				want := []time.Duration{0, time.Second, time.Second}
+				if c.waits {
+					want = nil
+				}
+				if diff := cmp.Diff(want, s.times(began)); diff != "" {
+					t.Errorf("times of the requests (-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
+}
+
+// What is under way counts as sent: nobody will know if the process ends now.
+func TestQuotasCountWhatIsUnderWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &bucketServer{limit: 10, period: time.Hour, latency: time.Second}
+		tr := httpretry.New(httpretry.Options{Base: s, Bucket: always(&httpretry.Bucket{Name: "bulk_api_calls", Period: time.Hour})})
+		sendAll(t, tr, 1)
+		var all sync.WaitGroup
+		all.Go(func() { sendAll(t, tr, 3) })
+		synctest.Wait()
+		if q := tr.Quotas()["bulk_api_calls"]; q.Remaining != 6 {
+			t.Errorf("%d left, want 6", q.Remaining)
+		}
+		all.Wait()
+	})
+}
+
+// Where our clock is ahead of the server's the period goes on for a while after the end
+// that the earlier process knew.
+func TestQuotasWithAClockThatIsAhead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &bucketServer{limit: 10, period: time.Hour, ahead: 3 * time.Second}
+		var known map[string]httpretry.Quota
+		began := time.Now()
+		for _, n := range []int{8, 2} {
+			tr := httpretry.New(httpretry.Options{Base: s, MaxWait: 3 * time.Hour,
+				Bucket: always(&httpretry.Bucket{Name: "bulk_api_calls", Period: time.Hour, Reserve: 0.2})})
+			tr.Remember(known)
+			sendAll(t, tr, n)
+			known = tr.Quotas()
+		}
+		if d := time.Since(began); d > time.Hour+5*time.Second {
+			t.Errorf("it took %s", d)
+		}
+	})
+}

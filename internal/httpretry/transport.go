@@ -81,9 +81,10 @@ type Transport struct {
 	hurried context.Context // ended by hurry
 	hurry   context.CancelFunc
 
-	mu      sync.Mutex
-	budgets map[*Bucket]*budget
-	last    http.Header // of the last answer
+	mu         sync.Mutex
+	budgets    map[*Bucket]*budget
+	remembered map[string]Quota // see Remember
+	last       http.Header      // of the last answer
 
 	warned atomic.Int64 // unix seconds of the last warning
 
