@@ -12,7 +12,7 @@ import (
 )
 
 // saveInterval is the least time between two saves; what comes in between is saved
-// together.
+// together. Where a save takes long, for the state is large, ten times as long passes.
 const saveInterval = 200 * time.Millisecond
 
 // TooManyRejectsError is the error of a run that Settings.MaxRejects ended.
@@ -38,7 +38,8 @@ type committer struct {
 
 	head    *batch    // the batch whose answer is waited for, nil for none
 	saved   time.Time // when the last save ended
-	changed bool      // since then
+	took    time.Duration
+	changed bool // since then
 }
 
 // run ends when both its inputs have, or with the first error.
@@ -73,7 +74,7 @@ func (c *committer) run(ctx context.Context) error {
 			err = &TooManyRejectsError{rejected, c.maxRejects}
 		}
 		if c.changed && save == nil {
-			save = time.After(saveInterval - time.Since(c.saved))
+			save = time.After(max(saveInterval, 10*c.took) - time.Since(c.saved))
 		}
 		if c.changed && (now || sent || err != nil) {
 			if saveErr := c.save(); saveErr != nil {
@@ -96,10 +97,12 @@ func (c *committer) run(ctx context.Context) error {
 
 // save saves what was committed.
 func (c *committer) save() error {
+	began := time.Now()
 	if err := c.journal.Save(); err != nil {
 		return err
 	}
 	c.changed, c.saved = false, time.Now()
+	c.took = c.saved.Sub(began)
 	return nil
 }
 

@@ -92,7 +92,7 @@ func (f *fetcher) profile(ctx context.Context, p *profile) error {
 	}
 	read, identifier, err := f.identify(ctx, p)
 	p.SourceID, p.Identifier = read.SourceID, identifier.String()
-	if reason, concerns := ofProfile(ctx, err); concerns && f.stopped.Err() == nil {
+	if reason, concerns := f.ofProfile(ctx, err); concerns {
 		return f.setAside(p, reason, err)
 	}
 	var answer *segmentprofiles.Error
@@ -184,14 +184,17 @@ func (f *fetcher) traits(ctx context.Context, p *profile) (map[string]any, error
 	return traits, nil
 }
 
-// ofProfile reports whether an error of reading concerns the profile alone: Segment has
-// answered for others meanwhile, or the answer itself is at fault.
-func ofProfile(ctx context.Context, err error) (reason string, concerns bool) {
+// ofProfile reports whether an error of reading concerns the profile alone: the answer itself
+// is at fault, or Segment has answered for others meanwhile, and nobody stopped waiting.
+func (f *fetcher) ofProfile(ctx context.Context, err error) (reason string, concerns bool) {
 	if err == nil || ctx.Err() != nil || endsRun(err) {
 		return "", false
 	}
 	if reason, ok := segmentprofiles.OfProfile(err); ok {
 		return reason, true
+	}
+	if f.stopped.Err() != nil {
+		return "", false
 	}
 	var answer *segmentprofiles.Error
 	if errors.As(err, &answer) && (answer.Status < 400 || slices.Contains(ofRun, answer.Status)) {
@@ -273,7 +276,7 @@ func (f *fetcher) lookForAny(ctx context.Context, gone int, last string) error {
 			return nil
 		}
 		var answer *segmentprofiles.Error
-		_, concerns := ofProfile(ctx, err)
+		_, concerns := f.ofProfile(ctx, err)
 		if !concerns && !(errors.As(err, &answer) && answer.NotFound()) {
 			return fmt.Errorf("looking for a profile that is not gone: %w", err)
 		}

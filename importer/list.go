@@ -44,6 +44,8 @@ type lister struct {
 	limit    *limit
 	known    *journal.Profiles
 	log      *slog.Logger
+
+	dated bool // an entry of the list showed when its profile was updated
 }
 
 // limit is how many profiles may still be listed. A nil one is no limit.
@@ -191,10 +193,12 @@ func (l *lister) mostStale(at *journal.Position) int {
 	return maxStale
 }
 
-// clockOf returns the time at Segment when it answered; ours, if it does not say.
+// clockOf returns the time at Segment when it answered; ours, if it does not say, or says that
+// it answers from the future: what changes until then must not be passed over.
 func clockOf(p *segmentprofiles.ProfilesPage) time.Time {
-	if p.Date.IsZero() {
-		return time.Now().UTC()
+	now := time.Now().UTC()
+	if p.Date.IsZero() || p.Date.After(now) {
+		return now
 	}
 	return p.Date
 }
@@ -206,6 +210,7 @@ func (l *lister) take(p *page, entries *segmentprofiles.ProfilesPage, at *journa
 	if at.Pass > 0 {
 		wanted = at.Since
 	}
+	missing := 0
 	for i, entry := range entries.Data {
 		if entry.Err == nil && entry.SegmentID == "" {
 			entry.Err = &segmentprofiles.MalformedError{What: "an entry of the list has no segment_id"}
@@ -225,8 +230,14 @@ func (l *lister) take(p *page, entries *segmentprofiles.ProfilesPage, at *journa
 			continue
 		}
 		updated := entry.Metadata.UpdatedAt
-		recent = recent || !updated.Before(wanted) || entry.Metadata.Unreadable
-		old, added := updated.Before(l.since) && !entry.Metadata.Unreadable, false
+		undated := updated.IsZero() || entry.Metadata.Unreadable // it may have changed
+		if updated.IsZero() && !entry.Metadata.Unreadable {
+			missing++
+		} else {
+			l.dated = true
+		}
+		recent = recent || !updated.Before(wanted) || undated
+		old, added := updated.Before(l.since) && !undated, false
 		if !old {
 			if added, err = l.known.Add(entry.SegmentID); err != nil {
 				return recent, err
@@ -235,12 +246,12 @@ func (l *lister) take(p *page, entries *segmentprofiles.ProfilesPage, at *journa
 		if !entry.Metadata.Unreadable && (old || added) {
 			order.next(entry.SegmentID, updated)
 		}
-		if updated.IsZero() && !entry.Metadata.Unreadable && !l.since.IsZero() {
-			return recent, ErrUndated
-		}
 		if added {
 			p.add(segmentprofiles.SegmentID(entry.SegmentID), entry.SegmentID)
 		}
+	}
+	if missing > 0 && !l.dated && !l.since.IsZero() {
+		return recent, ErrUndated
 	}
 	return recent, nil
 }

@@ -544,3 +544,22 @@ func TestImportOfVersion1IsContinued(t *testing.T) {
 		}
 	})
 }
+
+// A malformed profile is set aside also while the run ends gently.
+func TestMalformedProfileWhileStopping(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, sandbox.Options{Profiles: 100, Plain: true})
+		w.settings.Readers = 1
+		im := w.importer()
+		w.On(`@13/traits`, func(rw answerWriter, r request) bool {
+			im.Stop()
+			return sandboxtest.Body(`{"traits":[],"cursor":{}}`)(rw, r)
+		})
+		if err := im.Run(t.Context()); !errors.Is(err, importer.ErrStopped) {
+			t.Fatalf("error %v", err)
+		}
+		if state := im.State(); state.Counts.Read != 20 || state.Count(journal.Unreadable) != 1 {
+			t.Errorf("%+v", countsOf(state))
+		}
+	})
+}

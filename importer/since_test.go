@@ -191,3 +191,37 @@ func TestSinceRemembersThatTheListIsInNoOrder(t *testing.T) {
 		w.wantConfirmed(im, 26)
 	})
 }
+
+// An entry of the list without a time may have changed: it is imported, and the others are
+// known by their times.
+func TestSinceWhereAnEntryHasNoTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, sandbox.Options{Profiles: 3, Plain: true})
+		p := w.Profiles()
+		at := func(d time.Duration) string { return time.Now().Add(d).UTC().Format(`"` + time.RFC3339 + `"`) }
+		w.On(`/profiles\?`, sandboxtest.Body(fmt.Sprintf(
+			`{"data":[{"segment_id":%q,"metadata":{"updated_at":null}},{"segment_id":%q,"metadata":{"updated_at":%s}},{"segment_id":%q,"metadata":{"updated_at":%s}}],"cursor":{"has_more":false,"next":""}}`,
+			p[0].SegmentID, p[1].SegmentID, at(-time.Minute), p[2].SegmentID, at(-48*time.Hour))))
+		start := from(importer.Beginning)
+		start.Since = time.Now().Add(-time.Hour)
+		im := w.importerOf(start)
+		if err := im.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.wantConfirmed(im, 2)
+	})
+}
+
+// A Date from the future does not make the next import pass over what changes until then.
+func TestDateFromTheFutureIsNotBelieved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, sandbox.Options{Profiles: 3, Plain: true, ClockOffset: 2 * time.Hour})
+		im := w.importer()
+		if err := im.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if began := im.State().Last.Started; began.After(time.Now()) {
+			t.Errorf("the import began at %s, and it is %s", began, time.Now())
+		}
+	})
+}

@@ -32,6 +32,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -550,7 +551,8 @@ func (j *Journal) Settle(actionID string, rejected []Rejection) error {
 	if !ok {
 		return fmt.Errorf("a verdict on the unknown async action %s", actionID)
 	}
-	if len(j.records.byID) > 0 { // some of it may be dealt with now
+	unnamed := slices.ContainsFunc(rejected, func(r Rejection) bool { return r.Unnamed > 0 })
+	if len(j.records.byID) > 0 && !unnamed { // some of it is dealt with now
 		if err := j.resolveConfirmed(a, rejected); err != nil {
 			return err
 		}

@@ -160,3 +160,25 @@ func TestOutstandingOfTheFirstVersion(t *testing.T) {
 		t.Errorf("outstanding afterwards: %q, want %q", left, ids[1:])
 	}
 }
+
+// Where it is not known which customers of an action were rejected, none of those that were
+// outstanding is taken for confirmed.
+func TestUnnamedRejectionsConfirmNothingOutstanding(t *testing.T) {
+	names := unfinished(t)
+	j := mustOpen(t, names, start(journal.Existing))
+	again := page(0, false)
+	again.Entries = again.Entries[:1] // use_0_0, which is outstanding
+	again.Entries[0].Outcome, again.Entries[0].Was = journal.Unconfirmed, journal.Rejected
+	again.Entries[0].Action = journal.Action{ID: "aa_again", Sent: 2}
+	rejected := []journal.Rejection{{Unnamed: 1, Why: journal.Why{Reason: "not_named", ActionID: "aa_again"}}}
+	if err := errors.Join(j.AddPage(again), j.Settle("aa_again", rejected), j.Save()); err != nil {
+		t.Fatal(err)
+	}
+	tried := j.Outstanding()
+	if !slices.ContainsFunc(tried, same("use_0_0")) {
+		t.Errorf("the next import does not try use_0_0: %v", tried)
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+}

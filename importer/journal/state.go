@@ -376,7 +376,7 @@ func (s *State) AtStart() bool {
 
 // action returns the action with this id, or nil.
 func (s *State) action(id string) *Action {
-	for i := range s.Actions {
+	for i := len(s.Actions) - 1; i >= 0; i-- { // the latest is asked for most often
 		if s.Actions[i].ID == id {
 			return &s.Actions[i]
 		}
