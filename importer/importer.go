@@ -267,6 +267,7 @@ func (im *Importer) rest(ctx context.Context, state *journal.State, known *journ
 	l := &lister{
 		segment: im.segment, pageSize: im.settings.PageSize, catchUp: im.settings.CatchUp && state.From == Beginning,
 		recheck: im.settings.Recheck, since: state.Since, started: state.Started, limit: im.limit(), known: known, log: im.log,
+		resumed: !state.AtStart() && state.Position.Pass == 0,
 	}
 	if state.AtStart() { // Segment's clock says when it begins
 		l.started = time.Time{}

@@ -45,7 +45,8 @@ type lister struct {
 	known    *journal.Profiles
 	log      *slog.Logger
 
-	dated bool // an entry of the list showed when its profile was updated
+	resumed bool // the first pass goes on from where an earlier run stopped
+	dated   bool // an entry of the list showed when its profile was updated
 }
 
 // limit is how many profiles may still be listed. A nil one is no limit.
@@ -70,11 +71,18 @@ func (l *limit) take(n int) {
 // from the head, for profiles that moved there while it was read and so were never listed,
 // until a pass finds none.
 //
-// Where profiles before the position are deleted, or merged into others, the rest moves
-// up, past the reader. Those that it passes are not active, so only a pass over the whole
+// Where profiles before the position are deleted while it reads, or merged into others, the
+// rest moves up, past the reader. Those that it passes are not active, so only a pass over the whole
 // list finds them: recheck.
 func (l *lister) pages(ctx context.Context, at journal.Position) listing {
 	return func(yield func(*page, error) bool) {
+		if l.resumed {
+			var err error
+			if at.Offset, err = l.stepBack(ctx, at.Offset); err != nil {
+				yield(nil, err)
+				return
+			}
+		}
 		for !at.Done && !l.limit.reached() {
 			var began time.Time
 			found := 0
@@ -110,6 +118,51 @@ func (l *lister) pages(ctx context.Context, at journal.Position) listing {
 			}
 		}
 	}
+}
+
+// stepBack returns the offset to go on from. Where profiles before it were deleted since it
+// was saved, the others have moved up past it: it goes back to a page of which all profiles
+// are known. It needs the cursors to be offsets, as they happen to be; others stay as they
+// are.
+func (l *lister) stepBack(ctx context.Context, saved string) (string, error) {
+	offset, err := strconv.Atoi(saved)
+	if err != nil {
+		return saved, nil
+	}
+	for offset > 0 {
+		before := max(offset-l.pageSize, 0)
+		entries, err := l.segment.Profiles(ctx, strconv.Itoa(before), l.pageSize)
+		if err != nil {
+			return "", fmt.Errorf("listing profiles at offset %d: %w", before, err)
+		}
+		known, err := l.knowsAll(entries.Data[:min(len(entries.Data), offset-before)])
+		if err != nil {
+			return "", err
+		}
+		if known && len(entries.Data) > 0 {
+			break
+		}
+		offset = before
+	}
+	now := strconv.Itoa(offset)
+	if now != saved {
+		l.log.Info("profiles were deleted since the last run: going back to those that are known", "from", saved, "offset", now)
+	}
+	return now, nil
+}
+
+// knowsAll reports whether all of the entries were listed before, or would be passed over.
+func (l *lister) knowsAll(entries []segmentprofiles.Profile) (bool, error) {
+	for _, entry := range entries {
+		updated := entry.Metadata.UpdatedAt
+		if entry.Err != nil || entry.SegmentID == "" || !updated.IsZero() && updated.Before(l.since) {
+			continue
+		}
+		if known, err := l.known.Has(entry.SegmentID); err != nil || !known {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // nextPass returns the position after a pass that began at the given time.

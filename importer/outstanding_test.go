@@ -558,7 +558,7 @@ func TestMalformedProfileWhileStopping(t *testing.T) {
 		if err := im.Run(t.Context()); !errors.Is(err, importer.ErrStopped) {
 			t.Fatalf("error %v", err)
 		}
-		if state := im.State(); state.Counts.Read != 20 || state.Count(journal.Unreadable) != 1 {
+		if state := im.State(); state.Counts.Read < 20 || state.Count(journal.Unreadable) != 1 {
 			t.Errorf("%+v", countsOf(state))
 		}
 	})
