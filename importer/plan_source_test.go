@@ -7,8 +7,11 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/google/go-cmp/cmp"
+
 	"segsync/importer"
 	"segsync/importer/journal"
+	"segsync/importer/mapping"
 	"segsync/internal/sandbox"
 	"segsync/internal/sandboxtest"
 	"segsync/profilessync"
@@ -147,4 +150,63 @@ func (w *fromFile) sample(t *testing.T, n, total int) []string {
 		t.Errorf("%d profiles read for %d customers", im.State().Counts.Read, len(ids))
 	}
 	return ids
+}
+
+// Before an import a plan creates all that it sends, after it there is nothing left to do but
+// what cannot be compared, from wherever, whatever the mapping and the policy; and both count
+// the same profiles in the same way.
+func TestPlanImportPlanEveryWay(t *testing.T) {
+	t.Parallel()
+	const rules = `where: [{trait: email, not_like: "*7@*"}]` + "\n" + `clear: [phone, description, address.line_1, metadata.loyalty]`
+	for _, ofFile := range []bool{false, true} {
+		for _, strict := range []bool{false, true} {
+			for _, lines := range []string{"", rules} {
+				t.Run(fmt.Sprintf("file %v, strict %v, rules %v", ofFile, strict, lines != ""), func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) {
+						w := newFromFile(t, sandbox.Options{Profiles: 300, Schema: []byte(schemaKeysOfSandbox), Exports: exports(sandbox.ExportOptions{})}, "")
+						w.settings.Mapping, w.settings.MaxClears = withRules(t, lines), 1000
+						start := from(importer.Beginning)
+						if ofFile {
+							w.write(string(ndjson(t, w.Box)))
+							start.Identity = fileIdentity()
+						}
+						run := func(p *importer.Plan) *importer.Importer {
+							if ofFile {
+								file, err := profilessync.OpenFile(w.path, nil)
+								if err != nil {
+									t.Fatal(err)
+								}
+								w.settings.From = importer.FromFile(file)
+							}
+							w.settings.Plan, w.names = p, journal.NewNames(t.TempDir(), "")
+							im := w.importerOf(start)
+							im.UseSchema(mapping.NewSchema(sandboxSchema(t)), strict)
+							if err := im.Run(t.Context()); err != nil {
+								t.Fatal(err)
+							}
+							return im
+						}
+						before := importer.NewPlan(w.export(sandboxSchema(t)), nil, nil, 0)
+						planned := countsOf(run(before).State())
+						imported := countsOf(run(nil).State())
+						after := importer.NewPlan(w.export(sandboxSchema(t)), nil, nil, 3)
+						run(after)
+
+						sent := before.Counts[importer.Create]
+						if len(before.Counts) != 1 || sent != imported.Confirmed {
+							t.Errorf("before the import: %v, of which %d arrived", before.Counts, imported.Confirmed)
+						}
+						same := after.Counts[importer.Unchanged] + after.Counts[importer.NotComparable]
+						if same != sent || len(after.Changes) > 0 || after.Counts[importer.Unchanged] == 0 {
+							t.Errorf("after the import: %v, %v, %+v; want %d unchanged", after.Counts, after.Changes, after.Examples, sent)
+						}
+						planned.Confirmed, planned.WouldSend = planned.WouldSend, 0
+						if diff := cmp.Diff(imported, planned); diff != "" {
+							t.Errorf("counts (-import +plan):\n%s", diff)
+						}
+					})
+				})
+			}
+		}
+	}
 }
