@@ -76,7 +76,7 @@ func (c *Client) Export(ctx context.Context, id string) (*Export, error) {
 
 // DownloadRequest returns the request for the file at the URL of an Export. It carries the
 // application's keys only to Voucherify: to the API of this client, to voucherify.io over
-// https, or to this machine. Neither its errors nor the request should be shown: the error
+// https, or, where the API is on this machine, to this machine. Neither its errors nor the request should be shown: the error
 // of an http.Client quotes the URL.
 func (c *Client) DownloadRequest(ctx context.Context, exportURL string) (*http.Request, error) {
 	u, err := url.Parse(exportURL)
@@ -88,14 +88,15 @@ func (c *Client) DownloadRequest(ctx context.Context, exportURL string) (*http.R
 		return nil, err
 	}
 	ours := u.Scheme == api.Scheme && strings.EqualFold(u.Host, api.Host)
-	if u.Scheme != "https" && !ours && !isLoopback(u.Hostname()) {
+	local := isLoopback(api.Hostname()) && isLoopback(u.Hostname())
+	if u.Scheme != "https" && !ours && !local {
 		return nil, errors.New("the export's URL is not https")
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
 		return nil, errors.New("the export's URL cannot be requested")
 	}
-	if ours || isLoopback(u.Hostname()) || isVoucherify(u.Hostname()) {
+	if ours || local || isVoucherify(u.Hostname()) {
 		c.authenticate(req)
 	}
 	return req, nil

@@ -96,6 +96,7 @@ func TestDownloadRequest(t *testing.T) {
 		{"https://vouchers.example.com", "https://vouchers.example.com/x", true},
 		{"https://vouchers.example.com", "https://vouchers.example.com:8443/x", false},
 		{"https://vouchers.example.com", "https://download.example.com/x", false},
+		{"https://api.voucherify.io", "https://127.0.0.1:8081/x?token=t", false},
 		{"http://127.0.0.1:8080", "http://127.0.0.1:8081/x?token=t", true},
 		{"http://127.0.0.1:8080", "http://[::1]:8081/x?token=t", true},
 		{"http://127.0.0.1:8080", "http://localhost:8081/x?token=t", true},
@@ -116,6 +117,7 @@ func TestDownloadRequest(t *testing.T) {
 	}
 	for url, want := range map[string]string{
 		"http://download.voucherify.io/x?token=CANARY":        "the export's URL is not https",
+		"http://127.0.0.1:8081/x?token=CANARY":                "the export's URL is not https",
 		"ftp://download.voucherify.io/x?token=CANARY":         "the export's URL is not https",
 		"https://user:CANARY@download.voucherify.io/x":        "the export's URL cannot be read",
 		"/v1/exports/exp_1?token=CANARY":                      "the export's URL cannot be read",
