@@ -76,8 +76,8 @@ func (c *Client) Export(ctx context.Context, id string) (*Export, error) {
 
 // DownloadRequest returns the request for the file at the URL of an Export. It carries the
 // application's keys only to Voucherify: to the API of this client, to voucherify.io over
-// https, or, where the API is on this machine, to this machine. Neither its errors nor the request should be shown: the error
-// of an http.Client quotes the URL.
+// https, or, where the API is on this machine, to this machine. Neither its errors nor the
+// request should be shown: the error of an http.Client quotes the URL.
 func (c *Client) DownloadRequest(ctx context.Context, exportURL string) (*http.Request, error) {
 	u, err := url.Parse(exportURL)
 	if err != nil || u.Host == "" || u.User != nil {
