@@ -258,26 +258,12 @@ func TestRecheckFindsWhatDeletionsMovedPast(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, sandbox.Options{Profiles: 100, Plain: true})
 			w.settings.CatchUp, w.settings.Recheck = true, recheck
-			long := time.Now().UTC().Add(-time.Hour)
 			list, asked := w.Profiles(), 0
-			w.On(`/profiles\?`, func(rw http.ResponseWriter, r *http.Request) bool {
+			w.lists(func() []sandbox.Expect {
 				if asked++; asked == 4 {
 					list = list[5:]
 				}
-				from, _ := strconv.Atoi(r.URL.Query().Get("next"))
-				to := min(from+10, len(list))
-				var data []map[string]any
-				for i := from; i < to; i++ {
-					data = append(data, map[string]any{"segment_id": list[i].SegmentID, "metadata": map[string]any{
-						"updated_at": long.Add(-time.Duration(i) * time.Second),
-					}})
-				}
-				cursor := map[string]any{"has_more": to < len(list), "next": ""}
-				if to < len(list) {
-					cursor["next"] = strconv.Itoa(to)
-				}
-				json.NewEncoder(rw).Encode(map[string]any{"data": data, "cursor": cursor})
-				return true
+				return list
 			})
 			im := w.importer()
 			if err := im.Run(t.Context()); err != nil {
@@ -292,4 +278,26 @@ func TestRecheckFindsWhatDeletionsMovedPast(t *testing.T) {
 			}
 		})
 	}
+}
+
+// lists makes the list of the space have these profiles at each request for it.
+func (w *world) lists(now func() []sandbox.Expect) {
+	long := time.Now().UTC().Add(-time.Hour)
+	w.On(`/profiles\?`, func(rw http.ResponseWriter, r *http.Request) bool {
+		list := now()
+		from, _ := strconv.Atoi(r.URL.Query().Get("next"))
+		to := min(from+10, len(list))
+		data := []map[string]any{}
+		for i := from; i < to; i++ {
+			data = append(data, map[string]any{"segment_id": list[i].SegmentID, "metadata": map[string]any{
+				"updated_at": long.Add(-time.Duration(i) * time.Second),
+			}})
+		}
+		cursor := map[string]any{"has_more": to < len(list), "next": ""}
+		if to < len(list) {
+			cursor["next"] = strconv.Itoa(to)
+		}
+		json.NewEncoder(rw).Encode(map[string]any{"data": data, "cursor": cursor})
+		return true
+	})
 }

@@ -172,7 +172,7 @@ func TestPlanImportPlanEveryWay(t *testing.T) {
 						}
 						run := func(p *importer.Plan) *importer.Importer {
 							if ofFile {
-								file, err := profilessync.OpenFile(w.path, nil)
+								file, err := profilessync.OpenFile(w.path)
 								if err != nil {
 									t.Fatal(err)
 								}

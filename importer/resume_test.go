@@ -183,31 +183,31 @@ func TestResumeAfterRandomFailures(t *testing.T) {
 // Where profiles before the position were deleted while nobody read, the rest of the list has
 // moved up past it: a run that continues goes back to the profiles that it knows.
 func TestResumeAfterDeletions(t *testing.T) {
-	for _, deleted := range []int{1, 10, 35, 60} {
+	for _, deleted := range []int{1, 10, 35, 60, 170} {
 		t.Run(fmt.Sprint(deleted), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, sandbox.Options{Profiles: 200, Plain: true})
-				w.On(`next=60$`, sandboxtest.Nth(1, sandboxtest.Status(401)))
+				all := w.Profiles()
+				list := all
+				w.lists(func() []sandbox.Expect { return list })
+				w.On(`@65/traits`, sandboxtest.Nth(1, sandboxtest.Status(401)))
 				im := w.importer()
 				if offset, err := run(t.Context(), im); err == nil || offset != "60" {
 					t.Fatalf("offset %s, error %v", offset, err)
 				}
-				all := w.Profiles()
-				for _, p := range all[:deleted] {
-					w.Box.Delete(p.SegmentID)
-				}
+				list = all[deleted:]
 				im = w.importer()
 				if err := im.Run(t.Context()); err != nil {
 					t.Fatal(err)
 				}
 				in := w.Box.Customers()
-				for _, p := range all {
+				for _, p := range list {
 					if in[p.SourceID] == nil {
 						t.Errorf("%s is missing", p.SourceID)
 					}
 				}
-				if im.State().Counts.Read != len(all) {
-					t.Errorf("%d read, want %d", im.State().Counts.Read, len(all))
+				if want := len(all) - max(deleted-60, 0); im.State().Counts.Read != want {
+					t.Errorf("%d read, want %d", im.State().Counts.Read, want)
 				}
 			})
 		})
