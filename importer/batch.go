@@ -17,6 +17,7 @@ type batch struct {
 	records []*profile     // with a customer to send
 	at      map[string]int // of a source id in records
 	bytes   int            // of the customers' JSON, with separators
+	after   bool           // a customer was sent before: what was sent must be answered first
 	pages   []*page        // in order
 
 	done chan struct{} // closed when all of it was answered: its records have their outcomes
@@ -216,6 +217,7 @@ func (b *batcher) add(ctx context.Context, p *profile) error {
 		p.Outcome, p.customer = journal.Unchanged, nil
 		return b.claim(p)
 	}
+	c.after = c.after || sender != journal.Nobody || b.retried[p.SourceID]
 	c.at[p.SourceID] = len(c.records)
 	c.records = append(c.records, p)
 	c.bytes += len(p.customer) + len(",")

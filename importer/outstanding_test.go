@@ -287,6 +287,35 @@ func TestNewestOfASourceIDWins(t *testing.T) {
 }
 
 // A failed action that is sent again does not restore the older data of a profile over that
+// A customer that takes the place of one that was sent before is sent only when Voucherify has
+// taken that one: requests under way overtake each other.
+func TestNewerCustomerDoesNotOvertake(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, sandbox.Options{Profiles: 3, Plain: true})
+		w.settings.CatchUp, w.settings.PageSize, w.settings.BatchSize = true, 1, 1
+		w.sharing(0, 1)
+		p := w.Profiles()
+		lists := 0
+		w.On(`/profiles\?`, func(rw answerWriter, r request) bool {
+			i, at := 0, time.Now().Add(-time.Hour)
+			if lists++; lists == 2 { // the head of the list, read again
+				i, at = 1, time.Now()
+			}
+			fmt.Fprintf(rw, `{"data":[{"segment_id":%q,"metadata":{"updated_at":%q}}],"cursor":{"has_more":false,"next":""}}`,
+				p[i].SegmentID, at.UTC().Format(time.RFC3339))
+			return true
+		})
+		w.On(`/customers/bulk`, sandboxtest.Nth(1, sandboxtest.Slowly(10*time.Second)))
+		im := w.importer()
+		if err := im.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := w.twice(); got != "of 1" || im.State().Counts.FoundLate != 1 {
+			t.Errorf("the customer is the one %s, want that of the profile found late; %+v", got, countsOf(im.State()))
+		}
+	})
+}
+
 // of a later one.
 func TestResendRestoresNoOlderData(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

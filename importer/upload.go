@@ -72,9 +72,14 @@ func (u *uploader) start(ctx context.Context, b *batch) error {
 		return nil
 	}
 	slots := int64(min(max(len(b.records), b.bytes*largestShare/voucherify.MaxBulkBytes), largestShare))
-	if err := u.slots.Acquire(ctx, slots); err != nil {
+	wanted := slots
+	if b.after { // Voucherify carries requests out in the order in which it took them
+		wanted = customersInFlight
+	}
+	if err := u.slots.Acquire(ctx, wanted); err != nil {
 		return err
 	}
+	u.slots.Release(wanted - slots)
 	u.group.Go(func() error {
 		defer u.slots.Release(slots)
 		defer close(b.done)
