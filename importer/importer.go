@@ -224,6 +224,9 @@ func (im *Importer) withJournal(do func() error) (err error) {
 	for _, path := range im.journal.Edited {
 		im.log.Warn("a report was changed since the import wrote it: it is kept as it is, and some of its lines may come twice", "file", path)
 	}
+	if n := im.journal.Dropped; n > 0 {
+		im.log.Warn("what was outstanding of the import before is not tried again: that was of another space, or into another project", "profiles", n)
+	}
 	if err := do(); err != nil {
 		return err
 	}

@@ -64,6 +64,9 @@ type Journal struct {
 	// Edited are the reports that were not as the state says when the import was
 	// continued, by their paths.
 	Edited []string
+	// Dropped is how many profiles are not tried again, for they are of an import of another
+	// space, or into another project.
+	Dropped int
 }
 
 // files are the open files of a journal.
@@ -261,9 +264,12 @@ func (j *Journal) takeRecords() error {
 	} else if err != nil {
 		return err
 	}
-	whole := j.next.From == Beginning && j.next.Since.IsZero()
+	whole, same := j.next.From == Beginning && j.next.Since.IsZero(), j.old.sameTarget(j.next.Identity)
+	if !same {
+		j.Dropped = j.records.outstanding().Count
+	}
 	for _, r := range j.records.sorted() {
-		if !j.old.sameProfiles(j.next.Identity) || whole && (r.Nameless || !r.IsOutstanding()) {
+		if !same || whole && (r.Nameless || !r.IsOutstanding()) {
 			if err := j.records.resolve(r.ID()); err != nil {
 				return err
 			}

@@ -98,10 +98,10 @@ type Identity struct {
 	Input string `json:"input,omitempty"`
 }
 
-// sameProfiles reports whether both are about the same profiles and the same customers,
-// perhaps with another mapping: what is outstanding of one is outstanding of the other.
-func (id Identity) sameProfiles(other Identity) bool {
-	id.Identifier, id.Mapping, id.Source = other.Identifier, other.Mapping, other.Source
+// sameTarget reports whether both import the profiles of one space into one project, whatever
+// the mapping and the list of profiles: what is outstanding of one is outstanding of the other.
+func (id Identity) sameTarget(other Identity) bool {
+	id.Identifier, id.Mapping, id.Source, id.Input = other.Identifier, other.Mapping, other.Source, other.Input
 	return id == other
 }
 
