@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"segsync/importer/journal"
+	"segsync/internal/httpretry"
 )
 
 // makeDir makes the directory of an import if need be, unless the import is to go on from
@@ -95,9 +96,29 @@ func (s *session) openJournal(names journal.Names, start journal.Start) error {
 	if err := s.run.settings.refuses(j.State(), opened.Continued); err != nil {
 		return &exitError{exitUsage, err}
 	}
+	if !s.run.settings.sandbox { // an embedded one counts anew in each process
+		s.shareQuotas(j, opened.Quotas)
+	}
 	s.journal, s.continued = j, opened.Continued
 	s.tellOpened(names, start, opened)
 	return nil
+}
+
+// shareQuotas lets this process begin with what the one before it knew of Voucherify's quotas,
+// and leave what it knows to the next one.
+func (s *session) shareQuotas(j *journal.Journal, known map[string]journal.Quota) {
+	before := make(map[string]httpretry.Quota)
+	for name, q := range known {
+		before[name] = httpretry.Quota(q)
+	}
+	s.apis.toVoucherify.Remember(before)
+	j.KeepQuotas(func() map[string]journal.Quota {
+		now := make(map[string]journal.Quota)
+		for name, q := range s.apis.toVoucherify.Quotas() {
+			now[name] = journal.Quota(q)
+		}
+		return now
+	})
 }
 
 // tellOpened says what was found in the directory.

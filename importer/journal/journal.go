@@ -54,6 +54,7 @@ type Journal struct {
 	clean      bool   // the last Save saved everything
 	saved      atomic.Pointer[State]
 	next       *State // the state that Save saves
+	quotas     func() map[string]Quota
 
 	files   *files
 	pending bytes.Buffer // noted, not written, like the following
@@ -101,6 +102,9 @@ func (f *files) own() map[string]*growing {
 
 // State returns what is known of the import so far. It must not be changed.
 func (j *Journal) State() *State { return j.saved.Load() }
+
+// KeepQuotas lets each Save, and Close, save what now returns.
+func (j *Journal) KeepQuotas(now func() map[string]Quota) { j.quotas = now }
 
 // OnDisk reports whether the state is saved.
 func (j *Journal) OnDisk() bool { return j.onDisk }
@@ -650,6 +654,9 @@ func (j *Journal) Save() error {
 		next.Files[name] = Extent{}
 	}
 	next.Outstanding = j.records.outstanding()
+	if j.quotas != nil {
+		next.Quotas = j.quotas()
+	}
 	if err := next.save(j.names.Path(j.names.State)); err != nil {
 		return err
 	}
@@ -799,11 +806,26 @@ func (j *Journal) Finish(confirm bool) error {
 	return j.Save()
 }
 
+// saveQuotas saves the state as it is on the disk, with the quotas of now: the last answers,
+// such as one that refused a batch, came after the last Save.
+func (j *Journal) saveQuotas() error {
+	if j.quotas == nil {
+		return nil
+	}
+	state := j.State().clone()
+	state.Quotas = j.quotas()
+	if err := state.save(j.names.Path(j.names.State)); err != nil {
+		return err
+	}
+	j.saved.Store(state)
+	return nil
+}
+
 // Close closes the files; not-imported.csv is then what the records say.
 func (j *Journal) Close() error {
 	var err error
 	if j.onDisk && j.clean {
-		err = j.writeNotImported()
+		err = errors.Join(j.saveQuotas(), j.writeNotImported())
 	}
 	return errors.Join(err, j.files.close())
 }

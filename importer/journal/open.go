@@ -49,6 +49,9 @@ type Opened struct {
 	Unfinished *State // that a new import takes the place of, with something left to do, or nil
 	Damaged    error  // why the state on the disk could not be used, where a new import begins nevertheless
 	NoBasis    bool   // SinceLast was asked for, and there is no finished import
+	// Quotas are those that the last import in the directory knew, if it was into the same
+	// Voucherify project.
+	Quotas map[string]Quota
 }
 
 // NoImportError says that there is no import to continue.
@@ -72,6 +75,9 @@ func Open(names Names, s Start) (*Journal, *Opened, error) {
 	j := &Journal{names: names, force: s.Mode == Anew || s.Mode == At, warnValues: s.WarnValues}
 	opened := new(Opened)
 	old, err := Load(names)
+	if old != nil && old.sameProject(s.Identity) {
+		opened.Quotas = old.Quotas
+	}
 	var unusable *DamagedError
 	switch {
 	case errors.As(err, &unusable) && j.force:

@@ -385,3 +385,56 @@ func TestAnewTwiceKeepsWhatIsOutstanding(t *testing.T) {
 		t.Errorf("outstanding: %q, want %q", got, want)
 	}
 }
+
+// What is known of the quotas is left to the next import into the same project, whatever else
+// is different, and whenever it came to be known.
+func TestQuotasOutliveTheImport(t *testing.T) {
+	names := unfinished(t)
+	state := func() string { return filesOf(t, names.Dir)[names.State] }
+	if strings.Contains(state(), "quotas") {
+		t.Errorf("without quotas the state is\n%s", state())
+	}
+	known := map[string]journal.Quota{}
+	now := func() map[string]journal.Quota { return known }
+	resume := func() *journal.Journal {
+		j := mustOpen(t, names, start(journal.Resume))
+		j.KeepQuotas(now)
+		return j
+	}
+	before := state()
+	if err := resume().Close(); err != nil || state() != before {
+		t.Errorf("%v, and with none the state is\n%s", err, state())
+	}
+	known = map[string]journal.Quota{"bulk": {Limit: 10, Remaining: 3, End: time.Date(2026, 11, 1, 13, 0, 0, 0, time.UTC)}}
+	j := resume()
+	if err := errors.Join(j.AddPage(page(2, false)), j.Save()); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := journal.Load(names); err != nil || s.Counts.Read != 30 || !cmp.Equal(s.Quotas, known) {
+		t.Errorf("saved: %+v, %v", s, err)
+	}
+	known = map[string]journal.Quota{"bulk": {Limit: 10, Remaining: 2, End: time.Date(2026, 11, 1, 13, 0, 0, 0, time.UTC)}}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := journal.Load(names); err != nil || s.Counts.Read != 30 || !cmp.Equal(s.Quotas, known) {
+		t.Errorf("closed: %+v, %v", s, err)
+	}
+	for _, c := range []struct {
+		name   string
+		change func(*journal.Start)
+		want   map[string]journal.Quota
+	}{
+		{"the same", func(s *journal.Start) { s.Mode = journal.Resume }, known},
+		{"a new import", func(*journal.Start) {}, known},
+		{"of another space", func(s *journal.Start) { s.Identity.Space = "another" }, known},
+		{"into another project", func(s *journal.Start) { s.Identity.VoucherifyApp = "another" }, nil},
+		{"into another region", func(s *journal.Start) { s.Identity.VoucherifyURL = "https://example.com" }, nil},
+	} {
+		s := start(journal.Plain)
+		c.change(&s)
+		if _, opened, err := journal.Open(names, s); err != nil || !cmp.Equal(opened.Quotas, c.want) {
+			t.Errorf("%s: %+v, %v", c.name, opened, err)
+		}
+	}
+}

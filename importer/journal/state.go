@@ -40,6 +40,8 @@ type State struct {
 	Details  Details           `json:"details"`
 	// Outstanding is how much of the records is outstanding. It is derived from them.
 	Outstanding Outstanding `json:"outstanding"`
+	// Quotas are those of the Voucherify project that were known when this was saved, by name.
+	Quotas map[string]Quota `json:"quotas,omitempty"`
 	// Hash is how the identities of this import are computed: sha256, or fnv for one that
 	// an older program began.
 	Hash string `json:"hash"`
@@ -105,6 +107,11 @@ func (id Identity) sameTarget(other Identity) bool {
 	return id == other
 }
 
+// sameProject reports whether both import into the same Voucherify project.
+func (id Identity) sameProject(other Identity) bool {
+	return id.VoucherifyURL == other.VoucherifyURL && id.VoucherifyApp == other.VoucherifyApp
+}
+
 // Position is how far the profiles have been read. What its fields mean is the source's
 // affair.
 type Position struct {
@@ -150,6 +157,13 @@ type Action struct {
 type Outstanding struct {
 	Count  int       `json:"count"`
 	Oldest time.Time `json:"oldest,omitzero"` // when the one of longest standing was not imported first
+}
+
+// Quota is what was left of a quota.
+type Quota struct {
+	Limit     int       `json:"limit"`
+	Remaining int       `json:"remaining"`
+	End       time.Time `json:"end"` // of its period
 }
 
 // NewState returns the state of an import that begins at the offset.
