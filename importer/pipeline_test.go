@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
 	"segsync/internal/sandboxtest"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -21,6 +23,7 @@ import (
 	"segsync/importer"
 	"segsync/importer/journal"
 	"segsync/importer/mapping"
+	"segsync/internal/httpretry"
 	"segsync/internal/sandbox"
 	"segsync/segmentprofiles"
 	"segsync/voucherify"
@@ -368,6 +371,35 @@ func TestBatchesAreFilledAcrossPages(t *testing.T) {
 			got := w.Batches(t)
 			if diff := cmp.Diff(c.want, got, cmp.Transformer("sorted", sum)); diff != "" {
 				t.Errorf("identified %v: batches %v, want %v", c.identified, got, c.want)
+			}
+		})
+	}
+}
+
+// The last calls of a quota go to the batches that come first: a later one that is accepted
+// before them is sent again, and the call is wasted.
+func TestTheLastCallsOfAQuotaAreUsedInOrder(t *testing.T) {
+	for calls := 1; calls < 20; calls++ {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, sandbox.Options{Profiles: 200, Plain: true, BulkCalls: sandbox.Bucket{Limit: calls}})
+			w.settings.BatchSize, w.settings.Readers = 10, 200
+			bulk := &httpretry.Bucket{Name: "bulk_api_calls", Period: time.Hour}
+			segment, _ := sandboxtest.Clients(t, w, sandboxtest.NoNetwork)
+			_, vch := sandboxtest.Clients(t, httpretry.New(httpretry.Options{Base: w, Bucket: func(r *http.Request) *httpretry.Bucket {
+				if r.Method == http.MethodPost {
+					return bulk
+				}
+				return nil
+			}}), sandboxtest.NoNetwork)
+			j, _, err := journal.Open(w.names, from(importer.Beginning))
+			if err != nil {
+				t.Fatal(err)
+			}
+			im := importer.New(segment, vch, w.settings, j, slog.New(slog.DiscardHandler))
+			offset, err := run(context.Background(), im)
+			var wait *httpretry.WaitError
+			if want := strconv.Itoa(10 * calls); !errors.As(err, &wait) || offset != want {
+				t.Errorf("with %d calls: offset %s, want %s; error %v", calls, offset, want, err)
 			}
 		})
 	}

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http/httptrace"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -61,11 +63,13 @@ type uploader struct {
 	log      *slog.Logger
 	accepted *acceptedIDs
 
+	sent         <-chan struct{} // closed once the request of the last batch is on its way; nil: there is none
 	refusedInRow atomic.Int64
 }
 
 // start sends the batch in the background, once enough of the customers in flight have
-// been answered.
+// been answered. What is left of a quota goes to the batches that come first, without which
+// the later ones are sent again: each joins the line when the one before has left it.
 func (u *uploader) start(ctx context.Context, b *batch) error {
 	if len(b.records) == 0 {
 		close(b.done)
@@ -80,10 +84,21 @@ func (u *uploader) start(ctx context.Context, b *batch) error {
 		return err
 	}
 	u.slots.Release(wanted - slots)
+	before, sent := u.sent, make(chan struct{})
+	u.sent = sent
+	leave := sync.OnceFunc(func() { close(sent) })
 	u.group.Go(func() error {
 		defer u.slots.Release(slots)
 		defer close(b.done)
-		b.err = u.send(ctx, b.records, 0)
+		defer leave()
+		if before != nil {
+			select {
+			case <-before:
+			case <-ctx.Done():
+			}
+		}
+		trace := &httptrace.ClientTrace{GetConn: func(string) { leave() }} // called when it is sent
+		b.err = u.send(httptrace.WithClientTrace(ctx, trace), b.records, 0)
 		for _, p := range b.records {
 			p.customer = nil // its memory is for the next ones
 		}
