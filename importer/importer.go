@@ -320,9 +320,15 @@ func (im *Importer) again(ctx context.Context, pages listing, resends bool) erro
 	}, sources, resends)
 }
 
-// batchesAhead is how many batches may be under way between the one that is being filled
-// and the one that is being committed.
-const batchesAhead = 32
+// How many batches may be under way between the one that is being filled and the one that is
+// being committed: as many as have so many customers, so that memory does not grow with the
+// size of the batches.
+const (
+	customersAhead = 3200
+	mostAhead      = 32
+)
+
+func batchesAhead(batchSize int) int { return min(max(customersAhead/max(batchSize, 1), 1), mostAhead) }
 
 // carry takes the profiles of a source through the program.
 func (im *Importer) carry(ctx context.Context, from source, sources *journal.Sources, resends bool) error {
@@ -334,7 +340,7 @@ func (im *Importer) carry(ctx context.Context, from source, sources *journal.Sou
 	defer stopVerifying()
 	defer context.AfterFunc(im.stopped, stopVerifying)()
 
-	out := &feed{batches: make(chan *batch, batchesAhead)}
+	out := &feed{batches: make(chan *batch, batchesAhead(im.settings.BatchSize))}
 	cut, allSent := newCutter(im.settings), make(chan struct{})
 	b := &batcher{
 		cutter: cut, sources: sources, clears: newClears(im.settings.MaxClears, im.State()), existing: im.existing,

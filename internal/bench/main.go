@@ -23,6 +23,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"runtime/debug"
 	"syscall"
 	"text/tabwriter"
 	"time"
@@ -40,6 +41,7 @@ func main() {
 		exitOn(bareLoop(*loop))
 		return
 	}
+	debug.SetMemoryLimit(16 << 20) // less than what is measured: see costOf
 	wanted, err := regexp.Compile(*only)
 	exitOn(err)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
