@@ -285,7 +285,7 @@ func TestFailedActionIsSentAgainOnce(t *testing.T) {
 					t.Fatal("no progress")
 				}
 				w.Mend()
-				w.On(`^GET /v1/spaces`, sandboxtest.Nth(30*n, sandboxtest.Status(400))) // later and later
+				w.On(`^GET /v1/spaces`, sandboxtest.Nth(30*n, sandboxtest.Status(401))) // later and later
 				im.Run(t.Context())
 				w.wantCounts(im, im.State().Counts.Read)
 				if !im.State().Unfinished() {
