@@ -12,8 +12,12 @@ import (
 )
 
 // saveInterval is the least time between two saves; what comes in between is saved
-// together. Where a save takes long, for the state is large, ten times as long passes.
-const saveInterval = 200 * time.Millisecond
+// together. Where a save takes long, for the state is large, ten times as long passes, but no
+// more than longestInterval: what is not saved is in memory.
+const (
+	saveInterval    = 200 * time.Millisecond
+	longestInterval = 2 * time.Second
+)
 
 // TooManyRejectsError is the error of a run that Settings.MaxRejects ended.
 type TooManyRejectsError struct{ Rejected, Max int }
@@ -74,7 +78,7 @@ func (c *committer) run(ctx context.Context) error {
 			err = &TooManyRejectsError{rejected, c.maxRejects}
 		}
 		if c.changed && save == nil {
-			save = time.After(max(saveInterval, 10*c.took) - time.Since(c.saved))
+			save = time.After(min(max(saveInterval, 10*c.took), longestInterval) - time.Since(c.saved))
 		}
 		if c.changed && (now || sent || err != nil) {
 			if saveErr := c.save(); saveErr != nil {
