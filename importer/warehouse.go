@@ -21,10 +21,6 @@ func (o warehouseOrigin) all(ctx context.Context, in *intake) profiles {
 	return o.warehouse.Profiles(ctx, in.query)
 }
 
-// longPause is how long a statement may stay open while nobody takes its profiles. After
-// it the profiles come from another snapshot.
-const longPause = time.Minute
-
 // warehouseReading is one reading of the rest of a warehouse.
 type warehouseReading struct {
 	*intake
@@ -32,15 +28,16 @@ type warehouseReading struct {
 	wanted    context.Context
 	pager     pager
 	at        journal.Position
+	begun     bool      // a statement of this reading was begun
 	started   time.Time // when the import began, by the warehouse's clock
 	// behind is the last profile of an earlier snapshot than the present one; "" if there is
 	// none.
 	behind string
 }
 
-// rest yields the profiles of one statement. Where they come from several snapshots, for
-// the import was interrupted, what has changed since its start is read again at the end,
-// of the profiles that earlier snapshots had.
+// rest yields the profiles of one statement. Where they come from several snapshots, because
+// the import was interrupted or had to wait, what has changed since its start is read again
+// at the end, of the profiles that earlier snapshots had.
 func (o warehouseOrigin) rest(wanted context.Context, in *intake, first listing) iter.Seq2[*page, error] {
 	return func(yield func(*page, error) bool) {
 		in.texts = true
@@ -69,11 +66,7 @@ func (o warehouseOrigin) rest(wanted context.Context, in *intake, first listing)
 func (r *warehouseReading) all() bool {
 	q := r.query
 	q.Since = r.state.Since
-	if r.state.AtStart() {
-		q.Started = func(t time.Time) {
-			r.started, r.pager.page.first, r.pager.page.began = t, true, t
-		}
-	}
+	q.Started = r.statement
 	if !r.read(q, r.add) {
 		return false
 	}
@@ -83,6 +76,18 @@ func (r *warehouseReading) all() bool {
 		r.at.Pass, r.at.Since, r.at.Offset = 1, r.started, Beginning
 	}
 	return r.pager.end(r.at)
+}
+
+// statement takes note of a statement that begins at this time: the first one of an import,
+// or a later one, with another snapshot.
+func (r *warehouseReading) statement(at time.Time) {
+	switch {
+	case r.begun:
+		r.behind = r.at.Offset
+	case r.state.AtStart():
+		r.started, r.pager.page.first, r.pager.page.began = at, true, at
+	}
+	r.begun = true
 }
 
 // changes reads again what has changed since the import began.
@@ -125,21 +130,11 @@ func (r *warehouseReading) read(q profilessync.Query, take func(*page, *profiles
 			return false
 		}
 		r.at.Offset = p.SegmentID
-		if r.pager.full() && !r.endPage() {
+		if r.pager.full() && !r.pager.end(r.at) {
 			return false
 		}
 	}
 	return r.wanted.Err() == nil
-}
-
-// endPage ends the page. Where that takes long, the profiles after it are of another snapshot.
-func (r *warehouseReading) endPage() (more bool) {
-	began := time.Now()
-	more = r.pager.end(r.at)
-	if r.at.Pass == 0 && time.Since(began) > longPause {
-		r.behind = r.at.Offset
-	}
-	return more
 }
 
 // fill reads the profiles of each page by their ids.
