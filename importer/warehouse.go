@@ -90,10 +90,13 @@ func (r *warehouseReading) statement(at time.Time) {
 	r.begun = true
 }
 
-// changes reads again what has changed since the import began.
+// changes reads again what has changed since the import began, or all of it where the tables
+// do not tell.
 func (r *warehouseReading) changes() {
 	q := r.query
-	q.Since = r.at.Since
+	if r.warehouse.TellsChanges() {
+		q.Since = r.at.Since
+	}
 	again := func(p *page, from *profilessync.Profile) error {
 		added, err := r.known.Add(from.SegmentID)
 		if err != nil {

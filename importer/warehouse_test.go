@@ -108,6 +108,23 @@ func TestWarehouseGoesOnAndReadsWhatChangedMeanwhile(t *testing.T) {
 	}
 }
 
+// Where the tables do not tell what has changed, all that was read before is read again.
+func TestWarehouseThatDoesNotTellChangesGoesOn(t *testing.T) {
+	w := newFromTables(t, sandbox.Options{}, 60)
+	w.settings.Limit = 30
+	w.run(t, journal.Start{Mode: journal.Anew})
+	w.rename(7, "changed")
+	w.exec(`ALTER TABLE SCHEMA.user_traits DROP COLUMN uuid_ts; ALTER TABLE SCHEMA.user_identifiers DROP COLUMN uuid_ts`)
+	w.settings.Limit = 0
+	im := w.run(t, journal.Start{Mode: journal.Resume})
+	want := names(1, 60)
+	want["u007"] = "changed"
+	w.wantNames(want)
+	if im.State().Unfinished() || !im.State().AddsUp() {
+		t.Errorf("%+v", countsOf(im.State()))
+	}
+}
+
 func TestWarehouseReadsNothingTwiceInOneRun(t *testing.T) {
 	w := newFromTables(t, sandbox.Options{}, 60)
 	w.exec(`UPDATE SCHEMA.user_traits SET uuid_ts = now()`)

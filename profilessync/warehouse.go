@@ -274,6 +274,10 @@ func (w *Warehouse) missing(ctx context.Context, conn *pgconn.PgConn, traits, id
 	return nil
 }
 
+// TellsChanges reports whether the tables say when their rows were written, which Query.Since
+// needs.
+func (w *Warehouse) TellsChanges() bool { return w.changes }
+
 // statement returns what the templates need for the query.
 func (w *Warehouse) statement(q Query) (*statement, error) {
 	s, err := newStatement(w.dialect, w.schema, q)
