@@ -71,9 +71,13 @@ func (h *hinted) Unwrap() error { return h.error }
 
 // run runs the program with these arguments and returns its exit code.
 func run(args []string) int {
-	root := newRootCommand()
+	root, out := newRootCommand(), &standardOutput{file: os.Stdout}
 	root.SetArgs(args)
+	root.SetOut(out)
 	command, err := root.ExecuteC()
+	if err == nil && out.err != nil {
+		err = &exitError{exitFailed, fmt.Errorf("writing the output: %w", out.err)}
+	}
 	if err == nil {
 		return exitDone
 	}
@@ -85,6 +89,21 @@ func run(args []string) int {
 		printError(newPage(os.Stderr), exit.err)
 	}
 	return exit.code
+}
+
+// standardOutput is stdout, and remembers the first error of writing to it: what a command says
+// there is what it was run for.
+type standardOutput struct {
+	file *os.File
+	err  error
+}
+
+func (o *standardOutput) Write(p []byte) (int, error) {
+	n, err := o.file.Write(p)
+	if o.err == nil {
+		o.err = err
+	}
+	return n, err
 }
 
 // hints returns the advice that the error and those it wraps have to give.

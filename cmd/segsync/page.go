@@ -21,6 +21,9 @@ type page struct {
 // newPage returns the page of a command that has no flags for how it looks.
 func newPage(w io.Writer) *page {
 	file, _ := w.(*os.File)
+	if out, ok := w.(*standardOutput); ok {
+		file = out.file
+	}
 	p := &page{Writer: w, columns: columnsOf(file), clean: asItIs}
 	p.style, _ = screen.NewStyle("auto", p.columns() > 0, os.Getenv)
 	return p
