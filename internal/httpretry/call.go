@@ -27,7 +27,7 @@ type call struct {
 	timeouts int // attempts that ran out of time
 	delays   *backoff.ExponentialBackOff
 
-	outage  bool // all attempts were used, but the API answered nobody
+	outage  bool // it failed while the API answered nobody
 	renewed bool // there were more attempts after an outage
 
 	resp *http.Response // of the last attempt
@@ -39,7 +39,8 @@ func (t *Transport) persist(c *call) (*http.Response, error) {
 	ctx := c.req.Context()
 	c.allowed, c.delays = t.opts.Attempts, newBackoff()
 	for {
-		if !c.doubtful() {
+		send := !c.doubtful() && (c.attempts == 0 || t.health.trial(time.Now()))
+		if send {
 			resp, err := t.pass(c)
 			switch {
 			case ctx.Err() != nil:
@@ -55,7 +56,7 @@ func (t *Transport) persist(c *call) (*http.Response, error) {
 				return c.result()
 			}
 		}
-		delay, asked, err := t.delay(c)
+		delay, asked, err := t.delay(c, send)
 		if err != nil {
 			return nil, err
 		}
@@ -82,10 +83,10 @@ func (t *Transport) persist(c *call) (*http.Response, error) {
 const shortPause = 2 * time.Second
 
 // delay returns how long to wait before the next attempt, and whether the server asked
-// for that; then it holds every request back.
-func (t *Transport) delay(c *call) (delay time.Duration, asked bool, err error) {
+// for that in its answer, if the call was sent; then it holds every request back.
+func (t *Transport) delay(c *call, sent bool) (delay time.Duration, asked bool, err error) {
 	delay = c.delays.NextBackOff()
-	if c.resp == nil || c.doubtful() {
+	if c.resp == nil || !sent {
 		return delay, false, nil
 	}
 	now := time.Now()
@@ -124,6 +125,9 @@ func (t *Transport) delay(c *call) (delay time.Duration, asked bool, err error) 
 //	silent   used      left  another attempt: this is an outage
 //	silent   used      over  OutageError
 //
+// When many requests fail the probe is asked at once. In an outage that it knows of, most of
+// them are not sent, and come here again and again until they end or the API is back.
+//
 // A POST that may have been applied is not sent again: in an outage it waits for the API,
 // and then ends with a TimeoutError. With a negative Options.RetryFor only the attempts count.
 func (t *Transport) ended(c *call, delay time.Duration, asked bool) (bool, error) {
@@ -135,13 +139,16 @@ func (t *Transport) ended(c *call, delay time.Duration, asked bool) (bool, error
 	}
 	takes := time.Since(c.began) + delay // up to the next attempt
 	over := takes > t.patience(c)
-	answers := t.answered(c) || (c.used() || over) && t.probeGood(c.req.Context(), c.since)
+	known, suspected := t.health.outage()
+	answers := t.answered(c) || (c.used() || over || suspected && !asked) && t.probeGood(c.req.Context(), c.since)
 	switch {
 	case c.doubtful() && (answers || t.opts.Probe == nil):
 		return true, t.timeoutError(c)
 	case answers:
 		return t.endedAlone(c, takes > t.opts.RetryFor && !asked), nil
-	case endedInOutage(c, over, asked):
+	}
+	c.outage = c.outage || c.used() || known
+	if waits := asked && !c.used(); over && !waits { // a pause is bounded by MaxWait
 		return true, t.outageError(c)
 	}
 	return false, nil
@@ -158,13 +165,6 @@ func (t *Transport) endedAlone(c *call, late bool) bool {
 		return true
 	}
 	return late && c.attempts > 1 && !c.outage
-}
-
-// endedInOutage is ended for a call that fails while the API answers nobody.
-func endedInOutage(c *call, over, asked bool) bool {
-	c.outage = c.outage || c.used()
-	waits := asked && !c.used() // as long as MaxWait allows
-	return over && !waits
 }
 
 // answered reports whether the API has given other requests a good answer. Where the probe

@@ -205,12 +205,12 @@ func TestThrottledRequestsAreFinishedAfterHurry(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				began := time.Now()
 				tr := httpretry.New(httpretry.Options{Base: server(func(r *http.Request) (*http.Response, error) {
-					if time.Since(began) < 3*time.Second {
+					if time.Since(began) < 300*time.Millisecond { // the third delay is 8 s at the most
 						return c.fails(r)
 					}
 					return response(200, strings.NewReader(`{}`)), nil
 				})})
-				time.AfterFunc(time.Second, tr.Hurry)
+				time.AfterFunc(100*time.Millisecond, tr.Hurry)
 				var all sync.WaitGroup
 				for range 5 {
 					all.Go(func() {

@@ -15,6 +15,10 @@ const (
 	probeShared = 5 * time.Second
 	// probeTimeout is the time limit of a probe.
 	probeTimeout = 10 * time.Second
+	// suspicious is how many attempts fail, and none succeeds, until the probe is asked
+	// whether that is an outage; trialEvery is the time between two attempts in one.
+	suspicious = 20
+	trialEvery = time.Second
 )
 
 // health knows whether an API answers.
@@ -22,6 +26,9 @@ type health struct {
 	mu     sync.Mutex
 	good   time.Time // of the last good answer; zero: there was none
 	failed time.Time // start of the first attempt that failed since then; zero: none did
+	fails  int       // attempts that failed since then
+	out    bool      // the probe was bad since then: this is an outage
+	tried  time.Time // when a request was tried again in an outage
 	asked  bool      // the API asked for a pause once: it is there
 }
 
@@ -29,12 +36,39 @@ type health struct {
 func (h *health) record(sent, now time.Time, good bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	switch {
-	case good:
-		h.good, h.failed = now, time.Time{}
-	case h.failed.IsZero():
+	if good {
+		h.good, h.failed, h.fails, h.out = now, time.Time{}, 0, false
+		return
+	}
+	if h.fails++; h.failed.IsZero() {
 		h.failed = sent
 	}
+}
+
+// recordOutage takes note of a bad probe.
+func (h *health) recordOutage() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.out = true
+}
+
+// outage reports whether there is one for all that is known, and whether there may be one.
+func (h *health) outage() (known, suspected bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.out, h.fails >= suspicious
+}
+
+// trial reports whether a request may be tried again now: in an outage one a second is
+// enough to see whether it is over.
+func (h *health) trial(now time.Time) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.out && now.Sub(h.tried) < trialEvery {
+		return false
+	}
+	h.tried = now
+	return true
 }
 
 func (h *health) recordPause() {
@@ -105,6 +139,7 @@ func (t *Transport) probeGood(ctx context.Context, since time.Time) bool {
 	}
 	if !isGood(resp, err) && ctx.Err() == nil {
 		t.probe.bad = time.Now()
+		t.health.recordOutage()
 	}
 	return isGood(resp, err)
 }

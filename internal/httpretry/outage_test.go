@@ -1,9 +1,12 @@
 package httpretry_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
@@ -230,7 +233,8 @@ func TestOneBadRequestIsNoOutage(t *testing.T) {
 					}
 				}
 				all.Wait()
-				if n := count["/v1/things/fine"]; n == 0 || n > 8 || c.others && n != 1 {
+				// One for each request, and one for each twenty failures.
+				if n := count["/v1/things/fine"]; n == 0 || n > 8+4 || c.others && n != 1 {
 					t.Errorf("%d requests to what is fine", n)
 				}
 			})
@@ -427,6 +431,124 @@ func TestCanceledRequestBeginsNoOutage(t *testing.T) {
 		var outage *httpretry.OutageError
 		if !errors.As(err, &outage) || !outage.Since.Equal(began) {
 			t.Errorf("%v, want an outage since %s", err, began)
+		}
+	})
+}
+
+// In an outage that the probe confirms, one request a second is tried again, however many
+// there are. All of them are answered when it is over, or end when it takes too long.
+func TestOutageIsNotHammered(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		outage time.Duration
+		bad    server
+		before int // most attempts of a request until the outage is known
+	}{
+		{"503", 20 * time.Minute, answer(503, ""), 1},
+		{"network error", 29 * time.Minute, networkError, 1},
+		{"no answer", 15 * time.Minute, silence, 1},
+		{"too long", time.Hour, answer(503, ""), 1},
+		{"503 that asks for pauses", 20 * time.Minute, func(r *http.Request) (*http.Response, error) {
+			time.Sleep(10 * time.Millisecond) // meanwhile the others are sent
+			return answer(503, "", "Retry-After", "20").RoundTrip(r)
+		}, 10},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const callers = 200
+				s := newFailing(time.Second, c.outage, c.bad)
+				var log bytes.Buffer
+				tr := httpretry.New(httpretry.Options{Base: s, Probe: getProbe, Log: slog.New(slog.NewTextHandler(&log, nil))})
+				if _, err := get(t, tr); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Second)
+				began := time.Now()
+				var all sync.WaitGroup
+				for i := range callers {
+					all.Go(func() {
+						time.Sleep(time.Duration(i/20) * time.Minute) // some come when the outage is known
+						own := time.Now()
+						_, err := get(t, tr)
+						var outage *httpretry.OutageError
+						if tooLong := c.outage > 40*time.Minute; errors.As(err, &outage) != tooLong || err != nil != tooLong {
+							t.Errorf("error %v", err)
+						}
+						if d := time.Since(own); err != nil && (d < 29*time.Minute || d > 30*time.Minute) {
+							t.Errorf("it ended after %s", d)
+						}
+						if late := time.Since(s.to); err == nil && (late < 0 || late > 61*time.Second) {
+							t.Errorf("it ended %s after the outage", late)
+						}
+					})
+				}
+				all.Wait()
+				d := time.Since(began)
+				// Those before the outage is known and a few, then one a second, and the probe.
+				if most := c.before*callers + callers/2 + int(min(d, c.outage)/time.Second) + int(d/(5*time.Second)); s.requests > most {
+					t.Errorf("%d requests in the outage, want at most %d", s.requests, most)
+				}
+				// What is not sent does not ask again for the pause of its last answer.
+				if n := strings.Count(log.String(), "asks for a pause"); n > int(c.outage/(20*time.Second))+1 {
+					t.Errorf("%d pauses of 20 s", n)
+				}
+			})
+		})
+	}
+}
+
+// What an outage took from a request, time and attempts, is not held against it afterwards,
+// whether it was tried in the outage or not.
+func TestRequestsThatFailAfterALongOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newFailing(time.Second, 29*time.Minute, answer(503, ""))
+		var mu sync.Mutex
+		failed := map[string]int{}
+		tr := httpretry.New(httpretry.Options{Probe: getProbe, Base: server(func(r *http.Request) (*http.Response, error) {
+			mu.Lock()
+			fails := time.Now().After(s.to) && r.URL.Path != "/probe" && failed[r.URL.Path] < 5
+			if fails {
+				failed[r.URL.Path]++
+			}
+			mu.Unlock()
+			if fails {
+				return answer(500, "{}").RoundTrip(r)
+			}
+			return s.RoundTrip(r)
+		})})
+		if _, err := tr.Client().Get("https://api.example.com/probe"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		var all sync.WaitGroup
+		for i := range 400 {
+			all.Go(func() {
+				resp, err := tr.Client().Get(fmt.Sprint("https://api.example.com/", i))
+				if err != nil || resp.StatusCode != 200 {
+					t.Errorf("%v, %v, want 200", resp, err)
+				}
+			})
+		}
+		all.Wait()
+	})
+}
+
+// Whether a pause that the server asks of many requests is an outage is not asked: that
+// would only take longer.
+func TestPauseOfManyRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		tr := httpretry.New(httpretry.Options{Probe: getProbe, Base: server(func(r *http.Request) (*http.Response, error) {
+			first := time.Since(began) < time.Second
+			time.Sleep(10 * time.Millisecond)
+			if first {
+				return answer(503, "", "Retry-After", "250").RoundTrip(r)
+			}
+			return answer(200, `{}`).RoundTrip(r)
+		})})
+		sendAll(t, tr, 100)
+		if d := time.Since(began); d > 251*time.Second {
+			t.Errorf("it took %s, want 250s", d)
 		}
 	})
 }
