@@ -40,8 +40,8 @@ func (s *session) ended() error {
 	switch {
 	case state.Counts.Read > 0 || s.run.profilesFrom != "":
 		s.sayNoIdentifier(state)
-	case !s.run.settings.fromAPI():
-		s.tell.log.Warn("no profile was read", "from", s.run.settings.source())
+	case !s.run.settings.fromAPI() && state.Since.IsZero():
+		s.tell.log.Warn("no profile was read: is the source complete?", aboutSetting, "--from "+s.run.settings.source())
 	case state.From == importer.Beginning && state.Since.IsZero():
 		s.tell.log.Warn("the space has no profiles: is SEGMENT_SPACE_ID the one you mean?", "space", state.Space, aboutSetting, "SEGMENT_SPACE_ID")
 	case s.pastEnd(state):
