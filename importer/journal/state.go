@@ -1,17 +1,8 @@
 package journal
 
 import (
-	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io/fs"
 	"maps"
-	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"segsync/importer/mapping"
@@ -81,30 +72,6 @@ const (
 type Extent struct {
 	Bytes int64  `json:"bytes"`
 	Sum   uint64 `json:"sum"` // CRC-64 (ECMA) of these bytes
-}
-
-// Identity says what an import is about. Only an import of the same can be continued.
-type Identity struct {
-	Space      string `json:"space"`
-	SegmentURL string `json:"segment_url"`
-	// Source is where the profiles come from, "" for the Profile API.
-	Source        string `json:"source,omitempty"`
-	VoucherifyURL string `json:"voucherify_url"`
-	// VoucherifyApp is a fingerprint of the application ID: all projects of a region
-	// have the same URL.
-	VoucherifyApp string `json:"voucherify_app"`
-	Identifier    string `json:"identifier"` // identifiers, separated by commas
-	Mapping       string `json:"mapping"`    // its fingerprint
-	// Input is the SHA-256 of the list of profiles that was given, "" for all
-	// profiles of the source.
-	Input string `json:"input,omitempty"`
-}
-
-// sameTarget reports whether both import the profiles of one space into one project, whatever
-// the mapping and the list of profiles: what is outstanding of one is outstanding of the other.
-func (id Identity) sameTarget(other Identity) bool {
-	id.Identifier, id.Mapping, id.Source, id.Input = other.Identifier, other.Mapping, other.Source, other.Input
-	return id == other
 }
 
 // sameProject reports whether both import into the same Voucherify project.
@@ -178,128 +145,6 @@ func NewState(id Identity, offset string) *State {
 		Details:  Details{Identifiers: map[string]int{}},
 		Hash:     hashSHA256,
 	}
-}
-
-// DamagedError says that a file of the journal cannot be used.
-type DamagedError struct {
-	Path  string
-	Newer bool // it is not damaged: a newer program wrote it
-	Err   error
-}
-
-func (e *DamagedError) Error() string {
-	if e.Newer {
-		return fmt.Sprintf("%s cannot be used: %s", e.Path, e.Err)
-	}
-	return fmt.Sprintf("%s is damaged: %s", e.Path, e.Err)
-}
-
-func (e *DamagedError) Unwrap() error { return e.Err }
-
-func damaged(path, format string, args ...any) error {
-	return &DamagedError{Path: path, Err: fmt.Errorf(format, args...)}
-}
-
-// Load reads the state of an import. It returns nil if there is none, and a DamagedError
-// if it cannot be used. The state of an older program is returned as one of today's; its
-// files are converted by Start.
-func Load(names Names) (*State, error) {
-	path := names.Path(names.State)
-	data, err := readOwnFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	var found struct{ Version int }
-	if err := json.Unmarshal(data, &found); err != nil {
-		return nil, &DamagedError{Path: path, Err: err}
-	}
-	switch {
-	case found.Version == 1:
-		return loadV1(path, data)
-	case found.Version > version:
-		return nil, &DamagedError{path, true, fmt.Errorf("a newer segsync wrote it (version %d; this one knows %d)", found.Version, version)}
-	}
-	s := new(State)
-	if err := decodeStrictly(data, s); err != nil {
-		return nil, &DamagedError{Path: path, Err: err}
-	}
-	if sum, err := s.checksum(); err != nil || sum != s.Checksum {
-		return nil, damaged(path, "its checksum is wrong")
-	}
-	if problem := s.problem(); problem != "" {
-		return nil, damaged(path, "%s", problem)
-	}
-	s.makeMaps()
-	return s, nil
-}
-
-func decodeStrictly(data []byte, into any) error {
-	decoder := json.NewDecoder(bytes.NewReader(data))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(into); err != nil {
-		return err
-	}
-	if decoder.More() {
-		return errors.New("more than one JSON value")
-	}
-	return nil
-}
-
-// makeMaps makes the maps that the JSON did not have.
-func (s *State) makeMaps() {
-	if s.Files == nil {
-		s.Files = map[string]Extent{}
-	}
-	if s.Details.Identifiers == nil {
-		s.Details.Identifiers = map[string]int{}
-	}
-}
-
-// checksum returns the SHA-256 of the state without its checksum.
-func (s *State) checksum() (string, error) {
-	plain := *s
-	plain.Checksum = ""
-	data, err := json.Marshal(&plain)
-	if err != nil {
-		return "", err
-	}
-	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:]), nil
-}
-
-// problem says what is wrong with a state that was read, or "".
-func (s *State) problem() string {
-	switch {
-	case s.Version != version:
-		return fmt.Sprintf("its version is %d", s.Version)
-	case s.Identifier == "" || s.Started.IsZero() || s.Space == "" && s.Source == "":
-		return "it does not say what was imported"
-	case s.Hash != hashSHA256 && s.Hash != hashFNV:
-		return "it does not say how identities were computed"
-	case !s.AddsUp():
-		return "its counts do not add up"
-	}
-	for _, a := range s.Actions {
-		if a.ID == "" || a.Customers < 0 || a.FirstByte < 0 || a.LastByte < a.FirstByte || a.LastByte > s.Files[filePending].Bytes {
-			return "it has an async action without its customers"
-		}
-	}
-	return ""
-}
-
-// save writes the state file.
-func (s *State) save(path string) (err error) {
-	if s.Checksum, err = s.checksum(); err != nil {
-		return err
-	}
-	data, err := json.MarshalIndent(s, "", "  ")
-	if err != nil {
-		return err
-	}
-	return WriteFile(path, append(data, '\n'), 0o600)
 }
 
 // clone returns a copy that can be changed.
@@ -405,44 +250,4 @@ func (s *State) HasFailed() bool {
 
 func (s *State) removeAction(id string) {
 	s.Actions = slices.DeleteFunc(s.Actions, func(a Action) bool { return a.ID == id })
-}
-
-// Differences names what an import of other is about and one of id is not, in words.
-func (id Identity) Differences(other Identity) string {
-	var all []string
-	compare := func(what, mine, others string) {
-		if mine != others {
-			all = append(all, fmt.Sprintf("%s %q instead of %q", what, others, mine))
-		}
-	}
-	compare("the source", orAPI(id.Source), orAPI(other.Source))
-	compare("the Segment space", id.Space, other.Space)
-	compare("the Segment API", id.SegmentURL, other.SegmentURL)
-	compare("the Voucherify API", id.VoucherifyURL, other.VoucherifyURL)
-	if id.VoucherifyApp != other.VoucherifyApp {
-		all = append(all, "another Voucherify application")
-	}
-	compare("the identifier", id.Identifier, other.Identifier)
-	if id.Mapping != other.Mapping {
-		all = append(all, "another mapping")
-	}
-	if id.Input != other.Input {
-		all = append(all, "another list of profiles")
-	}
-	return strings.Join(all, ", ")
-}
-
-func orAPI(source string) string {
-	if source == "" {
-		return "api"
-	}
-	return source
-}
-
-// readOwnFile reads a regular file of the journal whole.
-func readOwnFile(path string) ([]byte, error) {
-	if err := regular(path); err != nil {
-		return nil, err
-	}
-	return os.ReadFile(path)
 }
