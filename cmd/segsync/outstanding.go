@@ -9,9 +9,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/spf13/cobra"
 	"segsync/importer/journal"
 	"segsync/internal/safetext"
+
+	"github.com/spf13/cobra"
 )
 
 // outstandingOptions are the flags of segsync outstanding.
