@@ -23,7 +23,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
-	"runtime/debug"
 	"syscall"
 	"text/tabwriter"
 	"time"
@@ -36,12 +35,16 @@ func main() {
 	quick := flag.Bool("quick", false, "fewer profiles: under a minute, less exact")
 	only := flag.String("run", "", "measure only what matches this `regexp`")
 	loop := flag.String("loop", "", "for bench's own use: `url` of a sandbox, for the bare loop")
+	fill := flag.Bool("people", false, "for bench's own use: make people")
 	flag.Parse()
+	if *fill {
+		exitOn(fillPeople(context.Background(), flag.Args()))
+		return
+	}
 	if *loop != "" {
 		exitOn(bareLoop(*loop))
 		return
 	}
-	debug.SetMemoryLimit(16 << 20) // less than what is measured: see costOf
 	wanted, err := regexp.Compile(*only)
 	exitOn(err)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
@@ -11,6 +12,8 @@ import (
 	"fmt"
 	"iter"
 	"os"
+	"os/exec"
+	"strconv"
 	"time"
 
 	"segsync/profilessync"
@@ -44,6 +47,39 @@ func people(n, identified int) iter.Seq[profilessync.Profile] {
 			}
 		}
 	}
+}
+
+// makePeople writes the people to a schema of the Postgres and to a file, in a process of its
+// own: see costOf.
+func makePeople(ctx context.Context, n, identified int, postgres, schema, file string) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	output, err := exec.CommandContext(ctx, self, "-people", strconv.Itoa(n), strconv.Itoa(identified), postgres, schema, file).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("making people: %w: %s", err, output)
+	}
+	return nil
+}
+
+// fillPeople does what makePeople asks for.
+func fillPeople(ctx context.Context, args []string) error {
+	if len(args) != 5 {
+		return errors.New("-people takes a number, each how many are identified, a URL, a schema and a file")
+	}
+	n, err := strconv.Atoi(args[0])
+	if err != nil {
+		return err
+	}
+	identified, err := strconv.Atoi(args[1])
+	if err != nil {
+		return err
+	}
+	if err := profilessync.Fill(ctx, args[2], args[3], people(n, identified)); err != nil {
+		return err
+	}
+	return writeNDJSON(args[4], people(n, identified))
 }
 
 // writeNDJSON writes the profiles to a file, one a line.

@@ -16,7 +16,6 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"segsync/internal/pgtest"
-	"segsync/profilessync"
 )
 
 // sourcesOf measures imports of so many profiles from a Postgres and from a file, into a
@@ -62,14 +61,11 @@ type sourceBench struct {
 }
 
 func (s *sourceBench) measure(ctx context.Context, identified int) (rows []row, err error) {
-	if err := profilessync.Fill(ctx, s.postgres, s.schema, people(s.profiles, identified)); err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, s.drop()) }()
-	if err := writeNDJSON(s.file, people(s.profiles, identified)); err != nil {
+	if err := makePeople(ctx, s.profiles, identified, s.postgres, s.schema, s.file); err != nil {
 		return nil, err
 	}
 	defer os.Remove(s.file)
+	defer func() { err = errors.Join(err, s.drop()) }()
 	for _, part := range []func(context.Context) ([]row, error){s.dryRuns, s.sends} {
 		some, err := part(ctx)
 		if err != nil {
