@@ -326,7 +326,7 @@ func (t *Transport) observe(now time.Time, resp *http.Response) {
 	t.last = resp.Header.Clone()
 	t.mu.Unlock()
 	if limit := t.gate.pace.observe(now, resp.StatusCode == http.StatusTooManyRequests); limit > 0 {
-		t.opts.Log.Warn("requests are refused below the limit, because others use the quota too: slowing down",
+		t.opts.Log.Warn("requests are refused below the limit: slowing down; does somebody else use the quota?",
 			"api", t.opts.API, "limit", t.opts.Rate, "requests_per_second", math.Round(limit*10)/10)
 	}
 }
