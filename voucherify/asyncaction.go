@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"segsync/internal/safetext"
 	"strconv"
 	"time"
 )
@@ -69,6 +70,10 @@ func (r *ActionResult) UnmarshalJSON(data []byte) error {
 	}
 	r.DoneCount, r.FailedCount = count(raw.DoneCount), count(raw.FailedCount)
 	r.Errors, r.Results = entries[ActionError](raw.Errors), entries[RecordResult](raw.Results)
+	for i := range r.Errors {
+		e := &r.Errors[i]
+		e.Key, e.Message, e.Details = safetext.CutBytes(e.Key, maxErrorText), safetext.CutBytes(e.Message, maxErrorText), safetext.CutBytes(e.Details, maxErrorText)
+	}
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -102,7 +103,10 @@ func (o *settingsFlags) sourceOf(s *settings) string {
 	place := ""
 	// What is behind an @ in the path is the host, and before it the end of a password.
 	if u, err := url.Parse(s.warehouse.url); err == nil && !strings.Contains(u.Path, "@") {
-		place = u.Host + u.Path
+		place = cmp.Or(u.Host, u.Query().Get("host"), os.Getenv("PGHOST"))
+		if database := cmp.Or(strings.TrimPrefix(u.Path, "/"), u.Query().Get("dbname"), os.Getenv("PGDATABASE")); database != "" {
+			place += "/" + database
+		}
 	}
 	return "warehouse " + place + " " + s.warehouse.schema
 }

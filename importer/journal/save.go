@@ -112,6 +112,9 @@ func (j *Journal) makeRoom() error {
 		if err := os.Rename(path, path+".bak"); err != nil {
 			return err
 		}
+		if err := syncDir(j.names.Dir); err != nil { // before the files that it speaks of are cut
+			return err
+		}
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
