@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"math"
+	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"time"
@@ -66,8 +67,10 @@ func (t *Transport) persist(c *call) (*http.Response, error) {
 			}
 			return c.result()
 		}
-		t.opts.Log.Log(ctx, t.level(c), "trying again", "api", t.opts.API, "attempt", c.attempts,
-			"wait", delay.Round(time.Millisecond).String(), "cause", c.describe())
+		if send {
+			t.opts.Log.Log(ctx, t.level(c), "trying again", "api", t.opts.API, "attempt", c.attempts,
+				"wait", delay.Round(time.Millisecond).String(), "cause", c.describe())
+		}
 		shown := t.shown(c, delay, asked)
 		c.since = time.Now()
 		if t.waits.sleep(ctx, delay, shown, c.grace()) != nil {
@@ -83,10 +86,14 @@ func (t *Transport) persist(c *call) (*http.Response, error) {
 const shortPause = 2 * time.Second
 
 // delay returns how long to wait before the next attempt, and whether the server asked
-// for that in its answer, if the call was sent; then it holds every request back.
+// for that in its answer; then it holds every request back. A call that was not sent looks
+// again soon.
 func (t *Transport) delay(c *call, sent bool) (delay time.Duration, asked bool, err error) {
+	if !sent {
+		return rand.N(2 * trialEvery), false, nil
+	}
 	delay = c.delays.NextBackOff()
-	if c.resp == nil || !sent {
+	if c.resp == nil {
 		return delay, false, nil
 	}
 	now := time.Now()
