@@ -28,7 +28,7 @@ vet: ## look for mistakes with go vet
 lint: vet ## look for more of them with staticcheck
 	go run $(STATICCHECK) ./...
 
-bench: ## measure the whole program, some six minutes; BENCH=-quick: one
+bench: ## measure the whole program, some twenty minutes; BENCH=-quick: two
 	go run ./internal/bench $(BENCH)
 
 microbench: ## run the Go benchmarks
