@@ -269,7 +269,7 @@ func (t *Transport) Remember(quotas map[string]Quota) {
 // spend waits until the budget lets a request through, and returns its number. If nothing
 // but the reserve is left for longer than Options.MaxWait, that is a WaitError.
 func (t *Transport) spend(ctx context.Context, b *budget) (number int, err error) {
-	if err := t.waits.queue(ctx, b.head); err != nil {
+	if err := t.waits.turn(ctx, b.head, time.Time{}); err != nil {
 		return 0, err
 	}
 	defer func() { b.head <- struct{}{} }()
@@ -282,7 +282,7 @@ func (t *Transport) spend(ctx context.Context, b *budget) (number int, err error
 		case turn.dry:
 			err = t.waitForPeriod(ctx, b, turn)
 		default:
-			err = t.waits.newsOr(ctx, turn.news, turn.until)
+			err = t.waits.turn(ctx, turn.news, turn.until)
 		}
 		if err != nil {
 			return 0, err

@@ -33,8 +33,8 @@ func bodyWithoutContext(*http.Request) (*http.Response, error) {
 // unixIn returns the time that is d from now, in unix seconds.
 func unixIn(d time.Duration) string { return strconv.FormatInt(time.Now().Add(d).Unix(), 10) }
 
-// Every wait ends within a second of Hurry, one for a turn within ten, and at once when the context ends. A request
-// under way has at most 30 s after Hurry.
+// Every wait ends within a second of Hurry, one for a turn within ten, and at once when the
+// context ends. A request that is under way, or gets its turn after Hurry, has at most 30 s.
 func TestEveryWaitEnds(t *testing.T) {
 	quota := func(limit, remaining string, until time.Duration) server {
 		return func(r *http.Request) (*http.Response, error) {
@@ -58,8 +58,8 @@ func TestEveryWaitEnds(t *testing.T) {
 		{"pause asked for, others", httpretry.Options{}, 0, nil, answer(429, "", "Retry-After", "200"), 20, time.Second},
 		{"quota", httpretry.Options{Bucket: bucket}, 1, quota("10", "0", 200*time.Second), silence, 1, 0},
 		{"queue for a quota", httpretry.Options{Bucket: bucket}, 1, quota("10", "0", 200*time.Second), silence, 20, time.Second},
-		{"spread over a minute", httpretry.Options{Bucket: bucket}, 2, quota("10", "3", 90*time.Second), silence, 1, time.Second},
-		{"news of a quota", httpretry.Options{Bucket: bucket}, 0, nil, silence, 20, 30 * time.Second},
+		{"spread over a minute", httpretry.Options{Bucket: bucket}, 2, quota("10", "3", 90*time.Second), silence, 1, 10 * time.Second},
+		{"news of a quota", httpretry.Options{Bucket: bucket}, 0, nil, silence, 20, 40 * time.Second},
 		{"the pace", httpretry.Options{Rate: 0.01}, 1, answer(200, `{}`), silence, 1, 10 * time.Second},
 		{"the queue of the pace", httpretry.Options{Rate: 0.01}, 1, answer(200, `{}`), silence, 20, 10 * time.Second},
 		{"no answer", httpretry.Options{}, 0, nil, silence, 20, 30 * time.Second},

@@ -119,7 +119,7 @@ func newProbe() *probe {
 // probeGood reports whether the API answers the probe, or has given any other good answer
 // since that time.
 func (t *Transport) probeGood(ctx context.Context, since time.Time) bool {
-	if t.opts.Probe == nil || t.waits.queue(ctx, t.probe.token) != nil {
+	if t.opts.Probe == nil || t.waits.turn(ctx, t.probe.token, time.Time{}) != nil {
 		return false
 	}
 	defer func() { t.probe.token <- struct{}{} }()

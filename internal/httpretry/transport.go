@@ -146,7 +146,7 @@ func (t *Transport) Client() *http.Client {
 // Hurry ends, with what they have, the requests that wait for a retry, a pause or a quota,
 // now and from now on. Those that only wait for their turn have ten seconds, and so have a
 // pause or a quota that ends by then, and the retries of requests that were throttled. Those
-// in another queue have one second, those under way at most 30 s.
+// under way have at most 30 s.
 func (t *Transport) Hurry() {
 	now := time.Now()
 	t.waits.hurried.CompareAndSwap(nil, &now)

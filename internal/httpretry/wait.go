@@ -31,13 +31,9 @@ type Wait struct {
 // shortestWait is the shortest wait that is worth showing.
 const shortestWait = time.Second
 
-const (
-	// queueGrace is how long a request may stay in a queue after Hurry.
-	queueGrace = time.Second
-	// turnGrace is how long after Hurry requests may still wait for their turn at the pace
-	// of the API, or for the end of a pause: what is being read is to be finished.
-	turnGrace = 10 * time.Second
-)
+// turnGrace is how long after Hurry requests may still wait in a queue, for their turn at the
+// pace of the API, or for the end of a pause: what is being read is to be finished.
+const turnGrace = 10 * time.Second
 
 // ErrInterrupted is the error of a request that would have had to wait after Hurry.
 var ErrInterrupted = errors.New("interrupted while waiting")
@@ -87,15 +83,9 @@ func (w *waits) sleep(ctx context.Context, d time.Duration, what *Wait, grace ti
 	}
 }
 
-// queue waits until ready can be received from. It ends early, with an error, when ctx
-// ends or queueGrace after Hurry.
-func (w *waits) queue(ctx context.Context, ready <-chan struct{}) error {
-	return await(ctx, ready, w.hurry, queueGrace)
-}
-
-// turn waits for a turn at the pace of the API until ready can be received from, or until
-// the time t; a nil ready never can, a zero t is no time. It ends early, with an error, when
-// ctx ends or turnGrace after Hurry.
+// turn waits for the turn of a request until ready can be received from, or until the time t;
+// a nil ready never can, a zero t is no time. It ends early, with an error, when ctx ends or
+// turnGrace after Hurry.
 func (w *waits) turn(ctx context.Context, ready <-chan struct{}, t time.Time) error {
 	bounded := ctx
 	if !t.IsZero() {
@@ -109,21 +99,6 @@ func (w *waits) turn(ctx context.Context, ready <-chan struct{}, t time.Time) er
 	}
 	err := await(bounded, ready, w.hurry, max(grace, 0))
 	if ctx.Err() == nil && bounded.Err() != nil {
-		return nil
-	}
-	return err
-}
-
-// newsOr waits like queue until there is news, or until the time t. A nil news never comes,
-// a zero t is no time.
-func (w *waits) newsOr(ctx context.Context, news <-chan struct{}, t time.Time) error {
-	if t.IsZero() {
-		return w.queue(ctx, news)
-	}
-	timeout, cancel := context.WithDeadline(ctx, t)
-	defer cancel()
-	err := w.queue(timeout, news)
-	if ctx.Err() == nil && timeout.Err() != nil {
 		return nil
 	}
 	return err
