@@ -444,21 +444,21 @@ func TestOutageIsNotHammered(t *testing.T) {
 		bad    server
 		before int // most attempts of a request until the outage is known
 	}{
-		{"503", 20 * time.Minute, answer(503, ""), 1},
-		{"network error", 29 * time.Minute, networkError, 1},
-		{"no answer", 15 * time.Minute, silence, 1},
-		{"too long", time.Hour, answer(503, ""), 1},
-		{"503 that asks for pauses", 20 * time.Minute, func(r *http.Request) (*http.Response, error) {
+		{"503", 4 * time.Minute, answer(503, ""), 1},
+		{"network error", 4 * time.Minute, networkError, 1},
+		{"no answer", 4 * time.Minute, silence, 1},
+		{"too long", 20 * time.Minute, answer(503, ""), 1},
+		{"503 that asks for pauses", 6 * time.Minute, func(r *http.Request) (*http.Response, error) {
 			time.Sleep(10 * time.Millisecond) // meanwhile the others are sent
 			return answer(503, "", "Retry-After", "20").RoundTrip(r)
 		}, 10},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				const callers = 200
+				const callers, retryFor = 100, 7 * time.Minute
 				s := newFailing(time.Second, c.outage, c.bad)
 				var log bytes.Buffer
-				tr := httpretry.New(httpretry.Options{Base: s, Probe: getProbe, Log: slog.New(slog.NewTextHandler(&log, nil))})
+				tr := httpretry.New(httpretry.Options{Base: s, Probe: getProbe, RetryFor: retryFor, Log: slog.New(slog.NewTextHandler(&log, nil))})
 				if _, err := get(t, tr); err != nil {
 					t.Fatal(err)
 				}
@@ -467,14 +467,14 @@ func TestOutageIsNotHammered(t *testing.T) {
 				var all sync.WaitGroup
 				for i := range callers {
 					all.Go(func() {
-						time.Sleep(time.Duration(i/20) * time.Minute) // some come when the outage is known
+						time.Sleep(time.Duration(i/25) * time.Minute) // some come when the outage is known
 						own := time.Now()
 						_, err := get(t, tr)
 						var outage *httpretry.OutageError
-						if tooLong := c.outage > 40*time.Minute; errors.As(err, &outage) != tooLong || err != nil != tooLong {
+						if tooLong := c.outage > 15*time.Minute; errors.As(err, &outage) != tooLong || err != nil != tooLong {
 							t.Errorf("error %v", err)
 						}
-						if d := time.Since(own); err != nil && (d < 29*time.Minute || d > 30*time.Minute) {
+						if d := time.Since(own); err != nil && (d < retryFor-time.Minute || d > retryFor) {
 							t.Errorf("it ended after %s", d)
 						}
 						if late := time.Since(s.to); err == nil && (late < 0 || late > 61*time.Second) {
@@ -501,10 +501,10 @@ func TestOutageIsNotHammered(t *testing.T) {
 // whether it was tried in the outage or not.
 func TestRequestsThatFailAfterALongOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newFailing(time.Second, 29*time.Minute, answer(503, ""))
+		s := newFailing(time.Second, 3*time.Minute-40*time.Second, answer(503, ""))
 		var mu sync.Mutex
 		failed := map[string]int{}
-		tr := httpretry.New(httpretry.Options{Probe: getProbe, Base: server(func(r *http.Request) (*http.Response, error) {
+		tr := httpretry.New(httpretry.Options{Probe: getProbe, RetryFor: 3 * time.Minute, Base: server(func(r *http.Request) (*http.Response, error) {
 			mu.Lock()
 			fails := time.Now().After(s.to) && r.URL.Path != "/probe" && failed[r.URL.Path] < 5
 			if fails {
@@ -521,7 +521,7 @@ func TestRequestsThatFailAfterALongOutage(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		var all sync.WaitGroup
-		for i := range 400 {
+		for i := range 100 {
 			all.Go(func() {
 				resp, err := tr.Client().Get(fmt.Sprint("https://api.example.com/", i))
 				if err != nil || resp.StatusCode != 200 {
