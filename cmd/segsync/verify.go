@@ -65,7 +65,7 @@ func runVerify(cmd *cobra.Command, o *verifyOptions) (err error) {
 	defer unlock()
 	id := s.identity(profiles)
 	if old, err := journal.Load(names); err == nil && old != nil {
-		id.Mapping, id.Identifier = old.Mapping, old.Identifier // nothing is mapped
+		id.Mapping = old.Mapping // nothing is mapped
 	}
 	if err := s.openJournal(names, journal.Start{Identity: id, Mode: journal.Existing}); err != nil {
 		return err
