@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -80,17 +78,5 @@ func writeNDJSON(path string, stdout io.Writer, profiles iter.Seq[profilessync.P
 		defer func() { err = errors.Join(err, file.Close()) }()
 		to = file
 	}
-	out := bufio.NewWriter(to)
-	encoder := json.NewEncoder(out)
-	for p := range profiles {
-		line := struct {
-			SegmentID   string                    `json:"segment_id"`
-			ExternalIDs []profilessync.ExternalID `json:"external_ids"`
-			Traits      map[string]any            `json:"traits"`
-		}{p.SegmentID, p.ExternalIDs, p.Traits}
-		if err := encoder.Encode(line); err != nil {
-			return err
-		}
-	}
-	return out.Flush()
+	return profilessync.WriteNDJSON(to, profiles)
 }

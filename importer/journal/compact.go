@@ -15,6 +15,10 @@ const compactAbove = 1 << 20
 // superseded: every import adds lines about the same profiles. The new log stays beside
 // the old one until a state that speaks of it is saved; see adoptRecords.
 func (j *Journal) compactRecords() error {
+	old := j.files.records
+	if old.size < compactAbove {
+		return nil
+	}
 	var live bytes.Buffer
 	for _, r := range j.records.sorted() {
 		line, err := json.Marshal(r)
@@ -23,8 +27,7 @@ func (j *Journal) compactRecords() error {
 		}
 		live.Write(append(line, '\n'))
 	}
-	old := j.files.records
-	if old.size < compactAbove || old.size < 2*int64(live.Len()) {
+	if old.size < 2*int64(live.Len()) {
 		return nil
 	}
 	if err := WriteFile(j.names.Path(j.names.newRecords), live.Bytes(), 0o600); err != nil {

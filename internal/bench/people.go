@@ -3,11 +3,9 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
@@ -89,17 +87,5 @@ func writeNDJSON(path string, profiles iter.Seq[profilessync.Profile]) (err erro
 		return err
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
-	out := bufio.NewWriter(file)
-	encoder := json.NewEncoder(out)
-	for p := range profiles {
-		line := struct {
-			SegmentID   string                    `json:"segment_id"`
-			ExternalIDs []profilessync.ExternalID `json:"external_ids"`
-			Traits      map[string]any            `json:"traits"`
-		}{p.SegmentID, p.ExternalIDs, p.Traits}
-		if err := encoder.Encode(line); err != nil {
-			return err
-		}
-	}
-	return out.Flush()
+	return profilessync.WriteNDJSON(file, profiles)
 }
