@@ -14,13 +14,11 @@ import (
 )
 
 // Origin is a place that gives profiles as a whole, in place of the Profile API: a file or a
-// warehouse. See FromFile, FromWarehouse and RandomSample.
+// warehouse. See FromFile and FromWarehouse.
 type Origin interface {
 	// rest yields what is left to import, in complete pages. first lists profiles that are
 	// to be tried again before. It ends between two pages with wanted.
 	rest(wanted context.Context, in *intake, first listing) iter.Seq2[*page, error]
-	// all yields all profiles once, and sets in.texts before the first.
-	all(ctx context.Context, in *intake) profiles
 	// fill reads the profiles of the pages by their ids.
 	fill(wanted context.Context, in *intake, pages listing) iter.Seq2[*page, error]
 }

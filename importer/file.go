@@ -58,11 +58,6 @@ func (o fileOrigin) rest(wanted context.Context, in *intake, _ listing) iter.Seq
 	}
 }
 
-func (o fileOrigin) all(ctx context.Context, in *intake) profiles {
-	in.texts = o.file.Texts()
-	return o.file.Profiles(ctx, in.query, profilessync.Position{})
-}
-
 type profiles = iter.Seq2[*profilessync.Profile, error]
 
 // The profiles that are parsed ahead: so many are handed on together, and so many times as

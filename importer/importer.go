@@ -162,8 +162,7 @@ func (im *Importer) State() *journal.State { return im.journal.State() }
 // of them has is one that the source does not have.
 func (im *Importer) Complete() bool {
 	s, state := im.settings, im.State()
-	_, sampled := s.From.(*RandomSample)
-	some := sampled || s.Profiles != nil || s.Limit > 0 || state.From != Beginning || !state.Since.IsZero()
+	some := s.Profiles != nil || s.Limit > 0 || state.From != Beginning || !state.Since.IsZero()
 	return !some && state.Position.Done && state.Position.Pass <= maxPasses && state.Count(journal.Unreadable) == 0
 }
 

@@ -92,66 +92,6 @@ func TestPlanSeesWhatIsNotSent(t *testing.T) {
 	})
 }
 
-// A random sample is of all profiles of the file, each once, in the order of the file.
-func TestRandomSample(t *testing.T) {
-	const profiles, n, runs = 50, 25, 60
-	content, number := "", make(map[string]int)
-	for i := range profiles {
-		id := fmt.Sprintf("u%02d", i)
-		number[id] = i
-		content += fmt.Sprintf(`{"segment_id":"use_%s","external_ids":[{"type":"user_id","id":"%s"}],"traits":{"name":"N","extra":1}}`+"\n", id, id)
-	}
-	content += `{"segment_id":"use_u00","external_ids":[{"type":"user_id","id":"again"}],"traits":{}}` + "\n"
-	w := newFromFile(t, sandbox.Options{}, content)
-	drawn := make([]int, profiles)
-	for range runs {
-		ids := w.sample(t, n, profiles)
-		for i, id := range ids {
-			if i > 0 && number[id] <= number[ids[i-1]] {
-				t.Fatalf("%q is not in the order of the file", ids)
-			}
-			drawn[number[id]]++
-		}
-	}
-	for i, times := range drawn { // 30 on average, with a standard deviation of 4
-		if times < 8 || times > 52 {
-			t.Errorf("profile %d was drawn %d times in %d samples of %d of %d", i, times, runs, n, profiles)
-		}
-	}
-	if ids := w.sample(t, 100, profiles); len(ids) != profiles {
-		t.Errorf("a sample of 100 of %d profiles has %d", profiles, len(ids))
-	}
-}
-
-// sample plans for a sample, and returns the source ids of it.
-func (w *fromFile) sample(t *testing.T, n, total int) []string {
-	t.Helper()
-	file, err := profilessync.OpenFile(w.path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, vch := sandboxtest.Clients(t, w, sandboxtest.NoNetwork)
-	random := &importer.RandomSample{Of: importer.FromFile(file), N: n}
-	plan := importer.NewPlan(nil, vch, nil, n)
-	w.names = journal.NewNames(t.TempDir(), "")
-	w.settings.From, w.settings.Plan, w.settings.Whole, w.settings.Verify.Off = random, plan, true, true
-	im := w.importerOf(journal.Start{Identity: fileIdentity(), Mode: journal.Anew, Offset: importer.Beginning})
-	if err := im.Run(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if random.Total != total || im.Complete() || plan.Coverage().LeftOut["extra"] != min(n, total) {
-		t.Errorf("of %d profiles, complete: %v, %+v", random.Total, im.Complete(), plan.Coverage())
-	}
-	var ids []string
-	for _, e := range plan.Examples[importer.Create] {
-		ids = append(ids, e.SourceID)
-	}
-	if im.State().Counts.Read != len(ids) {
-		t.Errorf("%d profiles read for %d customers", im.State().Counts.Read, len(ids))
-	}
-	return ids
-}
-
 // Before an import a plan creates all that it sends, after it there is nothing left to do but
 // what cannot be compared, from wherever, whatever the mapping and the policy; and both count
 // the same profiles in the same way.

@@ -16,11 +16,6 @@ type warehouseOrigin struct{ warehouse *profilessync.Warehouse }
 // FromWarehouse returns the profiles of a warehouse, in the byte order of their ids.
 func FromWarehouse(w *profilessync.Warehouse) Origin { return warehouseOrigin{w} }
 
-func (o warehouseOrigin) all(ctx context.Context, in *intake) profiles {
-	in.texts = true
-	return o.warehouse.Profiles(ctx, in.query)
-}
-
 // warehouseReading is one reading of the rest of a warehouse.
 type warehouseReading struct {
 	*intake

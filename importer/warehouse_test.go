@@ -11,7 +11,6 @@ import (
 	"segsync/importer/journal"
 	"segsync/internal/pgtest"
 	"segsync/internal/sandbox"
-	"segsync/internal/sandboxtest"
 	"segsync/profilessync"
 )
 
@@ -218,40 +217,5 @@ func TestWarehouseEndsAtOnceWithItsContext(t *testing.T) {
 	cancel()
 	if err := im.Run(ctx); err == nil {
 		t.Error("no error")
-	}
-}
-
-// A random sample of a warehouse is of all its profiles, with all their traits.
-func TestRandomSampleOfAWarehouse(t *testing.T) {
-	w := newFromTables(t, sandbox.Options{}, 60)
-	w.exec(`INSERT INTO SCHEMA.user_traits (canonical_segment_id, name, value, seq, uuid_ts) VALUES ('use_001', 'extra', 'x', 1, now())`)
-	seen := make(map[string]bool)
-	const n = 55
-	for range 8 { // that a profile is in none of them has a probability of 1 in 400 million
-		_, vch := sandboxtest.Clients(t, w, sandboxtest.NoNetwork)
-		random := &importer.RandomSample{Of: openWarehouse(t, w.url, w.schema), N: n}
-		plan := importer.NewPlan(nil, vch, nil, 60)
-		w.names = journal.NewNames(t.TempDir(), "")
-		w.settings.From, w.settings.Plan, w.settings.Whole, w.settings.Verify.Off = random, plan, true, true
-		im := w.importerOf(journal.Start{Identity: tablesIdentity(), Mode: journal.Anew, Offset: importer.Beginning})
-		if err := im.Run(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if random.Total != 60 || im.State().Counts.Read != n || len(plan.Examples[importer.Create]) != n {
-			t.Fatalf("%d profiles of %d, %d customers", im.State().Counts.Read, random.Total, len(plan.Examples[importer.Create]))
-		}
-		extra := 0 // profiles with the trait that the mapping does not read
-		for _, e := range plan.Examples[importer.Create] {
-			seen[e.SourceID] = true
-			if e.SourceID == "u001" {
-				extra = 1
-			}
-		}
-		if got := plan.Coverage().LeftOut["extra"]; got != extra {
-			t.Errorf("%d profiles with a trait that the mapping does not read, want %d", got, extra)
-		}
-	}
-	if len(seen) != 60 {
-		t.Errorf("only %d of 60 profiles were in any of 8 samples", len(seen))
 	}
 }

@@ -45,9 +45,9 @@ func newPlanCommand() *cobra.Command {
 become with those of Voucherify, of which it takes an export. Nothing is sent to
 Voucherify, and nothing is written but the file of --orphans.
 
-With --sample some profiles are read: the first of the API's list, which were active
-last, or of a file or a warehouse a random choice. Voucherify is then asked for their
-customers one by one.
+With --sample only the first profiles are read: of the API's list those that were active
+last, of a file those at its beginning, of a warehouse those with the smallest ids.
+Voucherify is then asked for their customers one by one.
 
 Exit codes: 0 done; 1 failed; 2 wrong usage, settings or credentials; 5 stopped for a
 quota; with --exit-code, 6 where something would be created, changed or
@@ -65,7 +65,7 @@ cleared.`,
 	}
 	f := cmd.Flags()
 	f.SortFlags = false
-	f.IntVar(&o.sample, "sample", 0, "plan for this `number` of profiles only, at most 500")
+	f.IntVar(&o.sample, "sample", 0, "plan for the first `number` of profiles only, at most 500")
 	f.IntVar(&o.show, "show", 0, "show this `number` of customers of each kind, with their personal data")
 	f.BoolVar(&o.json, "json", false, "print the plan as JSON")
 	f.StringVar(&o.orphans, "orphans", "", "write the source ids that only Voucherify has to this `file`")
@@ -229,7 +229,7 @@ func (s *session) plan(ctx context.Context, o *planOptions, profiles []segmentpr
 	}
 	report := newPlanReport(s, plan)
 	if o.sample > 0 {
-		report.Sample = s.sampleTaken()
+		report.Sample = &planSample{Profiles: s.importer.State().Counts.Read}
 	} else {
 		report.Estimate = &planEstimate{
 			SegmentRequests: s.apis.toSegment.Stats().Requests - before, perSecond: s.apis.settings.segmentRate, took: time.Since(began),
@@ -256,25 +256,9 @@ func (s *session) planSettings(o *planOptions, plan *importer.Plan, profiles []s
 	settings.CatchUp = o.sample == 0
 	settings.Recheck = o.orphans != "" // also for profiles that others which were deleted pushed past the reader
 	if o.sample > 0 {
-		settings.Whole = true
-		if s.from == nil {
-			settings.Limit, s.extent.limit = o.sample, o.sample
-		} else {
-			s.extent.total = int64(o.sample)
-			settings.From = &importer.RandomSample{Of: s.from, N: o.sample}
-			s.from = settings.From
-		}
+		settings.Whole, settings.Limit, s.extent.limit = true, o.sample, o.sample
 	}
 	return settings
-}
-
-// sampleTaken says which profiles a sample has.
-func (s *session) sampleTaken() *planSample {
-	sample := &planSample{Profiles: s.importer.State().Counts.Read}
-	if random, ok := s.from.(*importer.RandomSample); ok {
-		sample.Of, sample.Random = &random.Total, true
-	}
-	return sample
 }
 
 // existing returns the customers to compare with; nil where they are asked for one by one.

@@ -35,11 +35,9 @@ type planReport struct {
 	cleared      map[string]int // customers that are sent with null for a field, whatever Voucherify has
 }
 
-// planSample says which profiles a plan is of.
+// planSample says that a plan is of the first profiles only.
 type planSample struct {
-	Profiles int  `json:"profiles"`
-	Of       *int `json:"of"`     // null: unknown
-	Random   bool `json:"random"` // else they are the first of the list
+	Profiles int `json:"profiles"`
 }
 
 // planCounts add up to the profiles read, without OnlyInVoucherify.
@@ -105,7 +103,7 @@ func (r *planReport) show(to *page, asJSON bool) error {
 	to.linef("%s  →  %s", safetext.Text(r.from), safetext.Text(r.target))
 	to.linef("source_id from %s", safetext.Text(r.Identifier))
 	if r.Sample != nil {
-		to.linef("%s: all numbers are of these", r.Sample)
+		to.linef("a sample of the first %s profiles: all numbers are of these", number(r.Sample.Profiles))
 	}
 	fmt.Fprintln(to)
 	r.printCounts(to)
@@ -113,16 +111,6 @@ func (r *planReport) show(to *page, asJSON bool) error {
 	r.printCoverage(to)
 	r.printExamples(to)
 	return nil
-}
-
-func (s *planSample) String() string {
-	switch {
-	case !s.Random:
-		return fmt.Sprintf("a sample of %s profiles, the first of the list", number(s.Profiles))
-	case s.Of != nil:
-		return fmt.Sprintf("a sample of %s profiles, chosen at random from %s", number(s.Profiles), number(*s.Of))
-	}
-	return fmt.Sprintf("a sample of %s profiles, chosen at random", number(s.Profiles))
 }
 
 func (r *planReport) printCounts(to *page) {
