@@ -13,7 +13,7 @@ import (
 // Coverage counts what profiles have, as far as it was read, and what the mapping makes of
 // it. There is no personal data in it.
 type Coverage struct {
-	Profiles    int                 `json:"profiles"` // that were read; in a Sample those that vanished, too
+	Profiles    int                 `json:"profiles"` // that were read
 	Types       map[string]TypeSeen `json:"external_id_types"`
 	Identifiers map[string]int      `json:"identifiers"`     // profiles by the identifier that gives the source_id
 	Mapped      map[string]int      `json:"mapped_traits"`   // profiles by trait that the mapping reads

@@ -72,7 +72,7 @@ func refusalsOf(schema *voucherify.MetadataSchema) func(map[string]any) []mappin
 	}
 	rules := mapping.NewSchema(schema)
 	return func(metadata map[string]any) []mapping.LeftOut {
-		return rules.Refusals(metadata, false, schema.AllowDefinedOnly)
+		return rules.Refusals(metadata, schema.AllowDefinedOnly)
 	}
 }
 

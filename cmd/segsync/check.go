@@ -27,7 +27,6 @@ import (
 type checkOptions struct {
 	settings settingsFlags
 	dir      string
-	sample   int
 	json     bool
 }
 
@@ -51,28 +50,20 @@ func newCheckCommand() *cobra.Command {
 		Use:   "check",
 		Short: "Check the set-up before the first import",
 		Long: `Check tries everything that an import needs: the settings, both APIs, the quotas and
-the directory. With --sample it also reads some profiles and shows what the import
-would make of them; segsync plan compares that with what Voucherify has. It writes nothing.
+the directory. It writes nothing. segsync plan --sample 200 shows what an import would make
+of the first 200 profiles.
 
 Exit codes: 0 everything is as it should be, perhaps with warnings; 2 something is wrong.`,
 		Example: `  segsync check
-  segsync check --sample 200
   segsync check --from warehouse
-  segsync check --sandbox --sample 200 --json`,
+  segsync check --sandbox --json`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if o.sample < 0 {
-				return &exitError{exitUsage, &hinted{fmt.Errorf("--sample %d is negative", o.sample), "see segsync check --help"}}
-			}
-			if o.sample > 0 && o.settings.readOnce() {
-				return &exitError{exitUsage, fmt.Errorf("--sample: %s can be read only once", o.settings.source())}
-			}
 			return runCheck(cmd, &o)
 		},
 	}
 	f := cmd.Flags()
 	f.SortFlags = false
-	f.IntVar(&o.sample, "sample", 0, "read this `number` of profiles and show what the import would make of them")
 	f.BoolVar(&o.json, "json", false, "print the findings as JSON")
 	o.settings.addMapping(f)
 	o.settings.addFrom(f)
@@ -85,7 +76,7 @@ Exit codes: 0 everything is as it should be, perhaps with warnings; 2 something 
 func runCheck(cmd *cobra.Command, o *checkOptions) error {
 	c := &checker{options: o}
 	c.all(cmd)
-	report := checkReport{OK: true, Checks: c.findings, Settings: c.settingsShown, Sample: c.sample, Advice: c.advice()}
+	report := checkReport{OK: true, Checks: c.findings, Settings: c.settingsShown, Advice: c.advice()}
 	for _, f := range c.findings {
 		if f.Status == checkFailed {
 			report.OK, report.ExitCode = false, exitUsage
@@ -102,9 +93,6 @@ func runCheck(cmd *cobra.Command, o *checkOptions) error {
 		f.print(out)
 	}
 	c.printSettings(out)
-	if c.sample != nil {
-		c.printSample(out)
-	}
 	fmt.Fprintln(out)
 	for _, line := range report.Advice {
 		out.line(0, line)
@@ -128,9 +116,8 @@ type checker struct {
 	options *checkOptions
 	*connection
 	mapping  mapping.Mapping // with what the project's schema adds
-	fits     *mapping.Schema // what metadata is made to fit; nil: it is sent as it is
+	strict   bool            // metadata is made to fit the project's schema
 	findings []finding
-	sample   *importer.Sample
 
 	settingsShown    []shownSetting
 	profiles         int // of the space, as far as they can be counted
@@ -183,20 +170,9 @@ func (c *checker) all(cmd *cobra.Command) {
 		c.checkSegment(ctx)
 	}
 	c.checkVoucherify(ctx)
-	refusals := c.schema(ctx)
+	c.schema(ctx)
 	c.unfinished(journal.NewNames(c.options.dir, ""))
 	c.checkFrom(cmd)
-	if c.options.sample > 0 && !c.failed() {
-		sampler := &importer.Sampler{
-			Segment: conn.segment, Identifiers: conn.settings.identifiers, Mapping: c.mapping, PageSize: conn.settings.pageSize,
-			TraitsLimit: conn.settings.traitsLimit, Readers: readers(conn.settings.segmentRate), Refusals: refusals,
-		}
-		if c.sample, err = c.takeSample(cmd, sampler); err != nil {
-			c.sample = nil
-			c.fail("sample", err)
-		}
-		c.doubtful()
-	}
 }
 
 func (c *checker) failed() bool {
@@ -312,13 +288,12 @@ func (c *checker) checkVoucherify(ctx context.Context) {
 	c.ok("quota", "%s", left)
 }
 
-// schema reads the metadata schema. It returns what the schema does not take of a customer's
-// metadata, nil where that is nothing.
-func (c *checker) schema(ctx context.Context) func(map[string]any) []mapping.LeftOut {
+// schema reads the metadata schema.
+func (c *checker) schema(ctx context.Context) {
 	const check = "metadata"
 	set := c.settings
 	if c.voucherifyFailed || !set.mapping.Metadata.Any() {
-		return nil
+		return
 	}
 	policy := set.metadataPolicy
 	schema, err := c.voucherify.MetadataSchema(ctx, "customer")
@@ -326,30 +301,24 @@ func (c *checker) schema(ctx context.Context) func(map[string]any) []mapping.Lef
 	switch {
 	case errors.As(err, &answer) && answer.Forbidden() && policy != strictToSchema:
 		c.warn(check, "allow it, or set METADATA_POLICY=as-is", "the application key may not read the metadata schema: metadata is sent as it is")
-		return nil
+		return
 	case waits(err):
 		c.warn(check, "check again when the quota allows it", "the metadata schema was not read: %s", err)
-		return nil
+		return
 	case err != nil:
 		c.fail(check, fmt.Errorf("reading the metadata schema: %w", err))
-		return nil
+		return
 	case schema == nil:
 		c.ok(check, "the project has no metadata schema: anything goes")
-		return nil
+		return
 	}
-	strict := set.strict(schema)
-	rules := mapping.NewSchema(schema)
 	if policy != asIs {
-		c.mapping.Metadata.Objects = rules.Objects()
+		c.mapping.Metadata.Objects = mapping.NewSchema(schema).Objects()
 	}
-	if strict {
-		c.fits = rules
+	if c.strict = set.strict(schema); c.strict {
 		c.ok(check, "what does not fit the metadata schema is left out (%s)", strictToSchema)
 	} else {
 		c.ok(check, "is sent as it is, whatever the metadata schema says (%s)", asIs)
-	}
-	return func(metadata map[string]any) []mapping.LeftOut {
-		return rules.Refusals(metadata, strict, schema.AllowDefinedOnly)
 	}
 }
 
@@ -366,23 +335,5 @@ func (c *checker) unfinished(names journal.Names) {
 			state.Counts.Read, state.Unconfirmed())
 	default:
 		c.ok("state", "the last import finished at %s", state.Finished.Format(time.RFC3339))
-	}
-}
-
-// doubtful warns of traits of the mapping, and of identifiers, that no profile of the sample
-// has, and of conditions that compare with values of another type.
-func (c *checker) doubtful() {
-	if c.sample == nil || c.sample.Profiles == c.sample.Vanished {
-		return
-	}
-	for _, miss := range missingTraits(&c.sample.Coverage, c.mapping, c.settings.mappingFile == "") {
-		c.warn("mapping", miss.hint(), "no profile of the sample has the trait %s, which %s reads", safetext.Line(miss.Trait), miss.Field)
-	}
-	for _, text := range wrongTypes(&c.sample.Coverage) {
-		c.warn("mapping", "write the value as the profiles have it: the text \"true\" is not true, and \"5\" is not 5", "%s", text)
-	}
-	if c.sample.Identified() == 0 {
-		c.warn("identifier", "is IDENTIFIER_SAVED_AS_SOURCE_ID right?", "no profile of the sample has an identifier by %s: nothing would be sent",
-			c.settings.identifier())
 	}
 }

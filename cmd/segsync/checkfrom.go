@@ -1,12 +1,10 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -109,7 +107,7 @@ func (c *checker) checkWarehouse(ctx context.Context, query profilessync.Query, 
 	for _, p := range profiles {
 		found[p.SegmentID] = p
 	}
-	c.agreement(ctx, ids, found, true)
+	c.crossCheck(ctx, ids, found)
 }
 
 func (c *checker) checkFile(cmd *cobra.Command, query profilessync.Query, listed int, ids []string) {
@@ -153,7 +151,7 @@ func (c *checker) checkFile(cmd *cobra.Command, query profilessync.Query, listed
 	c.absent(slices.DeleteFunc(slices.Clone(query.Traits), func(key string) bool { return there[key] }))
 	c.complete(profiles, listed)
 	if len(ids) > 0 {
-		c.agreement(cmd.Context(), ids, found, file.Texts())
+		c.crossCheck(cmd.Context(), ids, found)
 	}
 }
 
@@ -180,7 +178,7 @@ func (c *checker) identified(profiles, identified int64) {
 // a warehouse.
 func (c *checker) textMetadata() {
 	m := c.mapping.Metadata
-	if c.fits != nil || len(m.Traits) == 0 && !m.All {
+	if c.strict || len(m.Traits) == 0 && !m.All {
 		return
 	}
 	c.warn("metadata", "with METADATA_POLICY=strict-to-schema they become of the type that the project's metadata schema defines",
@@ -210,71 +208,34 @@ func (c *checker) complete(profiles int64, listed int) {
 	}
 }
 
-// agreement compares the customers that profiles become with those of the API.
-func (c *checker) agreement(ctx context.Context, ids []string, found map[string]*profilessync.Profile, texts bool) {
+// crossCheck compares the source_ids of profiles with those that they get by the API.
+func (c *checker) crossCheck(ctx context.Context, ids []string, found map[string]*profilessync.Profile) {
 	const check = "agreement"
-	comparer := importer.Comparer{
-		Segment: c.segment, Identifiers: c.settings.identifiers, Mapping: c.mapping, Schema: c.fits,
-		TraitsLimit: c.settings.traitsLimit, Readers: readers(c.settings.segmentRate), Texts: texts,
+	cross := importer.CrossCheck{
+		Segment: c.segment, Identifiers: c.settings.identifiers,
+		TraitsLimit: c.settings.traitsLimit, Readers: readers(c.settings.segmentRate),
 	}
-	a, err := comparer.Compare(ctx, ids, found)
+	result, err := cross.Run(ctx, ids, found)
 	if err != nil {
 		c.fail(check, err)
 		return
 	}
-	if n := len(a.SourceIDs); n > 0 {
+	if n := len(result.Different); n > 0 {
 		var examples []string
-		for _, d := range a.SourceIDs[:min(n, 3)] {
-			examples = append(examples, fmt.Sprintf("%s: %q by the API, %q here", safetext.Line(d.SegmentID), d.API, d.Here))
+		for _, d := range result.Different[:min(n, 3)] {
+			examples = append(examples, fmt.Sprintf("%s: %q by the API, %q here", safetext.Line(d.SegmentID), d.API, d.Source))
 		}
 		c.fail(check, &hinted{
-			fmt.Errorf("the source_id of %d of %d profiles is another one than by the API:\n%s", n, a.Compared, strings.Join(examples, "\n")),
+			fmt.Errorf("the source_id of %d of %d profiles differs from the API's:\n%s", n, result.Compared, strings.Join(examples, "\n")),
 			"a customer's source_id cannot be changed later: choose an identifier that both agree on, and import from one of them only",
 		})
 		return
 	}
-	if a.Compared > 0 {
-		c.ok(check, "%d profiles read both ways have the same source_id", a.Compared)
+	if result.Compared > 0 {
+		c.ok(check, "%d profiles read both ways have the same source_id", result.Compared)
 	}
-	if n := len(a.Absent); n > 0 {
-		c.warn(check, "those that are new come with the next sync; many mean that there was no backfill", "%d of %d profiles of the API are not here", n, len(ids))
+	if result.Missing > 0 {
+		c.warn(check, "those that are new come with the next sync; many mean that there was no backfill",
+			"%d of %d profiles of the API are not here", result.Missing, len(ids))
 	}
-	if len(a.Fields) == 0 {
-		return
-	}
-	hint := "is one of them older than the other?"
-	if texts {
-		hint = "docs/sources.md says what a warehouse cannot hold"
-	}
-	c.warn(check, hint, "fields that differ, and in how many of %d customers: %s", a.Compared, mostOften(a.Fields))
-}
-
-// mostOften names the fields that are counted most often.
-func mostOften(fields map[string]int) string {
-	const most = 20
-	names := slices.SortedFunc(maps.Keys(fields), func(a, b string) int { return cmp.Or(fields[b]-fields[a], cmp.Compare(a, b)) })
-	var parts []string
-	for _, name := range names[:min(len(names), most)] {
-		parts = append(parts, fmt.Sprintf("%s (%d)", safetext.Line(name), fields[name]))
-	}
-	if more := len(names) - most; more > 0 {
-		parts = append(parts, fmt.Sprintf("and %d more", more))
-	}
-	return strings.Join(parts, ", ")
-}
-
-// takeSample reads the first profiles of where they come from.
-func (c *checker) takeSample(cmd *cobra.Command, sampler *importer.Sampler) (*importer.Sample, error) {
-	ctx, o := cmd.Context(), &c.options.settings
-	if o.fromAPI() {
-		return sampler.Sample(ctx, c.options.sample)
-	}
-	query := importer.QueryFor(c.settings.identifiers, c.mapping)
-	query.IdentifierTypes, query.AllTraits = nil, true
-	all, texts, err := o.profiles(cmd, c.settings, query)
-	if err != nil {
-		return nil, err
-	}
-	sampler.Texts = texts
-	return sampler.SampleOf(all, c.options.sample)
 }

@@ -63,7 +63,7 @@ func TestNothingIsWiderThanTheTerminal(t *testing.T) {
 				{"import", "--resume", "--verify", "perhaps", "--since", "yesterday"},
 				{"plan", "--show", "2"},
 				{"plan", "--sample", "30", "--show", "2"},
-				{"check", "--sample", "100", "--dir", dir},
+				{"check", "--dir", dir},
 				{"outstanding", "--dir", dir},
 				{"inspect", "user_id:user-0000007"},
 				{"verify", "--dir", dir},

@@ -120,24 +120,19 @@ func (s *Schema) FitCustomer(c *voucherify.Customer) []LeftOut {
 	return append(leftOut, cleared...)
 }
 
-// Refusals returns why Voucherify refuses a customer with this metadata, key by key. fit says
-// that it is sent as Fit leaves it, else it is sent as it is, and keys that are not defined
-// are refused if definedOnly.
-func (s *Schema) Refusals(metadata map[string]any, fit, definedOnly bool) []LeftOut {
+// Refusals returns why Voucherify refuses a customer with this metadata, key by key. Keys that
+// are not defined are refused if definedOnly.
+func (s *Schema) Refusals(metadata map[string]any, definedOnly bool) []LeftOut {
 	fitted, refusals := s.Fit(metadata)
-	sent := fitted
-	if !fit {
-		sent = metadata
-		if !definedOnly {
-			refusals = slices.DeleteFunc(refusals, func(l LeftOut) bool { return l.Reason == unknownKey })
-		}
-		for _, key := range slices.Sorted(maps.Keys(fitted)) {
-			if !reflect.DeepEqual(fitted[key], metadata[key]) {
-				refusals = append(refusals, LeftOut{key, "only a strict-to-schema import converts it"})
-			}
+	if !definedOnly {
+		refusals = slices.DeleteFunc(refusals, func(l LeftOut) bool { return l.Reason == unknownKey })
+	}
+	for _, key := range slices.Sorted(maps.Keys(fitted)) {
+		if !reflect.DeepEqual(fitted[key], metadata[key]) {
+			refusals = append(refusals, LeftOut{key, "only a strict-to-schema import converts it"})
 		}
 	}
-	for _, key := range s.Missing(sent) {
+	for _, key := range s.Missing(metadata) {
 		refusals = append(refusals, LeftOut{key, "required, and missing"})
 	}
 	return refusals
