@@ -121,9 +121,13 @@ func importWithTrouble(t *testing.T, seed uint64) {
 func importTo(t *testing.T, seed uint64, dice *rand.Rand, tr trouble) (crashes int) {
 	o := randomOptions(dice, tr.rejects)
 	o.Seed = seed
-	o.Misbehave.Poison, o.Misbehave.Dead = tr.poison, tr.dead
 	wrongEnd := dice.IntN(4) == 0
 	w := newWorld(t, o)
+	vanished := map[string]bool{}
+	for _, e := range w.Profiles() {
+		vanished[e.SegmentID] = e.Vanished
+	}
+	dead := func(id string) bool { return tr.dead(id) && !vanished[id] }
 	w.retrying = dice.IntN(4) > 0 || o.Faults > 0
 	w.settings.PageSize, w.settings.BatchSize, w.settings.Readers = 3+dice.IntN(20), 1+dice.IntN(30), 1+dice.IntN(8)
 	w.settings.CatchUp = true
@@ -138,6 +142,8 @@ func importTo(t *testing.T, seed uint64, dice *rand.Rand, tr trouble) (crashes i
 		ctx, cancel := context.WithCancel(t.Context())
 		var left map[string]string // what a crash left on the disk
 		w.Mend()
+		w.On(`^POST /v1/customers`, sandboxtest.Poison(tr.poison))
+		w.On(`^GET .*/(external_ids|traits)`, sandboxtest.Dead(dead))
 		if wrongEnd && runs < 3 { // a list that claims more, and does not say where
 			w.On("/profiles?", sandboxtest.Nth(2+dice.IntN(4), sandboxtest.Body(`{"data":[],"cursor":{"has_more":true}}`)))
 		}

@@ -3,15 +3,18 @@
 package main
 
 import (
+	"net/http"
 	"os"
 	"os/exec"
 	"regexp"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"segsync/internal/sandbox"
+	"segsync/internal/sandboxtest"
 )
 
 // hostileSecrets are the secrets of the hostile servers' victim; none may be in any output.
@@ -29,11 +32,7 @@ func TestHostileServers(t *testing.T) {
 	all := os.Getenv("SEGSYNC_HOSTILE") != ""
 	at := make(chan struct{}, 4)
 	tried := 0
-	for i, h := range sandbox.Hostiles(hostileSecrets) {
-		switch h.Route {
-		case "export", "exports", "download", "customer":
-			continue
-		}
+	for i, h := range sandboxtest.Hostiles(hostileSecrets) {
 		if !all && (slowHostiles.MatchString(h.Name) || i%5 != 0) {
 			continue
 		}
@@ -50,16 +49,22 @@ func TestHostileServers(t *testing.T) {
 	}
 }
 
-func importFrom(t *testing.T, h sandbox.Hostile) {
+func importFrom(t *testing.T, h sandboxtest.Hostile) {
+	var answered atomic.Bool
+	intercept := func(w http.ResponseWriter, r *http.Request) bool {
+		was := h.Intercept(w, r)
+		answered.CompareAndSwap(false, was)
+		return was
+	}
 	box := sandbox.New(sandbox.Options{
-		Profiles: 30, Seed: 1, Plain: true, Misbehave: sandbox.Misbehaviour{Hostile: &h},
+		Profiles: 30, Seed: 1, Plain: true, Intercept: intercept,
 		AccessToken: hostileSecrets[0], SecretKey: hostileSecrets[1], AppID: hostileSecrets[2],
 	})
 	server, err := box.Listen("127.0.0.1:0")
 	check(t, err)
 	defer server.Close()
 	dir := t.TempDir()
-	cmd := exec.Command("segsync", "import", "--dir", dir, "--retry-for", "1s", "--verify-timeout", "1s", "--max-wait", "1s", "--summary", dir+"/summary.json")
+	cmd := exec.Command("segsync", "import", "--dir", dir, "--retry-for", "1s", "--verify-timeout", "4s", "--max-wait", "1s", "--summary", dir+"/summary.json")
 	cmd.Dir = dir
 	cmd.Env = os.Environ()
 	for _, s := range box.Settings(server.URL) {
@@ -76,6 +81,9 @@ func importFrom(t *testing.T, h sandbox.Hostile) {
 	cmd.Wait()
 	close(ended)
 	megabytes := <-peak
+	if !answered.Load() {
+		t.Error("the hostile server was asked nothing")
+	}
 	took := time.Since(began)
 	state := cmd.ProcessState
 	if megabytes > 200 {

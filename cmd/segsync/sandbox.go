@@ -194,7 +194,7 @@ func (o *sandboxFlags) options() sandbox.Options {
 		Plain: o.plain, Clean: o.clean, Identified: o.identified, Discard: o.plain, Activity: o.activity,
 		VoucherifyLatency: o.voucherifyLatency, MaxCustomers: o.maxCustomers, RejectShare: o.reject,
 		APICalls: sandbox.Bucket(o.apiCalls), BulkCalls: sandbox.Bucket(o.bulkCalls),
-		Misbehave: sandbox.Misbehaviour{Outage: o.outage},
+		Outage: o.outage,
 	}
 	if o.strictSchema {
 		options.Schema, options.EnforceSchema = json.RawMessage(strictSchema), true

@@ -103,6 +103,7 @@ func worldOf(ts *testscript.TestScript) *world {
 func cmdSandbox(ts *testscript.TestScript, neg bool, args []string) {
 	o := sandbox.Options{Profiles: 500}
 	var reject *regexp.Regexp
+	var gone [2]int // from and to, in the list
 	for _, arg := range args {
 		name, value, _ := strings.Cut(arg, "=")
 		n, _ := strconv.Atoi(value)
@@ -128,15 +129,13 @@ func cmdSandbox(ts *testscript.TestScript, neg bool, args []string) {
 			o.FailActions = func(action int) bool { return action == n }
 		case "reject":
 			reject = regexp.MustCompile(value)
-		case "poison":
-			o.Misbehave.Poison = regexp.MustCompile(value).MatchString
 		case "gone":
 			from, to, _ := strings.Cut(value, "-")
 			first, err := strconv.Atoi(from)
 			ts.Check(err)
 			last, err := strconv.Atoi(to)
 			ts.Check(err)
-			o.Misbehave.Gone = idsBetween(first, last, o)
+			gone = [2]int{first, last + 1}
 		case "clean":
 			o.Clean = true
 		case "max-customers":
@@ -157,22 +156,13 @@ func cmdSandbox(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	ts.Defer(w.close)
 	w.reject.Store(reject)
+	w.answerGone(gone[0], gone[1])
 	ts.Value(worldKey{}).(*scriptWorld).world = w
 	for _, s := range w.box.Settings(w.server.URL) {
 		ts.Setenv(s.Name, s.Value)
 	}
 	ts.Setenv("SEGMENT_RATE_LIMIT", "100000")
 	ts.Setenv("SANDBOX_URL", w.server.URL)
-}
-
-// idsBetween tells the profiles that are listed at first to last.
-func idsBetween(first, last int, o sandbox.Options) func(segmentID string) bool {
-	o.Seed = 1
-	ids := map[string]bool{}
-	for _, e := range sandbox.New(o).Want()[first : last+1] {
-		ids[e.SegmentID] = true
-	}
-	return func(id string) bool { return ids[id] }
 }
 
 func cmdAnswer(ts *testscript.TestScript, neg bool, args []string) {

@@ -104,6 +104,18 @@ func (w *world) answer(match string, from, to int, h http.HandlerFunc) {
 	w.add(&rule{match: regexp.MustCompile(w.expand(match)), from: from, to: to, answer: h})
 }
 
+// answerGone answers 404 to reads of the profiles that are listed from first to below end.
+func (w *world) answerGone(first, end int) {
+	if first == end {
+		return
+	}
+	var ids []string
+	for _, e := range w.box.Want()[first:end] {
+		ids = append(ids, e.SegmentID)
+	}
+	w.answer("/segment_id:("+strings.Join(ids, "|")+")/", 1, 0, status(http.StatusNotFound))
+}
+
 // hold keeps the requests that match from being answered until mend. The channel that
 // it returns is closed when there is one.
 func (w *world) hold(match string, number int) (reached <-chan struct{}) {

@@ -26,12 +26,11 @@ func (s *Sandbox) Want() []Expect {
 	list := make([]Expect, s.o.Profiles)
 	for i := range list {
 		e := Expect{SegmentID: s.space.segmentID(i), Shape: string(s.space.shape(i))}
-		read := s.space.edits.survivor(i)
-		if s.space.vanished(read) {
+		if s.space.vanished(i) {
 			e.Vanished = true
 		} else {
-			e.SourceID = s.space.sourceID(read)
-			e.Traits = s.space.traitMap(read)
+			e.SourceID = s.space.sourceID(i)
+			e.Traits = s.space.traitMap(i)
 		}
 		list[i] = e
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 // ExportOptions says how exports of customers behave. The zero value: each is
-// done at once, downloaded whole, with titles and one column of metadata.
+// done at once, with titles and one column of metadata.
 type ExportOptions struct {
 	// Delay is the time an export takes: SCHEDULED for a third of it, then
 	// IN_PROGRESS.
@@ -23,12 +23,6 @@ type ExportOptions struct {
 	// Header is the form of the header row, Metadata that of the metadata.
 	Header   ExportHeader
 	Metadata ExportMetadata
-	// Length says how a download tells its end.
-	Length DownloadLength
-	// Ranges honours the Range header of a download.
-	Ranges bool
-	// Cuts is how many downloads, from the first, end in the middle.
-	Cuts int
 	// DownloadURL is the base URL of the download host where the sandbox is not
 	// served by Listen, which serves that host itself. It answers there with
 	// Sandbox.ServeDownload.
@@ -71,10 +65,9 @@ var exportTitles = map[string]string{
 
 // exports holds the exports of a sandbox.
 type exports struct {
-	mu        sync.Mutex
-	byID      map[string]*export
-	host      string // base URL of the download host
-	downloads int
+	mu   sync.Mutex
+	byID map[string]*export
+	host string // base URL of the download host
 }
 
 // export is one export: the customers as they were when it was asked for.
@@ -83,8 +76,6 @@ type export struct {
 	created, done time.Time
 	parameters    exportParameters
 	customers     []customer
-
-	size func() int64 // of the whole file
 }
 
 type exportParameters struct {
@@ -129,11 +120,6 @@ func (s *Sandbox) createExport(c *call) answer {
 	defer s.exports.mu.Unlock()
 	n := len(s.exports.byID)
 	e.id, e.token = token("exp_", s.o.Seed, n), token("", s.o.Seed+1, n)
-	e.size = sync.OnceValue(func() int64 {
-		var count counter
-		s.writeCSV(&count, e)
-		return int64(count)
-	})
 	if s.exports.byID == nil {
 		s.exports.byID = map[string]*export{}
 	}

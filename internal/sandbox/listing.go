@@ -17,7 +17,6 @@ type listing struct {
 	mu      sync.Mutex
 	order   []int32             // indexes in list order; nil: 0, 1, 2, ...
 	touched map[int32]time.Time // updated_at of profiles that became active
-	holes   map[int]bool        // offsets of ListEmptyPage
 }
 
 func newListing(o Options) *listing {

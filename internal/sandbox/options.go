@@ -93,8 +93,8 @@ type Options struct {
 
 	// Exports says how exports of customers behave.
 	Exports ExportOptions
-	// Misbehave says what goes wrong beyond Faults.
-	Misbehave Misbehaviour
+	// Outage is a time in which nothing is answered.
+	Outage Outage
 
 	// AccessToken, SpaceID, AppID and SecretKey are what the sandbox accepts.
 	// Defaults: "sandbox-access-token", "spa_sandbox", "sandbox-app-id",

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// The routes of both APIs, as in Hostile.Route.
+// The routes of both APIs.
 const (
 	routeList        = "list"         // GET .../profiles
 	routeExternalIDs = "external_ids" // GET .../profiles/{id}/external_ids

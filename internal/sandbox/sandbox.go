@@ -37,7 +37,7 @@ type Sandbox struct {
 	exports exports
 	count   counters
 	log     requestLog
-	out     outages
+	outage  outage
 	draws   atomic.Uint64
 	zips    sync.Pool
 }
@@ -55,6 +55,7 @@ func New(o Options) *Sandbox {
 		bulk:  newBucket("bulk_api_calls", o.BulkCalls),
 		store: newStore(),
 	}
+	s.outage.Outage = o.Outage
 	s.exports.host = o.Exports.DownloadURL
 	s.defined = parseSchema(o.Schema)
 	if o.EnforceSchema {
@@ -113,15 +114,14 @@ func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.o.OnRequest != nil {
 		s.o.OnRequest(*c.Request)
 	}
-	if s.misbehave(w, c) {
+	if s.outage.isOn(c.Time) {
+		c.fault = "outage"
+		s.reply(w, c, faultAnswer(c, http.StatusServiceUnavailable, nil))
 		return
 	}
 	refusal, header := s.admit(c)
 	if refusal != nil {
 		s.reply(w, c, *refusal)
-		return
-	}
-	if s.swallow(c) {
 		return
 	}
 	if f := s.drawFault(); f != noFault {

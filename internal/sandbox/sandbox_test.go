@@ -268,3 +268,17 @@ func TestCloseEndsStalledAnswers(t *testing.T) {
 		t.Error("the stalled request was answered")
 	}
 }
+
+func TestClean(t *testing.T) {
+	want := sandbox.New(sandbox.Options{Profiles: 500, Clean: true}).Want()
+	vanished, without, shapes := 0, 0, map[string]bool{}
+	for _, e := range want {
+		shapes[e.Shape] = true
+		if e.Vanished {
+			vanished++
+		} else if e.SourceID == "" {
+			without++
+		}
+	}
+	equal(t, "vanished, without identifier, shapes", []int{vanished, without, len(shapes)}, []int{0, 20, 33})
+}

@@ -57,9 +57,6 @@ func (s *Sandbox) answerSegment(c *call) answer {
 	if !ok {
 		return profileNotFound()
 	}
-	if dead := s.o.Misbehave.Dead; dead != nil && (what == "traits" || what == "external_ids") && dead(s.space.segmentID(i)) {
-		return s.deadProfile()
-	}
 	switch what {
 	case "traits":
 		return s.traits(c, i)
@@ -84,53 +81,29 @@ func (s *Sandbox) listProfiles(c *call) answer {
 	if !ok {
 		return invalidParam("next", c.Query)
 	}
-	var f ListFault
-	if choose := s.o.Misbehave.ListFault; choose != nil {
-		f = choose(offset)
+	page, next := s.list.page(offset, limit), ""
+	more := len(page) > 0 && offset+len(page) < s.o.Profiles
+	if more {
+		next = strconv.Itoa(offset + len(page))
 	}
-	at := offset - s.list.holesBefore(offset, f == ListEmptyPage)
-	p := listPage{entries: s.entries(at, limit), next: `""`}
-	if p.more = len(p.entries) > 0 && at+len(p.entries) < s.o.Profiles; p.more {
-		p.next = `"` + strconv.Itoa(offset+len(p.entries)) + `"`
-	}
-	p.spoil(f, offset, limit, func() []listEntry { return s.entries(0, limit) })
-	b := make([]byte, 0, 128*len(p.entries)+512)
+	b := make([]byte, 0, 128*len(page)+512)
 	b = append(b, `{"data":[`...)
-	for k, e := range p.entries {
+	for k, p := range page {
 		if k > 0 {
 			b = append(b, ',')
 		}
-		b = append(b, `{"segment_id":`+e.id+`,"metadata":{"created_at":`+e.created...)
-		if e.updated != "" {
-			b = append(b, `,"updated_at":`+e.updated...)
+		b = append(b, `{"segment_id":"`+s.space.segmentID(p.index)+`","metadata":{"created_at":"`...)
+		b = append(p.created.AppendFormat(b, millis), '"')
+		if s.o.Order != NoUpdatedAt {
+			b = append(b, `,"updated_at":"`...)
+			b = append(p.updated.AppendFormat(b, millis), '"')
 		}
 		b = append(b, `}}`...)
 	}
-	b = fmt.Appendf(b, `],"cursor":{"url":"https://profiles.example.com%s?limit=%d&next=%d","has_more":%t,"next":%s,"limit":%d}}`,
-		c.Path, limit, offset, p.more, p.next, limit)
+	b = fmt.Appendf(b, `],"cursor":{"url":"https://profiles.example.com%s?limit=%d&next=%d","has_more":%t,"next":"%s","limit":%d}}`,
+		c.Path, limit, offset, more, next, limit)
 	s.stir()
 	return answer{status: http.StatusOK, body: b}
-}
-
-// entries returns up to limit entries of the list from offset.
-func (s *Sandbox) entries(offset, limit int) []listEntry {
-	lines := s.list.page(offset, limit)
-	entries := make([]listEntry, len(lines))
-	for k, p := range lines {
-		entries[k] = listEntry{id: `"` + s.space.segmentID(p.index) + `"`, created: `"` + p.created.Format(millis) + `"`}
-		if s.o.Order != NoUpdatedAt {
-			entries[k].updated = `"` + p.updated.Format(millis) + `"`
-		}
-	}
-	return entries
-}
-
-// profileFault returns what is wrong with profile i.
-func (s *Sandbox) profileFault(i int) ProfileFault {
-	if choose := s.o.Misbehave.ProfileFault; choose != nil {
-		return choose(s.space.segmentID(i))
-	}
-	return ""
 }
 
 // traits answers GET .../traits for profile i.
@@ -142,9 +115,6 @@ func (s *Sandbox) traits(c *call, i int) answer {
 	class := c.Query.Get("class")
 	if class != "" && class != "audience" && class != "computed_trait" {
 		return invalidParam("class", c.Query)
-	}
-	if a := wrongTraits(c, s.profileFault(i)); a != nil {
-		return *a
 	}
 	list, null := s.space.traits(i)
 	if include, next := c.Query.Get("include"), c.Query.Get("next"); include != "" || next != "" || class != "" {
@@ -203,9 +173,6 @@ func (s *Sandbox) externalIDs(c *call, i int) answer {
 	limit, ok := intParam(c.Query, "limit", 10)
 	if !ok || limit < 1 || limit > 25 {
 		return invalidParam("limit", c.Query)
-	}
-	if a := s.wrongExternalIDs(c, s.profileFault(i), i); a != nil {
-		return *a
 	}
 	ids := s.space.externalIDs(i)
 	if include := c.Query.Get("include"); include != "" {

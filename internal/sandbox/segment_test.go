@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"slices"
@@ -357,4 +358,20 @@ func TestLatencyHasTheGivenMean(t *testing.T) {
 			t.Errorf("mean latency is %s, want about 100ms", mean)
 		}
 	})
+}
+
+func TestClockOffset(t *testing.T) {
+	s, c := start(t, sandbox.Options{Profiles: 2, Plain: true, ClockOffset: -5 * time.Hour})
+	s.Touch(s.Want()[1].SegmentID)
+	resp, body := c.do("GET", profiles, "", 200)
+	date, err := http.ParseTime(resp.Header.Get("Date"))
+	if ago := time.Since(date); err != nil || ago < 5*time.Hour || ago > 5*time.Hour+time.Minute {
+		t.Errorf("Date %v, %v", date, err)
+	}
+	var p listPage
+	decode(t, body, &p)
+	updated := *p.Data[0].Metadata.UpdatedAt
+	if d := updated.Sub(date); d < -time.Minute || d > time.Minute {
+		t.Errorf("updated_at %v, Date %v", updated, date)
+	}
 }

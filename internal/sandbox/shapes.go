@@ -112,13 +112,6 @@ func (l traitList) sort() {
 // traits returns the traits of profile i, sorted bytewise by key. null tells
 // that the API answers null instead of an object.
 func (s *space) traits(i int) (list traitList, null bool) {
-	list, null = s.madeTraits(i)
-	list = s.edits.apply(i, list)
-	return list, null && list == nil
-}
-
-// madeTraits returns the traits of profile i before anybody changed them.
-func (s *space) madeTraits(i int) (list traitList, null bool) {
 	switch sh := s.shape(i); sh {
 	case plain, anonymous:
 		return s.plainTraits(i), false

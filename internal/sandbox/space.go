@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -15,15 +16,14 @@ type space struct {
 	seed       uint64
 	profiles   int
 	plain      bool
-	identified float64 // as in Options, 0 replaced
-	cycle      []shape // the shape of profile i is cycle[i%len(cycle)]
-	edits      edits
-	gone       func(segmentID string) bool // nil: none
-	plainSlot  int                         // a place in cycle that has the plain shape
+	identified float64  // as in Options, 0 replaced
+	cycle      []shape  // the shape of profile i is cycle[i%len(cycle)]
+	deleted    sync.Map // indexes, by Sandbox.Delete
+	plainSlot  int      // a place in cycle that has the plain shape
 }
 
 func newSpace(o Options) *space {
-	s := &space{seed: o.Seed, profiles: o.Profiles, plain: o.Plain, identified: o.Identified, cycle: mixedShapes(), gone: o.Misbehave.Gone}
+	s := &space{seed: o.Seed, profiles: o.Profiles, plain: o.Plain, identified: o.Identified, cycle: mixedShapes()}
 	if o.Clean {
 		s.cycle = cleanShapes()
 	}
@@ -82,13 +82,13 @@ func (s *space) lookUp(identifier string) (int, bool) {
 	} else {
 		i, ok = s.byExternalID(typ, value)
 	}
-	i = s.edits.survivor(i)
 	return i, ok && !s.vanished(i)
 }
 
 // vanished reports whether the reads of profile i answer 404.
 func (s *space) vanished(i int) bool {
-	return s.shape(i) == vanished || s.edits.isDeleted(i) || s.gone != nil && s.gone(s.segmentID(i))
+	_, deleted := s.deleted.Load(i)
+	return deleted || s.shape(i) == vanished
 }
 
 // byExternalID finds the profile by the index that the first digits of every
@@ -131,15 +131,6 @@ func (s *space) userID(i int) string {
 // externalIDs returns the ids of profile i in the order in which the API gives
 // them, which is not by time.
 func (s *space) externalIDs(i int) []externalID {
-	ids := s.madeIDs(i)
-	for _, from := range s.edits.mergedInto(i) {
-		ids = append(ids, s.externalIDs(from)...)
-	}
-	return ids
-}
-
-// madeIDs returns the ids of profile i before anybody merged others into it.
-func (s *space) madeIDs(i int) []externalID {
 	n := padded(i)
 	// Below a day, so that nine days more are always newer.
 	at := func(k int) time.Time {

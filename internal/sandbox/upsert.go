@@ -14,9 +14,6 @@ func (s *Sandbox) upsert(c *call) answer {
 	if !json.Valid(raw) || raw[0] != '{' {
 		return s.voucherifyError(c, http.StatusBadRequest, "invalid_payload", "Invalid payload", "Payload should be object")
 	}
-	if s.poisonous(raw) {
-		return s.refusePoison(c, "Payload cannot be processed")
-	}
 	sourceID, failed := s.check(raw)
 	if failed != nil {
 		return s.voucherifyError(c, http.StatusBadRequest, failed.Key, failed.Message, failed.Details)
@@ -35,27 +32,4 @@ func (t *store) upsertOne(s *Sandbox, sourceID string, raw json.RawMessage, now 
 	}
 	t.put(s.o.Seed, sourceID, raw, now)
 	return t.customers[sourceID].json()
-}
-
-// poisonous reports whether no request with this record is accepted.
-func (s *Sandbox) poisonous(raw json.RawMessage) bool {
-	if s.o.Misbehave.Poison == nil {
-		return false
-	}
-	var r struct {
-		SourceID any `json:"source_id"`
-	}
-	if json.Unmarshal(raw, &r) != nil {
-		return false
-	}
-	sourceID, ok := r.SourceID.(string)
-	return ok && s.o.Misbehave.Poison(sourceID)
-}
-
-func (s *Sandbox) refusePoison(c *call, details string) answer {
-	status := s.o.Misbehave.PoisonStatus
-	if status == 0 {
-		status = http.StatusBadRequest
-	}
-	return s.voucherifyError(c, status, "invalid_payload", "Invalid payload", details)
 }

@@ -70,23 +70,6 @@ func TestSingleUpsertRefuses(t *testing.T) {
 	equal(t, "customers", len(s.Customers()), 0)
 }
 
-func TestPoison(t *testing.T) {
-	for _, status := range []int{0, 422} {
-		want := max(status, 400)
-		s, c := start(t, sandbox.Options{Misbehave: sandbox.Misbehaviour{
-			Poison:       func(id string) bool { return id == "p" },
-			PoisonStatus: status,
-		}})
-		_, body := c.do("POST", bulk, `[{"source_id":"a"},{"source_id":"p"}]`, want)
-		equal(t, "key", errorKey(c, body), "invalid_payload")
-		_, body = c.do("POST", customersPath, `{"source_id":"p"}`, want)
-		equal(t, "key", errorKey(c, body), "invalid_payload")
-		equal(t, "customers", len(s.Customers()), 0)
-		upsert(c, `[{"source_id":"a"},{"source_id":"b"}]`)
-		equal(t, "customers", len(s.Customers()), 2)
-	}
-}
-
 func TestRejectShare(t *testing.T) {
 	records := func() string {
 		var b strings.Builder

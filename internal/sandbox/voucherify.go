@@ -82,11 +82,6 @@ func (s *Sandbox) bulkUpsert(c *call) answer {
 		return s.voucherifyError(c, http.StatusBadRequest, "too_many_customers", "Too many customers",
 			fmt.Sprintf("Specify at most %d customers", s.o.MaxCustomers))
 	}
-	for i, record := range records {
-		if s.poisonous(record) {
-			return s.refusePoison(c, fmt.Sprintf("Payload[%d] cannot be processed", i))
-		}
-	}
 	a := s.store.enqueue(s, records, requestID(s.o.Seed, c), time.Now())
 	s.count.bulkAccepted.Add(1)
 	return answer{status: http.StatusAccepted, body: []byte(`{"async_action_id":"` + a.id + `"}`)}

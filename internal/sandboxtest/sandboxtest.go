@@ -16,6 +16,7 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -291,6 +292,43 @@ func Body(body string) Answer {
 	return func(w http.ResponseWriter, r *http.Request) bool {
 		io.WriteString(w, body)
 		return true
+	}
+}
+
+// Poison refuses each request that holds a customer with such a source_id, as a whole: the
+// bulk request, and that of the one customer.
+func Poison(isPoison func(sourceID string) bool) Answer {
+	return func(w http.ResponseWriter, r *http.Request) bool {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return false
+		}
+		if !bytes.HasPrefix(body, []byte("[")) {
+			body = slices.Concat([]byte("["), body, []byte("]"))
+		}
+		var records []struct {
+			SourceID string `json:"source_id"`
+		}
+		if json.Unmarshal(body, &records) != nil {
+			return false
+		}
+		for _, record := range records {
+			if isPoison(record.SourceID) {
+				w.WriteHeader(http.StatusBadRequest)
+				io.WriteString(w, `{"code":400,"key":"invalid_payload","message":"Invalid payload","details":"it cannot be processed"}`)
+				return true
+			}
+		}
+		return false
+	}
+}
+
+// Dead answers the reads of such a profile with 500.
+func Dead(isDead func(segmentID string) bool) Answer {
+	id := regexp.MustCompile(`/segment_id:([^/]+)/`)
+	return func(w http.ResponseWriter, r *http.Request) bool {
+		m := id.FindStringSubmatch(r.URL.Path)
+		return m != nil && isDead(m[1]) && Status(http.StatusInternalServerError)(w, r)
 	}
 }
 

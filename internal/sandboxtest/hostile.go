@@ -1,4 +1,4 @@
-package sandbox
+package sandboxtest
 
 import (
 	"compress/gzip"
@@ -6,32 +6,60 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
+	"regexp"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
-// Hostile is a server that means harm on one route, for
-// Misbehaviour.Hostile. It needs a server of Listen, not a ResponseRecorder.
+// Hostile is a server that means harm on one route. It needs a server on loopback, see
+// sandbox.Sandbox.Listen.
 type Hostile struct {
 	Name    string
-	Route   string // list, external_ids, traits, bulk, actions, action, schema, customer, exports, export or download
+	Route   string // a key of hostileRoutes
 	Handler http.HandlerFunc
 }
 
-// hostileRoutes are the routes that every general kind of Hostile is for.
-var hostileRoutes = []string{
-	routeList, routeExternalIDs, routeTraits, routeBulk, routeActions, routeAction, routeSchema, routeCustomer,
-	routeExports, routeExport, routeDownload,
+// hostileRoutes are the requests of an import, as "METHOD /path".
+var hostileRoutes = map[string]*regexp.Regexp{
+	routeList:        regexp.MustCompile(`^GET /v1/spaces/.*/profiles$`),
+	routeExternalIDs: regexp.MustCompile(`^GET /v1/spaces/.*/external_ids$`),
+	routeTraits:      regexp.MustCompile(`^GET /v1/spaces/.*/traits$`),
+	routeBulk:        regexp.MustCompile(`^POST /v1/customers/bulk/async$`),
+	routeActions:     regexp.MustCompile(`^GET /v1/async-actions$`),
+	routeAction:      regexp.MustCompile(`^GET /v1/async-actions/.`),
+	routeSchema:      regexp.MustCompile(`^GET /v1/metadata-schemas/.`),
+}
+
+const (
+	routeList        = "list"
+	routeExternalIDs = "external_ids"
+	routeTraits      = "traits"
+	routeBulk        = "bulk"
+	routeActions     = "actions"
+	routeAction      = "action"
+	routeSchema      = "schema"
+)
+
+// Intercept answers the requests of the server's route, as sandbox.Options.Intercept does.
+func (h Hostile) Intercept(w http.ResponseWriter, r *http.Request) bool {
+	if !hostileRoutes[h.Route].MatchString(r.Method + " " + r.URL.EscapedPath()) {
+		return false
+	}
+	h.Handler(w, r)
+	return true
 }
 
 // Hostiles returns all hostile servers: the general kinds on each route, then
 // those of one route. Some of them echo the secrets.
 func Hostiles(secrets []string) []Hostile {
 	var all []Hostile
-	for _, route := range hostileRoutes {
+	for _, route := range slices.Sorted(maps.Keys(hostileRoutes)) {
 		for _, list := range [][]Hostile{hostileProtocols(), hostileBodies(), hostileEchoes(secrets)} {
 			for _, h := range list {
 				h.Route = route
@@ -85,7 +113,7 @@ func hostileBodies() []Hostile {
 		}},
 		{Name: "spaces without end", Handler: func(w http.ResponseWriter, _ *http.Request) { repeat(w, " ", 1<<62) }},
 		{Name: "one byte a second", Handler: func(w http.ResponseWriter, r *http.Request) {
-			for wait(r.Context(), time.Second) {
+			for Slowly(time.Second)(w, r); r.Context().Err() == nil; Slowly(time.Second)(w, r) {
 				io.WriteString(w, " ")
 				http.NewResponseController(w).Flush()
 			}
@@ -190,5 +218,52 @@ func repeat(w io.Writer, text string, n int64) {
 			return
 		}
 		n -= int64(len(part))
+	}
+}
+
+// hostileRouteAnswers are hostile in what one route means.
+func hostileRouteAnswers() []Hostile {
+	all := []Hostile{
+		{"one action for all batches", routeBulk, always(202, `{"async_action_id":"aa_0000000000000000000000"}`)},
+		{"action id with escapes", routeBulk, always(202, `{"async_action_id":"aa_\u001b[2J\r\n../../x?token=\u202e"}`)},
+		{"action ids are a number", routeBulk, always(202, `{"async_action_id":7}`)},
+		{"actions without end", routeActions, endlessActions()},
+		{"ids without end", routeExternalIDs, endless(`{"data":[{"source_id":"x","collection":"users","id":"id-%[1]d","type":"user_id","created_at":"2023-01-02T03:04:05Z"}],"cursor":{"has_more":true,"next":"map_%[1]d"}}`)},
+		{"traits without end", routeTraits, endless(`{"traits":{"t%[1]d":1},"cursor":{"has_more":true,"next":"t%[1]d"}}`)},
+		{"list without end", routeList, endless(`{"data":[{"segment_id":"use_%027[1]d","metadata":{"created_at":"2023-01-02T03:04:05Z","updated_at":"2023-01-02T03:04:05Z"}}],"cursor":{"has_more":true,"next":"%[1]d"}}`)},
+		{"list that repeats", routeList, endless(`{"data":[{"segment_id":"use_000000000000000000000000001","metadata":{"created_at":"2023-01-02T03:04:05Z","updated_at":"2023-01-02T03:04:05Z"}}],"cursor":{"has_more":true,"next":"%[1]d"}}`)},
+		{"cursor with escapes", routeList, always(200, `{"data":[],"cursor":{"has_more":true,"next":"7\u001b[2J\r\n\u202eContinue with: curl"}}`)},
+		{"segment_id with escapes", routeList, always(200, `{"data":[{"segment_id":"use_\u001b[2J\r\n../../x?a=b","metadata":{"created_at":"2023-01-02T03:04:05Z","updated_at":"2023-01-02T03:04:05Z"}}],"cursor":{"has_more":false,"next":""}}`)},
+	}
+	for name, count := range map[string]string{
+		"negative": "-9223372036854775808", "huge": "1e300", "more than sent": "1000000000", "a fraction": "1.5", "a text": `"1"`,
+	} {
+		all = append(all, Hostile{"done_count is " + name, routeAction, always(200, `{"id":"aa_1","type":"CUSTOMERS.BULK_UPDATE","status":"DONE","operation_status":"SUCCESS","progress":100,"created_at":"2023-01-02T03:04:05Z","result":{"done_count":`+count+`,"failed_count":0,"errors":[]}}`)})
+	}
+	return all
+}
+
+// endless answers with form, in which %[1]d is a number that grows with each
+// request.
+func endless(form string) http.HandlerFunc {
+	var n atomic.Int64
+	return func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintf(w, form, n.Add(1)) }
+}
+
+// endlessActions answers with a full page of ever older actions.
+func endlessActions() http.HandlerFunc {
+	var n atomic.Int64
+	now := time.Now()
+	return func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, `{"object":"list","data_ref":"async_actions","has_more":true,"async_actions":[`)
+		for i := range 100 {
+			k := n.Add(1)
+			if i > 0 {
+				fmt.Fprint(w, ",")
+			}
+			fmt.Fprintf(w, `{"id":"aa_%x","type":"CUSTOMERS.BULK_UPDATE","status":"DONE","progress":100,"created_at":"%s","object":"async_action"}`,
+				k, now.Add(-time.Duration(k)*time.Millisecond).UTC().Format("2006-01-02T15:04:05.000Z07:00"))
+		}
+		fmt.Fprint(w, `]}`)
 	}
 }
