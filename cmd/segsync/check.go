@@ -237,7 +237,7 @@ func (c *checker) checkSegment(ctx context.Context) {
 
 // size says how many profiles there are, and how long an import of them takes.
 func (c *checker) size(ctx context.Context) {
-	profiles, what := importer.CountProfiles(ctx, c.segment, 0, slog.New(slog.DiscardHandler)), "the space has about"
+	profiles, what := importer.CountProfiles(ctx, c.segment, slog.New(slog.DiscardHandler)), "the space has about"
 	if profiles == 0 {
 		profiles, what = 1000, "its profiles cannot be counted;"
 	}

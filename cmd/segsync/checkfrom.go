@@ -49,7 +49,7 @@ func (c *checker) checkFrom(cmd *cobra.Command) {
 // profilesToCompare returns how many profiles the API has, and the ids of some from the
 // middle of its list: those at its head have just changed.
 func (c *checker) profilesToCompare(ctx context.Context) (listed int, ids []string) {
-	listed = importer.CountProfiles(ctx, c.segment, 0, slog.New(slog.DiscardHandler))
+	listed = importer.CountProfiles(ctx, c.segment, slog.New(slog.DiscardHandler))
 	at := max(listed/2-compared/2, 0)
 	for page, err := range c.segment.AllProfiles(ctx, strconv.Itoa(at), min(c.settings.pageSize, compared)) {
 		if err != nil {

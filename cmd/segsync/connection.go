@@ -54,7 +54,7 @@ func (o *settingsFlags) connect(flags *pflag.FlagSet, p bounds, log *slog.Logger
 	if o.sandbox {
 		const profiles = 500
 		box := sandbox.New(sandbox.Options{
-			Profiles: profiles, Seed: 1, RateLimit: 100, Latency: 50 * time.Millisecond, PastActions: true, Clean: !o.messy,
+			Profiles: profiles, Seed: 1, RateLimit: 100, Latency: 50 * time.Millisecond, PastActions: true, Clean: true,
 		})
 		server, err := box.Listen("127.0.0.1:0")
 		if err != nil {

@@ -13,7 +13,6 @@ import (
 type extent struct {
 	limit    int   // profiles that are imported at most; 0: all
 	total    int64 // profiles that there are, or -1
-	noCount  bool  // they must not be counted
 	counting int64 // requests that counting them took
 }
 
@@ -21,11 +20,11 @@ type extent struct {
 func (s *session) count(ctx context.Context) {
 	e := &s.extent
 	state := s.importer.State()
-	if e.total >= 0 || e.noCount || !s.run.settings.fromAPI() || !state.Since.IsZero() || state.Position.Done {
+	if e.total >= 0 || !s.run.settings.fromAPI() || !state.Since.IsZero() || state.Position.Done {
 		return
 	}
 	before := s.apis.toSegment.Stats().Requests
-	if n := importer.CountProfiles(ctx, s.apis.segment, 0, s.tell.log); n > 0 {
+	if n := importer.CountProfiles(ctx, s.apis.segment, s.tell.log); n > 0 {
 		e.total = int64(n)
 	}
 	e.counting += s.apis.toSegment.Stats().Requests - before

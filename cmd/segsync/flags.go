@@ -22,7 +22,6 @@ type settingsFlags struct {
 	from    string // where the profiles come from: see from.go
 	offline bool   // Voucherify is not asked
 	sandbox bool
-	messy   bool // the sandbox has profiles that an import complains about
 }
 
 func (o *settingsFlags) addEnvFile(f *pflag.FlagSet) {
@@ -107,7 +106,6 @@ type selectFlags struct {
 	recheck   bool
 	limit     int // 0: none
 	values    bool
-	noCount   bool
 	maxClears int // negative: the default
 	// onlyChanges sends only what differs from what Voucherify has.
 	onlyChanges bool
@@ -134,7 +132,6 @@ func (m *mistakes) add(format string, args ...any) { *m = append(*m, fmt.Errorf(
 
 func (o *importOptions) check(flags *pflag.FlagSet) error {
 	var m mistakes
-	o.run.settings.sandbox = o.run.settings.sandbox || o.run.settings.messy
 	if !plausibleOffset(o.start.offset) {
 		m.add("invalid offset %q: use the number that an earlier run printed", o.start.offset)
 	}

@@ -43,7 +43,6 @@ Voucherify project. It first tries again what earlier imports could not import.`
 	f.StringVar(&o.run.profilesFrom, "profiles-from", "", "import only the profiles that this `file` names, one segment id or type:value a line; - for stdin")
 	o.run.settings.addMapping(f)
 	f.BoolVar(&o.run.settings.sandbox, "sandbox", false, "import 500 made-up profiles from an embedded sandbox of both APIs")
-	f.BoolVar(&o.run.settings.messy, "messy-sandbox", false, "import from the sandbox with profiles that vanish and values that cannot be used")
 	f.BoolVar(&o.start.resume, "resume", false, "continue the unfinished import of this directory; start a new one if there is none")
 	f.BoolVar(&o.start.restart, "restart", false, "start anew, whatever is in the directory")
 	f.StringVar(&o.start.offset, "offset", importer.Beginning, "start at this `offset` of the profile list; 0 always starts anew")
@@ -60,7 +59,6 @@ Voucherify project. It first tries again what earlier imports could not import.`
 	f.BoolVar(&o.choose.values, "warn-values", false, "write the values that could not be used to warnings.csv, too: personal data")
 	f.BoolVar(&o.choose.noCatchUp, "no-catch-up", false, "do not look again for profiles that moved while the list was read")
 	f.BoolVar(&o.choose.recheck, "recheck", false, "read the whole list again at the end, for profiles that were passed over while others were deleted or merged")
-	f.BoolVar(&o.choose.noCount, "no-count", false, "do not spend requests on finding out how many profiles there are")
 	f.DurationVar(&o.run.confirm.interval, "verify-interval", 30*time.Second, "the longest time between two looks at what became of them")
 	f.BoolVar(&o.run.wait.nonInteractive, "non-interactive", false, "never ask whether to resume")
 	groupImportFlags(f)
@@ -75,11 +73,11 @@ Voucherify project. It first tries again what earlier imports could not import.`
 
 // groupImportFlags puts the flags into the groups of the help.
 func groupImportFlags(f *pflag.FlagSet) {
-	group(f, "What", "from", "limit", "since", "profiles-from", "mapping", "env-file", "sandbox", "messy-sandbox")
+	group(f, "What", "from", "limit", "since", "profiles-from", "mapping", "env-file", "sandbox")
 	group(f, "Where it continues", "dir", "resume", "restart", "offset", "no-retry-rejected", "non-interactive")
 	group(f, "Sending and confirming", "dry-run", "output", "only-changes", "max-clears", "verify", "max-rejects")
 	group(f, "Output", "summary", "metrics-file", "log-format", "color", "verbose", "quiet", "warn-values")
-	group(f, "Tuning", "no-catch-up", "recheck", "no-count", "retry-for", "max-wait", "verify-interval", "verify-timeout")
+	group(f, "Tuning", "no-catch-up", "recheck", "retry-for", "max-wait", "verify-interval", "verify-timeout")
 }
 
 // memoryLimit is where an import collects garbage before it is as much as what is in use.
@@ -96,7 +94,7 @@ func runImport(cmd *cobra.Command, o *importOptions) (err error) {
 	}
 	defer func() { s.tellEarly(err) }()
 	s.dry, s.catchUp = o.dry, !o.choose.noCatchUp
-	s.extent.noCount, s.extent.limit = o.choose.noCount, o.choose.limit
+	s.extent.limit = o.choose.limit
 	if err := s.connect(); err != nil {
 		return err
 	}

@@ -147,7 +147,6 @@ func runPlan(cmd *cobra.Command, o *planOptions) error {
 	if err != nil {
 		return err
 	}
-	s.extent.noCount = o.sample > 0
 	if err := s.connect(); err != nil {
 		return err
 	}
@@ -219,6 +218,9 @@ func (s *session) plan(ctx context.Context, o *planOptions, profiles []segmentpr
 	s.importer = importer.New(s.apis.segment, s.apis.voucherify, s.planSettings(o, plan, profiles), s.journal, s.tell.log)
 	if err := s.readSchema(ctx); err != nil {
 		return nil, err
+	}
+	if s.tell.people && o.sample == 0 {
+		s.count(ctx)
 	}
 	began, before := time.Now(), s.apis.toSegment.Stats().Requests
 	stopProgress := s.showProgress(ctx)

@@ -45,9 +45,6 @@ func (s *session) showProgress(ctx context.Context) (stop func(finished bool)) {
 	}
 	workers.Go(func() { every(ctx, feedInterval, func() { p.observe() }) })
 	workers.Go(func() { every(ctx, heartbeatInterval, p.beat) })
-	if e := s.extent; !e.noCount && e.total < 0 && e.limit == 0 {
-		workers.Go(func() { p.total.Store(max(int64(s.importer.Count(ctx))-skip, 0)) })
-	}
 	return func(finished bool) {
 		cancel()
 		workers.Wait()

@@ -54,11 +54,10 @@ func (w *world) startOnTerminal(t *testing.T, change func(*exec.Cmd), args ...st
 }
 
 // failing returns a world in which the page at 400 cannot be listed, the first times
-// that it is asked for. An import on a terminal asks for it in order to count the profiles,
-// too, unless it has --no-count.
+// that it is asked for.
 func failing(t *testing.T, times int) *world {
 	w := startWorld(t, sandbox.Options{Profiles: 500})
-	w.answer(`next=400$`, 1, times, status(400))
+	w.answer(`limit=100&next=400$`, 1, times, status(400))
 	return w
 }
 
@@ -66,7 +65,7 @@ func TestPromptYesContinues(t *testing.T) {
 	t.Parallel()
 	each(t, []string{"yes\r", "  YES  \r", "y\r", "resume\ry\r"}, func(t *testing.T, answer string) {
 		w := failing(t, 1)
-		p, keyboard := w.onTerminal(t, "import", "--no-count")
+		p, keyboard := w.onTerminal(t, "import")
 		answerEach(t, p, keyboard, question, answer)
 		p.wantExit(t, 0)
 		check(t, w.complete(), w.reportsExact(w.dir), w.addsUp(p.stdout.String()))
@@ -75,7 +74,7 @@ func TestPromptYesContinues(t *testing.T) {
 		if numbers["Profiles read"] != 500 {
 			t.Errorf("the summary is not of the whole run:\n%s", p.stdout)
 		}
-		if n := w.requests(`next=0$`); n != 2 { // at the beginning, and at the end for profiles that moved
+		if n := w.requests(`limit=100&next=0$`); n != 2 { // at the beginning, and at the end for profiles that moved
 			t.Errorf("the first page was listed %d times, want 2", n)
 		}
 	})
@@ -108,13 +107,13 @@ func TestPromptNoStops(t *testing.T) {
 	t.Parallel()
 	each(t, []string{"no\r", "N\r", "\rno\r", "yes please\rn\r", "\x04", "ye\x04\x04\x04"}, func(t *testing.T, answer string) {
 		w := failing(t, 1)
-		p, keyboard := w.onTerminal(t, "import", "--no-count")
+		p, keyboard := w.onTerminal(t, "import")
 		answerEach(t, p, keyboard, question, answer)
 		p.wantExit(t, 1)
 		_, offset, err := printedCommand(shown(p.stderr.String()))
 		check(t, err)
-		if offset != "400" || w.requests(`next=400$`) != 1 {
-			t.Errorf("answer %q: stopped at %s after %d tries", answer, offset, w.requests(`next=400$`))
+		if offset != "400" || w.requests(`limit=100&next=400$`) != 1 {
+			t.Errorf("answer %q: stopped at %s after %d tries", answer, offset, w.requests(`limit=100&next=400$`))
 		}
 		w.resume(t, p, 0)
 		check(t, w.complete(), w.reportsExact(w.dir))
@@ -124,7 +123,7 @@ func TestPromptNoStops(t *testing.T) {
 func TestPromptComesOnce(t *testing.T) {
 	t.Parallel()
 	w := failing(t, 2)
-	p, keyboard := w.onTerminal(t, "import", "--no-count")
+	p, keyboard := w.onTerminal(t, "import")
 	p.stderr.await(t, question+" ", 1)
 	io.WriteString(keyboard, "yes\r")
 	p.wantExit(t, 1)
@@ -138,7 +137,7 @@ func TestPromptComesOnce(t *testing.T) {
 func TestPromptNotWithNonInteractive(t *testing.T) {
 	t.Parallel()
 	w := failing(t, 1)
-	p, _ := w.onTerminal(t, "import", "--no-count", "--non-interactive")
+	p, _ := w.onTerminal(t, "import", "--non-interactive")
 	p.wantExit(t, 1)
 	if strings.Contains(p.stderr.String(), "Do you wish") {
 		t.Errorf("asked:\n%s", p.stderr)
@@ -152,7 +151,7 @@ func TestPromptNotWithNonInteractive(t *testing.T) {
 func TestPromptCtrlCInterrupts(t *testing.T) {
 	t.Parallel()
 	w := failing(t, 1)
-	p, keyboard := w.onTerminal(t, "import", "--no-count")
+	p, keyboard := w.onTerminal(t, "import")
 	p.stderr.await(t, question+" ", 1)
 	io.WriteString(keyboard, "\x03")
 	p.wantExit(t, 130)
@@ -168,9 +167,9 @@ func TestPromptNeedsATerminalForStdinAndStderr(t *testing.T) {
 		"stderr": func(c *exec.Cmd) { c.Stderr = newOutput() },
 	} {
 		w := failing(t, 1)
-		p, _ := w.startOnTerminal(t, redirect, "import", "--no-count")
+		p, _ := w.startOnTerminal(t, redirect, "import")
 		p.wantExit(t, 1)
-		if n := w.requests(`next=400$`); n != 1 {
+		if n := w.requests(`limit=100&next=400$`); n != 1 {
 			t.Errorf("with %s redirected the page was asked for %d times", name, n)
 		}
 	}
@@ -234,11 +233,11 @@ func TestPromptContinuesAnUnfinishedImport(t *testing.T) {
 			t.Parallel()
 			w := failing(t, 1)
 			w.start(t, "import").wantExit(t, 1)
-			before := w.requests(`next=0$`)
-			p, keyboard := w.onTerminal(t, "import", "--no-count")
+			before := w.requests(`limit=100&next=0$`)
+			p, keyboard := w.onTerminal(t, "import")
 			answerEach(t, p, keyboard, "The import in this directory is not finished: 400 profiles read, ", c.answer)
 			p.wantExit(t, 0)
-			if n := w.requests(`next=0$`) - before; n != c.first {
+			if n := w.requests(`limit=100&next=0$`) - before; n != c.first {
 				t.Errorf("%s: the first page was listed %d times, want %d", c.profile, n, c.first)
 			}
 			check(t, w.complete(), w.reportsExact(w.dir), w.addsUp(p.stdout.String()))
@@ -252,7 +251,7 @@ func TestPromptWithoutAnAnswerBeginsNothing(t *testing.T) {
 	w := failing(t, 1)
 	w.start(t, "import").wantExit(t, 1)
 	before := w.requests(`.`)
-	p, keyboard := w.onTerminal(t, "import", "--no-count")
+	p, keyboard := w.onTerminal(t, "import")
 	answerEach(t, p, keyboard, "The import in this directory is not finished: 400 profiles read, ", "\x04")
 	p.wantExit(t, exitInterrupted)
 	wantMatch(t, p.stderr.String(), `no answer: nothing was begun`)

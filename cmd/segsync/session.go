@@ -174,7 +174,7 @@ func (s *session) announce(interrupts *interrupts) {
 		s.tell.log.Info("continuing the import in this directory", "offset", s.offset(), "profiles", state.Counts.Read,
 			"unconfirmed", state.Unconfirmed())
 	}
-	if s.tell.people && !s.dry.run || s.extent.limit > 0 {
+	if s.tell.people || s.extent.limit > 0 {
 		s.count(interrupts.ctx)
 	}
 	if s.tell.people && !s.dry.run && !s.continued {

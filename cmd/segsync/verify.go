@@ -45,7 +45,7 @@ func runVerify(cmd *cobra.Command, o *verifyOptions) (err error) {
 		return err
 	}
 	defer func() { s.tellEarly(err) }()
-	s.extent.noCount = true // nothing is read
+	s.extent.total = 0 // nothing is read
 	if err := s.connect(); err != nil {
 		return err
 	}

@@ -100,8 +100,8 @@ func TestCommandToCopyIsWhole(t *testing.T) {
 	t.Parallel()
 	for columns, format := range map[int]string{40: "\nContinue with:\n%s\n", 100: "\nContinue with: %s\n"} {
 		w := startWorld(t, sandbox.Options{Profiles: 20, Plain: true})
-		got := w.atWidth(t, columns, nil, "import", "--limit", "7", "--dir", "files", "--summary", "summary.json", "--no-count")
-		want := fmt.Sprintf(format, "segsync import --resume --summary summary.json --no-count --dir files")
+		got := w.atWidth(t, columns, nil, "import", "--limit", "7", "--dir", "files", "--summary", "summary.json")
+		want := fmt.Sprintf(format, "segsync import --resume --summary summary.json --dir files")
 		if !strings.HasSuffix(got, want) {
 			t.Errorf("at %d columns the output does not end with %q:\n%s", columns, want, got)
 		}
