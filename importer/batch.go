@@ -5,259 +5,213 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"sync/atomic"
+	"time"
 
 	"segsync/importer/journal"
-	"segsync/voucherify"
+	"segsync/importer/outcome"
+	"segsync/importer/sink"
+	"segsync/importer/sink/plan"
 )
 
-// batch is what one bulk request carries, and the pages that are complete once it is
-// accepted.
+// batch is what one bulk request carries, and the pages that are complete once it is accepted.
 type batch struct {
-	records []*profile     // with a customer to send
-	at      map[string]int // of a source id in records
-	bytes   int            // of the customers' JSON, with separators
-	after   bool           // a customer was sent before: what was sent must be answered first
-	pages   []*page        // in order
-
-	done chan struct{} // closed when all of it was answered: its records have their outcomes
-	err  error         // valid once done is closed
+	sink.Batch
+	profiles []*profile     // of its records
+	at       map[string]int // of a source id in them
+	pages    []*page        // in order
+	first    int            // profiles that were read before its first record
+	began    time.Time      // when that came
 }
 
-// feed is what the batcher hands to the committer.
-type feed struct {
-	batches chan *batch
-	// err is why the source was not read to its end, nil if it was. It is valid once
-	// batches is closed.
-	err error
+func newBatch() *batch {
+	return &batch{Batch: sink.Batch{Done: make(chan struct{})}, at: make(map[string]int)}
 }
 
-// limits bound a batch. They fall when Voucherify says so.
-type limits struct{ records, bytes atomic.Int64 }
-
-// bulkMargin is kept free of what a bulk request takes.
-const bulkMargin = 64 << 10
-
-func newLimits(batchSize int) *limits {
-	l := new(limits)
-	l.records.Store(int64(batchSize))
-	l.bytes.Store(voucherify.MaxBulkBytes - bulkMargin)
-	return l
-}
-
-// sink takes the customers of batches and answers for them.
-type sink interface {
-	// start begins to send the batch, which may have pages without customers only. It is
-	// called in order; when all customers have their outcomes, b.done is closed. Its error
-	// ends the run.
-	start(ctx context.Context, b *batch) error
-}
-
-// cutter says where a batch ends.
-type cutter struct {
-	limits    *limits
-	batchSize int
-	pageSize  int
-}
-
-func newCutter(s Settings) cutter { return cutter{newLimits(s.BatchSize), s.BatchSize, s.PageSize} }
-
-// full reports whether a batch of so many customers and bytes must be sent before another
-// customer, of more bytes, can be added.
-func (c cutter) full(customers, bytes, more int) bool {
-	if customers == 0 {
-		return false
-	}
-	return customers >= int(c.limits.records.Load()) || bytes+more+len("[,]") > int(c.limits.bytes.Load())
-}
-
-// overdue reports whether a batch has waited for long enough. One without customers costs no
-// bulk call.
-func (c cutter) overdue(customers, pages int) bool {
-	return pages >= pagesPerPartialBatch && (customers == 0 || pages*c.pageSize >= min(10*c.batchSize, maxWaiting))
-}
-
-// A partial batch is sent when it has waited for this many pages, and for as many as would
-// fill ten batches, so that the safe position does not stay behind for long where few
-// profiles have an identifier.
-const pagesPerPartialBatch = 10
-
-// maxWaiting is how many profiles at most wait for their batch to be filled: it bounds the
-// memory that they take where batches are large.
-const maxWaiting = 100_000
-
-// batcher fills batches across pages.
+// batcher maps the profiles and fills batches across pages.
 type batcher struct {
-	cutter
-	sources  *journal.Sources // the source ids sent
-	clears   clears
-	existing *Existing // customers that are as they would be sent are left out; nil: none are
-	sink     sink
-	out      *feed
-	current  *batch
-	// late is the last pass over the list in which a profile with the source id was sent, of
+	*run
+	batches chan *batch
+	clears  clearLimiter
+	// err is why the source was not read to its end, nil if it was. It is valid once batches is
+	// closed.
+	err error
+
+	current *batch
+	read    int // profiles
+	// late is the last pass over the source in which a profile with the source id was sent, of
 	// those that a later pass than the first found.
 	late map[string]int
-	// retried are the source ids of profiles that were tried again.
-	retried map[string]bool
 }
 
-// run takes the pages in order and fills batches. Each is started as soon as it is full,
-// and handed on in order. A page that could not be read ends it; what came before is sent.
-// So does a batch that would clear too much, and is not sent itself. It ends with wanted,
-// and then says so in the feed. It closes the feed.
-func (b *batcher) run(ctx, wanted context.Context, pages iter.Seq2[*page, error]) error {
-	defer close(b.out.batches)
-	b.late, b.retried = make(map[string]int), make(map[string]bool)
-	b.current = newBatch()
+// fill takes the pages in order. Each batch is started as soon as it is full, and handed on
+// in order. A page that could not be read ends it; what came before is sent. So does a batch that
+// would clear too much, and is not sent itself. It closes batches.
+func (b *batcher) fill(ctx, stop context.Context, pages iter.Seq2[*page, error]) error {
+	defer close(b.batches)
+	b.late, b.current = make(map[string]int), newBatch()
 	for p, err := range pages {
 		if ctx.Err() != nil {
-			return ctx.Err()
+			return context.Cause(ctx)
 		}
 		if err != nil {
-			b.out.err = err
+			b.err = err
 			break
 		}
 		if err := b.take(ctx, p); err != nil {
-			return b.unlessClears(err)
+			return b.deferClearLimit(err)
 		}
 	}
 	if ctx.Err() != nil {
-		return ctx.Err()
+		return context.Cause(ctx)
 	}
-	if b.out.err == nil && wanted.Err() != nil {
-		b.out.err = ErrStopped
+	if b.err == nil && stop.Err() != nil {
+		b.err = ErrStopped
 	}
-	return b.unlessClears(b.flush(ctx))
+	return b.deferClearLimit(b.flush(ctx))
 }
 
-// unlessClears leaves a ClearsError to the feed, so that the batches before are finished.
-func (b *batcher) unlessClears(err error) error {
-	var clears *ClearsError
-	if errors.As(err, &clears) {
-		b.out.err = errors.Join(b.out.err, err)
+// deferClearLimit keeps a ClearsError until the batches before are finished.
+func (b *batcher) deferClearLimit(err error) error {
+	if _, ok := errors.AsType[*ClearsError](err); ok {
+		b.err = errors.Join(b.err, err)
 		return nil
 	}
 	return err
 }
 
 func (b *batcher) take(ctx context.Context, p *page) error {
+	b.Progress.Read.Add(int64(len(p.Profiles)))
+	if err := b.mapper.mapPage(p); err != nil {
+		return err
+	}
 	for _, profile := range p.profiles {
-		if profile.customer == nil {
+		if profile.Customer == nil {
+			if profile.SourceID != "" {
+				b.current.Others = append(b.current.Others, profile.SourceID)
+			}
+			b.read++
 			continue
 		}
-		if b.full(len(b.current.records), b.current.bytes, len(profile.customer)) {
+		if b.isFull(len(profile.Customer)) {
 			if err := b.flush(ctx); err != nil {
 				return err
 			}
 		}
+		profile.Before = b.read
+		b.read++
 		if err := b.add(ctx, profile); err != nil {
 			return err
 		}
 	}
 	b.current.pages = append(b.current.pages, p)
-	if b.overdue(len(b.current.records), len(b.current.pages)) {
+	const emptyPages = 10 // pages without a customer need no bulk call, and wait for nothing
+	if len(b.current.Records) == 0 && len(b.current.pages) >= emptyPages || b.isOverdue() {
 		return b.flush(ctx)
 	}
 	return nil
+}
+
+// isFull reports whether the batch must be sent before another customer, of more bytes, can be added.
+func (b *batcher) isFull(more int) bool {
+	return b.Limits.IsFull(len(b.current.Records), b.current.Bytes, more) || b.isOverdue()
+}
+
+// isOverdue reports whether the batch has waited for long enough.
+func (b *batcher) isOverdue() bool {
+	return len(b.current.Records) > 0 && (b.read-b.current.first >= sink.PartialProfiles || time.Since(b.current.began) > sink.PartialAge)
 }
 
 // flush starts the current batch and hands it on.
 func (b *batcher) flush(ctx context.Context) error {
 	full := b.current
 	b.current = newBatch()
-	if len(full.records)+len(full.pages) == 0 {
+	if len(full.Records)+len(full.pages) == 0 {
 		return nil
 	}
-	if err := b.clears.add(full.records); err != nil {
+	if err := b.clears.add(full.profiles); err != nil {
 		return err
 	}
-	if err := b.sink.start(ctx, full); err != nil {
+	ids := make([]string, len(full.Records))
+	for i, r := range full.Records {
+		ids[i] = r.SourceID
+	}
+	if err := b.journal.Sending(ids); err != nil {
+		return err
+	}
+	if err := b.sink.Start(ctx, &full.Batch); err != nil {
 		return err
 	}
 	select {
-	case b.out.batches <- full:
+	case b.batches <- full:
 		return nil
 	case <-ctx.Done():
-		return ctx.Err()
+		return context.Cause(ctx)
 	}
 }
-
-func newBatch() *batch { return &batch{at: make(map[string]int), done: make(chan struct{})} }
 
 // add puts the profile into the batch, unless another one with its source_id is sent. Of
-// those the most recently active one is: the first in the list, but one that a later pass
-// found was active after those of the passes before. Customers of a failed action give way to
-// customers that were sent after them: sending them again would restore older data.
+// those the most recently active one is: the first in the source, but one that a later pass
+// found was active after those of the passes before. A profile that is read again never takes the
+// place of another one: that may be newer.
 func (b *batcher) add(ctx context.Context, p *profile) error {
 	c := b.current
-	sender, err := b.sources.Sender(p.SourceID, p.SegmentID)
-	if err != nil {
-		return err
-	}
+	sentBy := b.journal.SentBy(p.SourceID, p.ID)
 	if at, inBatch := c.at[p.SourceID]; inBatch {
-		older := c.records[at]
-		if p.SegmentID != older.SegmentID && p.page.pass <= older.page.pass && !older.page.retry {
-			p.drop()
+		older := c.profiles[at]
+		if p.ID != older.ID && p.page.Pass <= older.page.Pass {
+			p.Outcome, p.Customer = outcome.Merged, nil
 			return nil
 		}
-		older.drop()
-		c.bytes += len(p.customer) - len(older.customer)
-		c.records[at] = p
-		return b.claim(p)
-	}
-	newer := p.page.pass > b.late[p.SourceID]
-	if sender == journal.Another && !newer || sender == journal.Someone && !newer && p.page.replaces == "" {
-		p.drop()
+		c.Bytes += len(p.Customer) - len(older.Customer)
+		older.Outcome, older.Customer = outcome.Merged, nil
+		c.profiles[at], c.Records[at] = p, &p.Record
+		b.claim(p)
 		return nil
 	}
-	if unchanged, err := b.unchanged(ctx, p, sender); err != nil {
-		return err
-	} else if unchanged {
-		p.Outcome, p.customer = journal.Unchanged, nil
-		return b.claim(p)
+	isNewer := p.page.Pass > b.late[p.SourceID]
+	if sentBy == journal.ByOtherProfile && (!isNewer || p.page.isRetry) {
+		p.Outcome, p.Customer = outcome.Merged, nil
+		return nil
 	}
-	c.after = c.after || sender != journal.Nobody || b.retried[p.SourceID]
-	c.at[p.SourceID] = len(c.records)
-	c.records = append(c.records, p)
-	c.bytes += len(p.customer) + len(",")
-	return b.claim(p)
+	isUnchanged, err := b.isUnchanged(ctx, p, sentBy)
+	if err != nil {
+		return err
+	}
+	if isUnchanged {
+		p.Outcome, p.Customer = outcome.Unchanged, nil
+		b.claim(p)
+		return nil
+	}
+	if len(c.Records) == 0 {
+		c.first, c.began = p.Before, time.Now()
+	}
+	c.Ordered = c.Ordered || sentBy != journal.NotSent
+	c.at[p.SourceID] = len(c.Records)
+	c.profiles, c.Records = append(c.profiles, p), append(c.Records, &p.Record)
+	c.Bytes += len(p.Customer) + len(",")
+	b.claim(p)
+	return nil
 }
 
-// unchanged reports whether Voucherify has the customer as it would be sent. One that may
-// take the place of another one sent by this import is never taken for unchanged: what the
+// isUnchanged reports whether Voucherify has the customer as it would be sent. One that this import has
+// sent, or that may be on its way since an earlier run, is never taken for unchanged: what the
 // export says of it is out of date.
-func (b *batcher) unchanged(ctx context.Context, p *profile, sender journal.Sender) (bool, error) {
-	if b.existing == nil || sender != journal.Nobody || b.retried[p.SourceID] || p.page.pass > 0 || p.page.retry || p.page.replaces != "" {
+func (b *batcher) isUnchanged(ctx context.Context, p *profile, sentBy journal.SentBy) (bool, error) {
+	if b.Existing == nil || sentBy != journal.NotSent || p.page.Pass > 0 || p.page.isRetry || b.journal.IsSending(p.SourceID) {
 		return false, nil
 	}
-	now, err := b.existing.stored(ctx, p.SourceID)
+	d, err := b.Existing.Compare(ctx, p.Customer)
 	if err != nil {
-		return false, err
+		return false, fmt.Errorf("comparing the customer of %s: %w", p.ID, err)
 	}
-	d, err := compare(p.customer, now)
-	if err != nil {
-		return false, fmt.Errorf("comparing the customer of %s: %w", p.SegmentID, err)
-	}
-	p.Cleared = d.cleared()
-	return d.Kind == Unchanged, nil
+	p.entry.Cleared = d.Cleared()
+	return d.Kind == plan.Unchanged, nil
 }
 
-// claim notes that the profile is the one that its source_id is sent with. One that is
-// tried again may be older than the one in the list: it claims nothing.
-func (b *batcher) claim(p *profile) error {
-	if p.page.retry {
-		b.retried[p.SourceID] = true
-		return nil
+// claim notes that the profile is the one that its source_id is sent with.
+func (b *batcher) claim(p *profile) {
+	if p.page.Pass > 0 {
+		b.late[p.SourceID] = p.page.Pass
 	}
-	p.Claimed = true
-	if p.page.pass > 0 {
-		b.late[p.SourceID] = p.page.pass
-	}
-	return b.sources.Claim(p.SourceID, p.SegmentID)
-}
-
-// drop makes the profile one that is not sent for another one with its source_id.
-func (p *profile) drop() {
-	p.Outcome, p.Claimed = journal.Merged, false
+	b.journal.MarkSent(p.SourceID, p.ID)
 }

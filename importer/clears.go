@@ -10,12 +10,12 @@ import (
 
 const (
 	clearsShare = 0.05
-	clearsLeast = 100
+	minClears   = 100
 )
 
 // ClearsAllowed returns in how many customers a field may be cleared, of so many that are sent,
-// where Settings.MaxClears does not say otherwise.
-func ClearsAllowed(sent int) int { return max(clearsLeast, int(clearsShare*float64(sent))) }
+// where Options.MaxClears does not say otherwise.
+func ClearsAllowed(sent int) int { return max(minClears, int(clearsShare*float64(sent))) }
 
 // ClearsError is the error of an import that would have cleared a field in more customers than
 // allowed: the source may be half filled. Nothing of the batch that would have was sent.
@@ -26,35 +26,35 @@ type ClearsError struct {
 }
 
 func (e *ClearsError) Error() string {
-	return fmt.Sprintf("the field %s would be cleared in %d customers, more than the %d allowed", e.Field, e.Clears, e.Max)
+	return fmt.Sprintf("the field %s would be sent as null in %d customers, more than the %d allowed", e.Field, e.Clears, e.Max)
 }
 
-// clears counts the customers of an import that a field is cleared in.
-type clears struct {
+// clearLimiter counts the customers of an import that a field is cleared in.
+type clearLimiter struct {
 	max     int // of each field; negative: a share of the customers sent
 	sent    int // customers
 	byField map[string]int
 }
 
-// newClears returns the counts of an import that goes on.
-func newClears(most int, s *journal.State) clears {
-	return clears{max: most, sent: s.Sent(), byField: maps.Clone(s.Details.Cleared)}
+// newClearLimiter returns the counts of an import that goes on.
+func newClearLimiter(most int, s *journal.State) clearLimiter {
+	return clearLimiter{max: most, sent: s.SentCustomers(), byField: maps.Clone(s.Details.Cleared)}
 }
 
 // add counts the customers of a batch, or says that they are not to be sent. Those that are
 // sent again were counted before.
-func (c *clears) add(records []*profile) error {
+func (c *clearLimiter) add(records []*profile) error {
 	byField := maps.Clone(c.byField)
 	if byField == nil {
 		byField = make(map[string]int)
 	}
 	sent := c.sent
 	for _, p := range records {
-		if p.page.replaces != "" {
+		if p.page.isRetry {
 			continue
 		}
 		sent++
-		for _, field := range p.Cleared {
+		for _, field := range p.entry.Cleared {
 			byField[field]++
 		}
 	}

@@ -5,65 +5,60 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync/atomic"
 	"time"
 
 	"segsync/importer/journal"
+	"segsync/importer/outcome"
+	"segsync/importer/sink"
 )
 
-// saveInterval is the least time between two saves; what comes in between is saved
-// together. Where a save takes long, for the state is large, ten times as long passes, but no
-// more than longestInterval: what is not saved is in memory.
-const (
-	saveInterval    = 200 * time.Millisecond
-	longestInterval = 2 * time.Second
-)
+// saveInterval is the least time between two saves; what comes in between is saved together.
+const saveInterval = 200 * time.Millisecond
 
-// TooManyRejectsError is the error of a run that Settings.MaxRejects ended.
+// TooManyRejectsError is the error of a run that Options.MaxRejects ended.
 type TooManyRejectsError struct{ Rejected, Max int }
 
 func (e *TooManyRejectsError) Error() string {
 	return fmt.Sprintf("Voucherify has rejected %d customers, more than the %d allowed", e.Rejected, e.Max)
 }
 
-// committer is the only one that writes the journal: it takes the answered batches in
-// order, and verdicts as they come, and saves what they say.
+// committer takes the answered batches in order, and verdicts as they come, and brings them into
+// the journal.
 type committer struct {
-	journal    *journal.Journal
-	maxRejects int
-	limited    *atomic.Int64 // see Importer
-	log        *slog.Logger
-	announced  map[string]bool // reasons and warnings that were shown
-	impersonal bool            // show nothing of a customer: of a plan, that is asked for
+	*run
+	announced map[string]bool // reasons and warnings that were shown
+	guard     guard
 
-	in       *feed
-	verdicts <-chan []verdict
+	batches  <-chan *batch
+	verdicts <-chan []sink.Verdict
 	onSent   func() // called once, when everything that will be sent is sent and saved
 
 	head    *batch    // the batch whose answer is waited for, nil for none
 	saved   time.Time // when the last save ended
-	took    time.Duration
-	changed bool // since then
+	changed bool      // since then
 }
 
-// run ends when both its inputs have, or with the first error.
-func (c *committer) run(ctx context.Context) error {
-	batches, verdicts := (<-chan *batch)(c.in.batches), c.verdicts
+// commitAll ends when both its inputs have, or with the first error.
+func (c *committer) commitAll(ctx context.Context) error {
+	batches, verdicts := c.batches, c.verdicts
 	var save <-chan time.Time // nil: nothing is to be saved
 	for batches != nil || verdicts != nil {
 		var err error
 		next, answered := batches, (<-chan struct{})(nil)
 		if c.head != nil {
-			next, answered = nil, c.head.done
+			next, answered = nil, c.head.Done
 		}
-		sent, now := false, false
+		allSent, now := false, false
 		select {
 		case b, more := <-next:
 			if c.head = b; !more {
-				batches, sent, err = nil, true, ctx.Err()
+				batches, allSent, err = nil, true, context.Cause(ctx)
+				if err == nil && c.sink != nil {
+					err = c.guard.end(ctx, c.run)
+				}
 			}
 		case <-answered:
-			err = c.batch(c.head)
+			err = c.commit(ctx, c.head)
 			c.head = nil
 		case v, more := <-verdicts:
 			if err = c.settle(v); !more {
@@ -72,84 +67,108 @@ func (c *committer) run(ctx context.Context) error {
 		case <-save:
 			now = true
 		case <-ctx.Done():
-			err = ctx.Err()
+			err = context.Cause(ctx)
 		}
-		if rejected := c.journal.Next().Count(journal.Rejected); err == nil && c.maxRejects >= 0 && rejected > c.maxRejects {
-			err = &TooManyRejectsError{rejected, c.maxRejects}
+		if n := c.journal.Rejected(); err == nil && c.MaxRejects >= 0 && n > c.MaxRejects {
+			err = &TooManyRejectsError{n, c.MaxRejects}
 		}
 		if c.changed && save == nil {
-			save = time.After(min(max(saveInterval, 10*c.took), longestInterval) - time.Since(c.saved))
+			save = time.After(saveInterval - time.Since(c.saved))
 		}
-		if c.changed && (now || sent || err != nil) {
-			if saveErr := c.save(); saveErr != nil {
+		if c.changed && (now || allSent || err != nil) {
+			if saveErr := c.journal.Save(); saveErr != nil {
 				return errors.Join(err, saveErr)
 			}
-			save = nil
+			c.changed, c.saved, save = false, time.Now(), nil
 		}
 		if err != nil {
 			return err
 		}
-		if sent {
+		if allSent {
 			c.onSent()
 		}
 	}
-	if len(c.journal.State().Actions) > 0 {
-		return ctx.Err() // that the verifier was canceled does not tell
-	}
 	return nil
 }
 
-// save saves what was committed.
-func (c *committer) save() error {
-	began := time.Now()
-	if err := c.journal.Save(); err != nil {
-		return err
+// commit brings the pages that a batch completes into the journal.
+func (c *committer) commit(ctx context.Context, b *batch) error {
+	if b.Err != nil {
+		return b.Err
 	}
-	c.changed, c.saved = false, time.Now()
-	c.took = c.saved.Sub(began)
-	return nil
-}
-
-// batch commits the pages that a batch completes.
-func (c *committer) batch(b *batch) error {
-	if b.err != nil {
-		return b.err
-	}
-	if !c.journal.OnDisk() { // without a first state, nothing would tell how long the reports were
-		if err := c.journal.Save(); err != nil {
-			return err
-		}
-	}
+	var ended error
 	for _, p := range b.pages {
-		if err := c.page(p); err != nil {
+		c.changed = true
+		entries, actions := make([]journal.Entry, len(p.profiles)), make(map[string]sink.Action)
+		for i, profile := range p.profiles {
+			entries[i] = entryOf(profile)
+			if profile.Outcome == outcome.Sent {
+				actions[profile.Action.ID] = profile.Action
+			}
+			c.announce(&entries[i])
+			if isKnown := p.isRetry || c.journal.IsOutstanding(profile.ID); ended == nil {
+				ended = c.guard.observe(ctx, c.run, profile, isKnown)
+			}
+			if !p.isRetry {
+				c.Progress.Committed.Add(1)
+			}
+		}
+		done := journal.Page{After: p.After, Began: p.Began, Behind: p.Behind, Entries: entries, Actions: actions}
+		if err := c.journal.AddPage(done); err != nil {
 			return err
+		}
+	}
+	return ended
+}
+
+// entryOf returns what the journal keeps of a profile.
+func entryOf(p *profile) journal.Entry {
+	e := p.entry
+	e.Outcome, e.SourceID = p.Outcome, p.SourceID
+	e.Reason, e.Detail, e.RequestID = p.Why.Reason, p.Why.Detail, p.Why.RequestID
+	if p.Outcome == outcome.Sent {
+		e.ActionID = p.Action.ID
+	}
+	return e
+}
+
+// settle brings verdicts into the journal.
+func (c *committer) settle(verdicts []sink.Verdict) error {
+	for _, v := range verdicts {
+		c.changed = true
+		bad, err := c.journal.AddVerdict(v)
+		if err != nil {
+			return err
+		}
+		if v.Failed != "" {
+			c.Log.Warn("an async action failed: its customers are sent once more", "async_action_id", v.ActionID,
+				"request_id", v.RequestID, "customers", len(bad), "cause", v.Failed)
+			continue
+		}
+		for i := range bad {
+			if n := bad[i].Unnamed; n > 0 {
+				c.Log.Warn("Voucherify rejected customers without saying which", "async_action_id", v.ActionID, "request_id", v.RequestID,
+					"named", len(bad)-1, "not_named", n)
+				continue
+			}
+			c.announce(&bad[i])
 		}
 	}
 	return nil
 }
 
-func (c *committer) page(p *page) error {
-	c.changed = true
-	entries := make([]journal.Entry, len(p.profiles))
-	for i, profile := range p.profiles {
-		entries[i] = profile.Entry
-		c.tell(&entries[i])
-		if !p.retry && profile.Was == journal.None && p.replaces == "" {
-			c.limited.Add(1)
-		}
-	}
-	done := journal.Page{After: p.after, Replaces: p.replaces, Entries: entries}
-	if p.first {
-		done.Began = p.began
-	}
-	return c.journal.AddPage(done)
-}
-
-// tell shows the first profile of each kind that was not imported, and the first of each
+// announce shows the first profile of each kind that was not imported, and the first of each
 // kind of warning; the others are in the reports.
-func (c *committer) tell(e *journal.Entry) {
-	if e.Outcome == journal.Rejected || e.Outcome == journal.Unreadable || e.Outcome == journal.Vanished {
-		c.announce(e.SegmentID, e.SourceID, e.Why)
+func (c *committer) announce(e *journal.Entry) {
+	sourceID := e.SourceID
+	if c.Impersonal {
+		sourceID = ""
+	}
+	isBad := e.Outcome == outcome.Rejected || e.Outcome == outcome.Unreadable || e.Outcome == outcome.Vanished
+	if isBad && !c.announced[e.Reason] {
+		c.announced[e.Reason] = true
+		c.Log.Warn("profile not imported; the first for this reason", "segment_id", e.ID, "source_id", sourceID,
+			"reason", e.Reason, "detail", e.Detail, "async_action_id", e.ActionID)
 	}
 	for _, w := range e.Warnings {
 		kind := "warning " + w.Field + " " + w.Reason
@@ -158,22 +177,10 @@ func (c *committer) tell(e *journal.Entry) {
 			level = slog.LevelDebug
 		}
 		c.announced[kind] = true
-		if c.impersonal {
-			c.log.Log(context.Background(), level, w.WithoutValue(), "segment_id", e.SegmentID)
+		if c.Impersonal {
+			c.Log.Log(context.Background(), level, w.Text.WithoutValue(), "segment_id", e.ID)
 			continue
 		}
-		c.log.Log(context.Background(), level, w.String(), "segment_id", e.SegmentID, "source_id", e.SourceID)
+		c.Log.Log(context.Background(), level, w.Text.String(), "segment_id", e.ID, "source_id", sourceID)
 	}
-}
-
-func (c *committer) announce(segmentID, sourceID string, why journal.Why) {
-	if c.announced[why.Reason] {
-		return
-	}
-	c.announced[why.Reason] = true
-	if c.impersonal {
-		sourceID = ""
-	}
-	c.log.Warn("profile not imported; the first for this reason", "segment_id", segmentID, "source_id", sourceID,
-		"reason", why.Reason, "detail", why.Detail, "async_action_id", why.ActionID)
 }

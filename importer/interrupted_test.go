@@ -2,16 +2,14 @@ package importer_test
 
 import (
 	"context"
-	"errors"
 	"net/http"
-	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"segsync/importer"
 	"segsync/importer/journal"
+	"segsync/importer/outcome"
 	"segsync/internal/sandbox"
 	"segsync/internal/sandboxtest"
 )
@@ -40,8 +38,8 @@ func TestStopOfAFileLosesNothing(t *testing.T) {
 		im := w.continued(t)
 		s.stop = im.Stop
 		err := im.Run(context.Background())
-		if st := im.State(); st.Position.Done && st.Counts.Read < 200 {
-			t.Fatalf("done after %d of 200 profiles: %v", st.Counts.Read, err)
+		if st := im.State(); st.Position.Done && st.Counts.Read() < 200 {
+			t.Fatalf("done after %d of 200 profiles: %v", st.Counts.Read(), err)
 		}
 	}
 }
@@ -51,7 +49,7 @@ func TestStopOfAFileLosesNothing(t *testing.T) {
 func TestChangesOfAWarehouseAreReadToTheirEnd(t *testing.T) {
 	w := newFromTables(t, sandbox.Options{}, 60)
 	w.settings.Limit = 30
-	w.run(t, journal.Start{Mode: journal.Anew})
+	w.run(t, journal.Start{Mode: journal.Discard})
 	w.rename(7, "c7")
 	w.rename(20, "c20")
 	w.settings.Limit = 31
@@ -80,7 +78,7 @@ func TestUnreadableIsTakenBackOnce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n := state.Count(journal.Unreadable); n != 0 {
+		if n := state.Count(outcome.Unreadable); n != 0 {
 			t.Errorf("%d unreadable, want none", n)
 		}
 	})
@@ -96,45 +94,16 @@ func TestStartedIsWhenTheListIsRead(t *testing.T) {
 			}
 			return "", "", ""
 		}})
-		w.finished(from(importer.Beginning))
-		w.settings.RetryOutstanding = true
-		im := w.importerOf(from(importer.Beginning))
+		w.finished(from(""))
+		w.settings.RetryEarlier = true
+		im := w.importerOf(from(""))
 		time.Sleep(time.Hour)
 		now := time.Now()
 		if err := im.Run(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if off := now.Sub(im.State().Started); off.Abs() > time.Minute {
-			t.Errorf("started %s before the list was read", off)
-		}
-	})
-}
-
-// Where Segment has no profile of the list, the import stops each time, and none of them
-// counts as vanished.
-func TestGoneProfilesStayOutstanding(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, sandbox.Options{Profiles: 1000, Plain: true})
-		w.On(`/external_ids`, sandboxtest.Status(http.StatusNotFound))
-		im := w.importer()
-		for range 2 {
-			var gone *importer.GoneError
-			if err := im.Run(t.Context()); !errors.As(err, &gone) {
-				t.Fatalf("%v, want a GoneError", err)
-			}
-			if n := im.State().Count(journal.Vanished); n != 0 {
-				t.Fatalf("%d profiles count as vanished", n)
-			}
-		}
-		w.Mend()
-		for range 2 { // the second one tries again what the first could not read
-			im = w.importer()
-			if err := im.Run(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if got := im.State().Count(journal.Confirmed); got != 1000 {
-			t.Errorf("%d confirmed, want 1000: %+v", got, countsOf(im.State()))
+		if off := now.Sub(im.State().Began); off.Abs() > time.Minute {
+			t.Errorf("began %s before the list was read", off)
 		}
 	})
 }
@@ -145,7 +114,7 @@ func TestNamelessEntryStaysOutstanding(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, sandbox.Options{Profiles: 10, Plain: true})
 		w.On(`/profiles\?|/profiles$`, sandboxtest.Nth(1, sandboxtest.Body(`{"data":[{"metadata":{}}],"cursor":{"url":"","has_more":false,"next":"","limit":10}}`)))
-		w.settings.RetryOutstanding = true
+		w.settings.RetryEarlier = true
 		im := w.importer()
 		if err := im.Run(t.Context()); err != nil {
 			t.Fatal(err)
@@ -156,39 +125,14 @@ func TestNamelessEntryStaysOutstanding(t *testing.T) {
 	})
 }
 
-// A program that is killed after it moved the old state away, and before it saved the new
-// one, does not forget what is outstanding.
-func TestOutstandingSurvivesAKillBetweenTwoStates(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, sandbox.Options{Profiles: 10, Plain: true, Reject: func(string) (string, string, string) { return "bad", "Bad", "" }})
-		w.settings.Limit = 5
-		if err := w.importer().Run(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Rename(w.statePath(), w.statePath()+".bak"); err != nil {
-			t.Fatal(err)
-		}
-		next := from("10")
-		next.Mode = journal.Plain
-		w.settings.Limit = 0
-		im := w.importerOf(next)
-		if err := im.Run(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if n := im.State().Outstanding.Count; n != 5 {
-			t.Errorf("%d outstanding, want the 5 of before", n)
-		}
-	})
-}
-
 // A profile that can be read only the second time has its warnings, too.
 func TestWarningsOfTheSecondReading(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, sandbox.Options{Profiles: 10, Plain: true})
 		w.On(`@3/traits`, sandboxtest.Nth(2, sandboxtest.Body(`{"traits":{"birthdate":"nonsense"},"cursor":{"url":"","has_more":false,"next":"","limit":200}}`)))
 		w.On(`@3/traits`, sandboxtest.Nth(1, sandboxtest.Status(http.StatusInternalServerError)))
-		s := w.finished(from(importer.Beginning))
-		if n := s.Counts.InvalidBirthdates; n != 1 || s.Details.Identifiers["user_id"] != 10 {
+		s := w.finished(from(""))
+		if n := s.Details.Birthdates; n != 1 || s.Details.Identifiers["user_id"] != 10 {
 			t.Errorf("%d invalid birthdates, %v; want 1 of 10", n, s.Details.Identifiers)
 		}
 	})

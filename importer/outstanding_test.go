@@ -6,9 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"path"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -19,29 +16,10 @@ import (
 
 	"segsync/importer"
 	"segsync/importer/journal"
+	"segsync/importer/outcome"
 	"segsync/internal/sandbox"
 	"segsync/internal/sandboxtest"
 )
-
-// finished runs the import to its end and returns its state.
-func (w *world) finished(start journal.Start) *journal.State {
-	w.t.Helper()
-	im := w.importerOf(start)
-	if err := im.Run(w.t.Context()); err != nil {
-		w.t.Fatal(err)
-	}
-	w.wantConfirmed(im, im.State().Counts.Read)
-	return im.State()
-}
-
-// rows returns the first three cells of each row of not-imported.csv by segment id.
-func (w *world) rows() map[string][]string {
-	rows := map[string][]string{}
-	for _, row := range w.rejected() {
-		rows[row[0]] = row[1:3]
-	}
-	return rows
-}
 
 // What an import could not import is tried again by the next one, although the list does
 // not show it as changed.
@@ -56,7 +34,7 @@ func TestOutstandingIsTriedAgain(t *testing.T) {
 		}})
 		e := w.Profiles()
 		began := time.Now().UTC()
-		first := w.finished(from(importer.Beginning))
+		first := w.finished(from(""))
 		if diff := cmp.Diff(counts{Read: 10, Confirmed: 7, Rejected: 3}, countsOf(first)); diff != "" || first.Outstanding.Count != 3 {
 			t.Errorf("%+v, counts (-want +got):\n%s", first.Outstanding, diff)
 		}
@@ -65,8 +43,8 @@ func TestOutstandingIsTriedAgain(t *testing.T) {
 		time.Sleep(48 * time.Hour)
 		bad = regexp.MustCompile(`002$`) // 001 is mended, 003 is gone
 		w.On(`@3/`, sandboxtest.Status(http.StatusNotFound))
-		w.settings.RetryOutstanding = true
-		next := from(importer.Beginning)
+		w.settings.RetryEarlier = true
+		next := from("")
 		next.Since = began.Add(24 * time.Hour) // nothing changed
 		second := w.finished(next)
 		if diff := cmp.Diff(counts{Read: 3, Confirmed: 1, Rejected: 1, Vanished: 1}, countsOf(second)); diff != "" {
@@ -109,7 +87,7 @@ func TestProfileThatCannotBeRead(t *testing.T) {
 				w := newWorld(t, sandbox.Options{Profiles: 30, Plain: true})
 				asked := w.Count(reads)
 				w.On(reads, c.answer)
-				state := w.finished(from(importer.Beginning))
+				state := w.finished(from(""))
 				if diff := cmp.Diff(c.want, countsOf(state)); diff != "" || *asked != 2 {
 					t.Errorf("asked %d times, want 2; counts (-want +got):\n%s", *asked, diff)
 				}
@@ -127,33 +105,6 @@ func TestProfileThatCannotBeRead(t *testing.T) {
 			})
 		})
 	}
-}
-
-// Ten in a row are an outage: the run ends, and is continued from the page of the first.
-func TestManyProfilesThatCannotBeRead(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, sandbox.Options{Profiles: 100, Plain: true})
-		w.settings.Readers = 1
-		for i := 43; i < 53; i++ {
-			w.On(fmt.Sprintf(`@%d/`, i), sandboxtest.Status(500))
-		}
-		im := w.importer()
-		offset, err := run(t.Context(), im)
-		e, ok := errors.AsType[*importer.UnreadableError](err)
-		if !ok || e.Profiles != 10 || !e.InRow || offset != "50" {
-			t.Errorf("offset %s, error %v", offset, err)
-		}
-		w.Mend()
-		im = w.importer()
-		if err := im.Run(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		w.wantComplete()
-		w.wantConfirmed(im, 100)
-		if diff := cmp.Diff(counts{Read: 100, Confirmed: 100}, countsOf(im.State())); diff != "" {
-			t.Errorf("counts (-want +got):\n%s", diff)
-		}
-	})
 }
 
 // A bulk request that is refused for one of its customers is halved, down to a size from
@@ -178,7 +129,7 @@ func TestPoisonCustomerIsIsolated(t *testing.T) {
 					fmt.Fprintf(rw, `{"id":"cust_1","object":"customer","source_id":%q}`, c.ID)
 					return true
 				})
-				state := w.finished(from(importer.Beginning))
+				state := w.finished(from(""))
 				if diff := cmp.Diff(counts{Read: 300, Confirmed: 299, Rejected: 1}, countsOf(state)); diff != "" {
 					t.Errorf("counts (-want +got):\n%s", diff)
 				}
@@ -198,26 +149,6 @@ func TestPoisonCustomerIsIsolated(t *testing.T) {
 			})
 		})
 	}
-}
-
-// Where every customer is refused, it is a matter of the requests: the run ends.
-func TestEveryCustomerIsRefused(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, sandbox.Options{Profiles: 100, Plain: true})
-		w.On(`^POST`, sandboxtest.Status(http.StatusBadRequest))
-		im := w.importer()
-		err := im.Run(t.Context())
-		if e, ok := errors.AsType[*importer.RefusedError](err); !ok || e.Customers <= 10 {
-			t.Errorf("error %v", err)
-		}
-		w.Mend()
-		im = w.importer()
-		if err := im.Run(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		w.wantComplete()
-		w.wantConfirmed(im, 100)
-	})
 }
 
 // sharing gives the profiles the source_id "twice", and each a description of its own.
@@ -266,11 +197,11 @@ func TestNewestOfASourceIDWins(t *testing.T) {
 					}
 					return false
 				}))
-				state := w.finished(from(importer.Beginning))
+				state := w.finished(from(""))
 				if got := w.twice(); got != c.want {
 					t.Errorf("the customer is that %q, want %q", got, c.want)
 				}
-				want := counts{Read: 100, Confirmed: 100 - len(c.merged), Merged: len(c.merged), FoundLate: len(c.touched)}
+				want := counts{Read: 100, Confirmed: 100 - len(c.merged), Merged: len(c.merged), Late: len(c.touched)}
 				if diff := cmp.Diff(want, countsOf(state)); diff != "" {
 					t.Errorf("counts (-want +got):\n%s", diff)
 				}
@@ -310,7 +241,7 @@ func TestNewerCustomerDoesNotOvertake(t *testing.T) {
 		if err := im.Run(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if got := w.twice(); got != "of 1" || im.State().Counts.FoundLate != 1 {
+		if got := w.twice(); got != "of 1" || im.State().Details.Late != 1 {
 			t.Errorf("the customer is the one %s, want that of the profile found late; %+v", got, countsOf(im.State()))
 		}
 	})
@@ -326,11 +257,11 @@ func TestResendRestoresNoOlderData(t *testing.T) {
 			w.Box.Touch(w.Profiles()[95].SegmentID)
 			return false
 		}))
-		state := w.finished(from(importer.Beginning))
+		state := w.finished(from(""))
 		if got := w.twice(); got != "of 95" {
 			t.Errorf("the customer is that %q", got)
 		}
-		if diff := cmp.Diff(counts{Read: 100, Confirmed: 99, Merged: 1, FoundLate: 1}, countsOf(state)); diff != "" {
+		if diff := cmp.Diff(counts{Read: 100, Confirmed: 99, Merged: 1, Late: 1}, countsOf(state)); diff != "" {
 			t.Errorf("counts (-want +got):\n%s", diff)
 		}
 		resent := 0
@@ -356,39 +287,14 @@ func TestOneActionForTwoRequests(t *testing.T) {
 			return true
 		})
 		err := w.importer().Run(t.Context())
-		want := "two bulk requests got the same async action, aa_1: what becomes of their customers cannot be told"
+		want := "two bulk requests got the same async action, aa_1: it cannot tell which customers were imported"
 		if err == nil || err.Error() != want {
 			t.Errorf("error %v, want %s", err, want)
 		}
-		if s := w.savedState(); s == nil || len(s.Actions) != 1 || s.Actions[0].Sent != 20 || s.Count(journal.Confirmed) != 0 {
+		if s := w.savedState(); s == nil || len(s.Actions) != 1 || s.Actions[0].Sent != 20 || s.Count(outcome.Confirmed) != 0 {
 			t.Errorf("%+v", s)
 		}
 	})
-}
-
-// Counts that cannot be true are not believed: the customers stay unconfirmed.
-func TestCountsThatCannotBeTrue(t *testing.T) {
-	for _, result := range []string{
-		`{"done_count":21,"failed_count":0,"errors":[]}`, `{"done_count":-1,"failed_count":0,"errors":[]}`,
-		`{"done_count":20,"failed_count":21,"errors":[]}`, `{"done_count":1000000,"failed_count":0,"errors":[]}`,
-	} {
-		t.Run(result, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, sandbox.Options{Profiles: 20, Plain: true})
-				w.On(anAction, func(rw answerWriter, r request) bool {
-					io.WriteString(rw, `{"id":"`+path.Base(r.URL.Path)+`","status":"DONE","operation_status":"SUCCESS","result":`+result+`}`)
-					return true
-				})
-				im := w.importer()
-				if err := im.Run(t.Context()); err != nil {
-					t.Fatal(err)
-				}
-				if diff := cmp.Diff(counts{Read: 20, Unconfirmed: 20}, countsOf(im.State())); diff != "" || !im.State().Unfinished() {
-					t.Errorf("counts (-want +got):\n%s", diff)
-				}
-			})
-		})
-	}
 }
 
 // pagesOf answers for the list with the page that next returns the profiles of.
@@ -407,28 +313,6 @@ func (w *world) pagesOf(next func(offset string) (profiles []string, more string
 	})
 }
 
-// A list that repeats its profiles under new cursors comes to an end.
-func TestListThatRepeatsItself(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, sandbox.Options{Profiles: 20, Plain: true})
-		pages := 0
-		w.pagesOf(func(string) (ids []string, more string) {
-			for _, e := range w.Profiles()[pages%2*10:][:10] {
-				ids = append(ids, e.SegmentID)
-			}
-			pages++
-			return ids, fmt.Sprint("more-", pages)
-		})
-		im := w.importer()
-		err := im.Run(t.Context())
-		if e, ok := errors.AsType[*importer.EndlessListError](err); !ok || e.Pages != 101 || pages != 2+101 {
-			t.Errorf("%d pages, error %v", pages, err)
-		}
-		w.wantComplete()
-		w.wantCounts(im, 20)
-	})
-}
-
 // An empty page in the middle of the list is followed.
 func TestEmptyPageIsFollowed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -440,7 +324,7 @@ func TestEmptyPageIsFollowed(t *testing.T) {
 			}
 			return ids, after[offset]
 		})
-		w.finished(from(importer.Beginning))
+		w.finished(from(""))
 		w.wantComplete()
 	})
 }
@@ -451,79 +335,10 @@ func TestListWithoutNextIsNotAtItsEnd(t *testing.T) {
 		w := newWorld(t, sandbox.Options{Profiles: 20, Plain: true})
 		w.On(`next=10$`, sandboxtest.Body(`{"data":[],"cursor":{"has_more":true,"next":""}}`))
 		im := w.importer()
-		if offset, err := run(t.Context(), im); err == nil || offset != "10" || !im.State().Unfinished() {
+		if offset, err := run(t.Context(), im); err == nil || offset != "10" || !im.State().IsUnfinished() {
 			t.Errorf("offset %s, error %v", offset, err)
 		}
 		w.wantCustomers(10)
-	})
-}
-
-// Many profiles that are gone are a matter of the route, unless Segment answers for some.
-func TestManyProfilesAreGone(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, sandbox.Options{Profiles: 300, Plain: true})
-		w.settings.Readers = 1
-		w.On(`/external_ids`, sandboxtest.Status(http.StatusNotFound))
-		err := w.importer().Run(t.Context())
-		if e, ok := errors.AsType[*importer.GoneError](err); !ok || e.Profiles != 200 {
-			t.Errorf("error %v", err)
-		}
-	})
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, sandbox.Options{Profiles: 300, Plain: true})
-		w.settings.Readers = 1
-		first := w.Profiles()[0].SegmentID
-		lists := w.Count(`/profiles\?`)
-		w.On(`/external_ids`, func(rw answerWriter, r request) bool {
-			return !strings.Contains(r.URL.Path, first) && sandboxtest.Status(http.StatusNotFound)(rw, r)
-		})
-		state := w.finished(from(importer.Beginning))
-		if diff := cmp.Diff(counts{Read: 300, Confirmed: 1, Vanished: 299}, countsOf(state)); diff != "" || *lists != 31 {
-			t.Errorf("%d list requests; counts (-want +got):\n%s", *lists, diff)
-		}
-	})
-}
-
-// So they are where all of a run are gone, however few there are: the next run tries them
-// again.
-func TestAllProfilesAreGone(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, sandbox.Options{Profiles: 8, Plain: true})
-		w.On(`/external_ids`, sandboxtest.Status(http.StatusNotFound))
-		for range 2 {
-			err := w.importer().Run(t.Context())
-			if e, ok := errors.AsType[*importer.GoneError](err); !ok || e.Profiles != 8 {
-				t.Fatalf("error %v", err)
-			}
-			if n := w.savedState().Outstanding.Count; n != 8 {
-				t.Errorf("%d are outstanding, want 8", n)
-			}
-		}
-		w.Mend()
-		im := w.importer()
-		if err := im.Run(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		w.wantConfirmed(im, 8)
-		if diff := cmp.Diff(counts{Read: 8, Confirmed: 8}, countsOf(im.State())); diff != "" {
-			t.Errorf("counts (-want +got):\n%s", diff)
-		}
-	})
-}
-
-// Where Voucherify fails for every customer, the run ends after a few of them.
-func TestVoucherifyFailsForEveryCustomer(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, sandbox.Options{Profiles: 100, Plain: true})
-		w.On(`^POST`, sandboxtest.Status(http.StatusInternalServerError))
-		single := w.Count(`^POST /v1/customers `)
-		err := w.importer().Run(t.Context())
-		if e, ok := errors.AsType[*importer.RefusedError](err); !ok || e.Customers > 10 {
-			t.Errorf("error %v", err)
-		}
-		if *single > 20 {
-			t.Errorf("%d customers were tried one by one", *single)
-		}
 	})
 }
 
@@ -538,7 +353,7 @@ func TestWarningsAreReported(t *testing.T) {
 			want += e.SegmentID + "," + e.SourceID + ",birthdate,"
 			want += "is not a date in the form YYYY-MM-DD\n"
 		}
-		state := w.finished(from(importer.Beginning))
+		state := w.finished(from(""))
 		if diff := cmp.Diff(want, w.report(w.names.Warnings)); diff != "" {
 			t.Errorf("warnings.csv (-want +got):\n%s", diff)
 		}
@@ -547,29 +362,6 @@ func TestWarningsAreReported(t *testing.T) {
 		}
 		if diff := cmp.Diff(map[string]map[string]int{"birthdate": {"is not a date in the form YYYY-MM-DD": 2}}, state.Details.Warnings); diff != "" {
 			t.Errorf("warnings (-want +got):\n%s", diff)
-		}
-	})
-}
-
-// An import that version 1 of the program left is continued: nothing is lost, nothing read
-// twice. What it sent is not known to this sandbox, and sent again when its time is up.
-func TestImportOfVersion1IsContinued(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, sandbox.Options{Profiles: 40})
-		if err := os.CopyFS(w.names.Dir, os.DirFS(filepath.Join("journal", "testdata", "v1", "unfinished"))); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(time.Until(time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)))
-		start := journal.Start{Identity: w.savedState().Identity, Mode: journal.Resume, Offset: importer.Beginning}
-		im := w.importerOf(start)
-		if err := im.Run(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		w.wantComplete()
-		w.wantConfirmed(im, 40)
-		want := counts{Read: 40, Confirmed: 33, WithoutIdentifier: 6, Merged: 1, InvalidBirthdates: 5}
-		if diff := cmp.Diff(want, countsOf(im.State())); diff != "" {
-			t.Errorf("counts (-want +got):\n%s", diff)
 		}
 	})
 }
@@ -587,7 +379,7 @@ func TestMalformedProfileWhileStopping(t *testing.T) {
 		if err := im.Run(t.Context()); !errors.Is(err, importer.ErrStopped) {
 			t.Fatalf("error %v", err)
 		}
-		if state := im.State(); state.Counts.Read < 20 || state.Count(journal.Unreadable) != 1 {
+		if state := im.State(); state.Counts.Read() < 20 || state.Count(outcome.Unreadable) != 1 {
 			t.Errorf("%+v", countsOf(state))
 		}
 	})

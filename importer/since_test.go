@@ -1,25 +1,25 @@
 package importer_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
-	"segsync/importer/journal"
-	"segsync/internal/sandboxtest"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	"segsync/importer/journal"
+	"segsync/importer/source/profileapi"
+	"segsync/internal/sandboxtest"
 
-	"segsync/importer"
 	"segsync/internal/sandbox"
 )
 
 // changedSince begins an import of the first n profiles: profile i of the sandbox was
 // updated an hour and i seconds before its start.
 func changedSince(n int) journal.Start {
-	start := from(importer.Beginning)
+	start := from("")
 	start.Since = time.Now().UTC().Add(-time.Hour - time.Duration(n)*time.Second + time.Second/2 + journal.ClockMargin)
 	return start
 }
@@ -81,9 +81,9 @@ func TestSinceCatchesUp(t *testing.T) {
 				if err := im.Run(t.Context()); err != nil {
 					t.Fatal(err)
 				}
-				late := im.State().Counts.FoundLate
-				w.wantConfirmed(im, im.State().Counts.Read)
-				if order == sandbox.ByActivity && (late != 2 || im.State().Counts.Read != 28) || late == 0 {
+				late := im.State().Details.Late
+				w.wantConfirmed(im, im.State().Counts.Read())
+				if order == sandbox.ByActivity && (late != 2 || im.State().Counts.Read() != 28) || late == 0 {
 					t.Errorf("%+v", countsOf(im.State()))
 				}
 			})
@@ -95,10 +95,10 @@ func TestSinceNeedsTheListToShowUpdates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, sandbox.Options{Profiles: 100, Plain: true, Order: sandbox.NoUpdatedAt})
 		im := w.importerOf(changedSince(26))
-		if err := im.Run(t.Context()); !errors.Is(err, importer.ErrUndated) {
+		if err := im.Run(t.Context()); !errors.Is(err, profileapi.ErrUndated) {
 			t.Errorf("error %v", err)
 		}
-		if n := w.Box.Stats(); n.ExternalIDsRequests+n.VoucherifyRequests != 0 || !im.State().Unfinished() {
+		if n := w.Box.Stats(); n.ExternalIDsRequests+n.VoucherifyRequests != 0 || !im.State().IsUnfinished() {
 			t.Errorf("%+v, %+v", n, im.State())
 		}
 	})
@@ -130,46 +130,6 @@ func TestSinceIsContinued(t *testing.T) {
 	}
 }
 
-// The next import of what changed since the last one begins where the last one of the
-// whole list began; others do not count.
-func TestLastStarted(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, sandbox.Options{Profiles: 30, Plain: true, Latency: time.Second})
-		finish := func(start journal.Start) *journal.State {
-			t.Helper()
-			im := w.importerOf(start)
-			if err := im.Run(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			w.wantConfirmed(im, im.State().Counts.Read)
-			time.Sleep(time.Hour)
-			return im.State()
-		}
-		first := finish(changedSince(30)) // of which it is not known what changed before
-		got, want := []time.Time{first.Last.Started}, []time.Time{{}}
-
-		whole := finish(from(importer.Beginning))
-		got, want = append(got, whole.Last.Started), append(want, whole.Started)
-
-		got, want = append(got, finish(from("10")).Last.Started), append(want, whole.Started) // not all
-
-		gap := from(importer.Beginning)
-		gap.Since = whole.Started.Add(journal.ClockMargin + time.Second)
-		got, want = append(got, finish(gap).Last.Started), append(want, whole.Started)
-
-		last := from(importer.Beginning) // without a gap
-		last.SinceLast = true
-		next := finish(last)
-		got, want = append(got, next.Last.Started), append(want, next.Started)
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("Last.Started (-want +got):\n%s", diff)
-		}
-		if want := whole.Started.Add(-journal.ClockMargin); !next.Since.Equal(want) {
-			t.Errorf("since the last one: %s, want %s", next.Since, want)
-		}
-	})
-}
-
 // A list that an earlier import saw in no order is read to its end, even where it begins
 // with profiles that have not changed.
 func TestSinceRemembersThatTheListIsInNoOrder(t *testing.T) {
@@ -179,11 +139,11 @@ func TestSinceRemembersThatTheListIsInNoOrder(t *testing.T) {
 		if err := w.importer().Run(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if !w.savedState().Position.Unordered {
+		if !bytes.Contains(w.savedState().Position.State, []byte(`"unordered":true`)) {
 			t.Fatal("the first import has not seen that the list is in no order")
 		}
 		w.settings.PageSize = 1
-		start.Mode = journal.Plain
+		start.Mode = journal.StartNew
 		im := w.importerOf(start)
 		if err := im.Run(t.Context()); err != nil {
 			t.Fatal(err)
@@ -202,26 +162,12 @@ func TestSinceWhereAnEntryHasNoTime(t *testing.T) {
 		w.On(`/profiles\?`, sandboxtest.Body(fmt.Sprintf(
 			`{"data":[{"segment_id":%q,"metadata":{"updated_at":null}},{"segment_id":%q,"metadata":{"updated_at":%s}},{"segment_id":%q,"metadata":{"updated_at":%s}}],"cursor":{"has_more":false,"next":""}}`,
 			p[0].SegmentID, p[1].SegmentID, at(-time.Minute), p[2].SegmentID, at(-48*time.Hour))))
-		start := from(importer.Beginning)
+		start := from("")
 		start.Since = time.Now().Add(-time.Hour)
 		im := w.importerOf(start)
 		if err := im.Run(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		w.wantConfirmed(im, 2)
-	})
-}
-
-// A Date from the future does not make the next import pass over what changes until then.
-func TestDateFromTheFutureIsNotBelieved(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, sandbox.Options{Profiles: 3, Plain: true, ClockOffset: 2 * time.Hour})
-		im := w.importer()
-		if err := im.Run(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if began := im.State().Last.Started; began.After(time.Now()) {
-			t.Errorf("the import began at %s, and it is %s", began, time.Now())
-		}
 	})
 }

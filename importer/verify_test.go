@@ -8,19 +8,19 @@ import (
 	"io"
 	"net/http/httptest"
 	"path"
-	"segsync/importer/journal"
-	"segsync/internal/sandboxtest"
 	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"segsync/importer/outcome"
+	"segsync/internal/sandboxtest"
+
 	"github.com/google/go-cmp/cmp"
 
 	"segsync/importer"
 	"segsync/internal/sandbox"
-	"segsync/voucherify"
 )
 
 const (
@@ -57,7 +57,7 @@ func TestRejectedCustomersAreReported(t *testing.T) {
 						}
 					}
 					var got [][]string
-					for _, row := range w.rejected() {
+					for _, row := range w.notImported() {
 						if !strings.HasPrefix(row[4], "aa_") || !strings.HasPrefix(row[5], "v-") {
 							t.Errorf("no ids in %q", row)
 						}
@@ -96,12 +96,12 @@ func TestCustomersRejectedWithoutBeingNamed(t *testing.T) {
 			t.Fatal(err)
 		}
 		var got [][]string
-		for _, row := range w.rejected() {
+		for _, row := range w.notImported() {
 			got = append(got, row[:4])
 		}
 		e := w.Profiles()
 		unnamed := []string{"", "", "not_named", "one of 3 customers that were rejected without their names, of the 50 in this async action"}
-		want := [][]string{unnamed, unnamed, unnamed, {e[7].SegmentID, e[7].SourceID, "bad", "Bad"}, {e[17].SegmentID, e[17].SourceID, "bad", "Bad"}}
+		want := [][]string{{e[7].SegmentID, e[7].SourceID, "bad", "Bad"}, {e[17].SegmentID, e[17].SourceID, "bad", "Bad"}, unnamed, unnamed, unnamed}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("not imported (-want +got):\n%s", diff)
 		}
@@ -118,9 +118,9 @@ func TestCustomersRejectedWithoutBeingNamed(t *testing.T) {
 // An action that ends after the time for it is left unconfirmed, and confirmed by what
 // looks again: Verify, or another Run.
 func TestActionThatEndsTooLateIsTakenUpLater(t *testing.T) {
-	for name, again := range map[string]func(*importer.Importer) error{
-		"Verify": func(im *importer.Importer) error { return im.Verify(context.Background()) },
-		"Run":    func(im *importer.Importer) error { return im.Run(context.Background()) },
+	for name, again := range map[string]func(*process) error{
+		"Verify": func(im *process) error { return im.Verify(context.Background()) },
+		"Run":    func(im *process) error { return im.Run(context.Background()) },
 	} {
 		for where, restart := range map[string]bool{"same process": false, "new process": true} {
 			t.Run(name+", "+where, func(t *testing.T) {
@@ -135,7 +135,7 @@ func TestActionThatEndsTooLateIsTakenUpLater(t *testing.T) {
 						t.Errorf("it took %s", d)
 					}
 					w.wantCounts(im, 100)
-					if s := im.State(); s.Count(journal.Confirmed) != 40 || s.Unconfirmed() != 60 || !s.Unfinished() || !s.Position.Done {
+					if s := im.State(); s.Count(outcome.Confirmed) != 40 || s.Unconfirmed() != 60 || s.IsUnfinished() || !s.Position.Done {
 						t.Errorf("%+v", s)
 					}
 					time.Sleep(time.Hour)
@@ -154,52 +154,6 @@ func TestActionThatEndsTooLateIsTakenUpLater(t *testing.T) {
 				})
 			})
 		}
-	}
-}
-
-// An action that never ends, or that Voucherify does not know, stays unconfirmed. After
-// twelve hours it is taken for failed, and its customers are sent once more.
-func TestActionThatNeverEndsIsGivenUp(t *testing.T) {
-	second := func(n int) bool { return n == 2 }
-	for name, o := range map[string]sandbox.Options{
-		"it never ends":                    {StuckActions: second},
-		"it never ends, and is not listed": {StuckActions: second, HideFresh: 1000 * time.Hour},
-		"404":                              {ForgetActions: second},
-		"404, and its customers were lost": {ForgetActions: second, FailActions: second},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				o.Profiles, o.Plain = 100, true
-				w := newWorld(t, o)
-				im := w.importer()
-				for range 2 {
-					if err := im.Run(t.Context()); err != nil {
-						t.Fatal(err)
-					}
-					w.wantCounts(im, 100)
-					if s := im.State(); s.Count(journal.Confirmed) != 80 || s.Unconfirmed() != 20 || !s.Unfinished() {
-						t.Errorf("%+v", s)
-					}
-					im = w.importer()
-				}
-				time.Sleep(13 * time.Hour)
-				if err := im.Verify(t.Context()); err != nil {
-					t.Fatal(err)
-				}
-				if s := im.State(); s.Unconfirmed() != 20 || !s.Unfinished() || !s.Actions[0].Failed || w.Box.Stats().BulkRequests != 5 {
-					t.Errorf("Verify: %+v", s)
-				}
-				im = w.importer()
-				if err := im.Run(t.Context()); err != nil {
-					t.Fatal(err)
-				}
-				w.wantComplete()
-				w.wantConfirmed(im, 100)
-				if n := w.Box.Stats().BulkRequests; n != 6 || im.State().Count(journal.Confirmed) != 100 {
-					t.Errorf("%d bulk requests, %+v", n, countsOf(im.State()))
-				}
-			})
-		})
 	}
 }
 
@@ -234,7 +188,7 @@ func TestFailedActionIsSentAgainOnce(t *testing.T) {
 			}
 			w.wantComplete()
 			w.wantConfirmed(im, 100)
-			if s := im.State(); s.Count(journal.Rejected) != 0 || s.Details.Identifiers["user_id"] != s.Count(journal.Confirmed) {
+			if s := im.State(); s.Count(outcome.Rejected) != 0 || s.Details.Identifiers["user_id"] != s.Count(outcome.Confirmed) {
 				t.Errorf("%+v", s)
 			}
 		})
@@ -265,14 +219,14 @@ func TestFailedActionIsSentAgainOnce(t *testing.T) {
 				t.Errorf("counts (-want +got):\n%s", diff)
 			}
 			applied, lines := w.Box.Customers(), map[string]bool{}
-			for _, row := range w.rejected() {
+			for _, row := range w.notImported() {
 				if _, there := applied[row[1]]; there || row[2] != "action_failed" || row[3] != "the async action failed twice: its status is FAILED" {
 					t.Errorf("%q", row)
 				}
 				lines[row[1]] = true
 			}
 			if len(lines) != 20 || len(applied) != 80 {
-				t.Errorf("%d of %d lines, %d customers", len(lines), len(w.rejected()), len(applied))
+				t.Errorf("%d of %d lines, %d customers", len(lines), len(w.notImported()), len(applied))
 			}
 		})
 	})
@@ -280,15 +234,15 @@ func TestFailedActionIsSentAgainOnce(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, sandbox.Options{Profiles: 100, FailActions: func(n int) bool { return n <= 2 }})
 			n := 0
-			for im := w.importer(); im.State().Unfinished(); im = w.importer() {
+			for im := w.importer(); im.State().IsUnfinished(); im = w.importer() {
 				if n++; n > 20 {
 					t.Fatal("no progress")
 				}
 				w.Mend()
 				w.On(`^GET /v1/spaces`, sandboxtest.Nth(30*n, sandboxtest.Status(401))) // later and later
 				im.Run(t.Context())
-				w.wantCounts(im, im.State().Counts.Read)
-				if !im.State().Unfinished() {
+				w.wantCounts(im, im.State().Counts.Read())
+				if !im.State().IsUnfinished() {
 					w.wantConfirmed(im, 100)
 					break
 				}
@@ -387,7 +341,7 @@ func TestCallsOfTheVerifier(t *testing.T) {
 			}
 			w.wantComplete()
 			w.wantCounts(im, 100)
-			if s := im.State(); *lists+*reads != 0 || s.Unfinished() || s.Unconfirmed() != 100 || s.Count(journal.Confirmed) != 0 {
+			if s := im.State(); *lists+*reads != 0 || s.IsUnfinished() || s.Unconfirmed() != 100 || s.Count(outcome.Confirmed) != 0 {
 				t.Errorf("%d requests, %+v", *lists+*reads, s)
 			}
 		})
@@ -409,11 +363,11 @@ func TestTooManyRejects(t *testing.T) {
 				im := w.importer()
 				err := im.Run(t.Context())
 				var tooMany *importer.TooManyRejectsError
-				if !errors.As(err, &tooMany) || tooMany.Max != limit || tooMany.Rejected != im.State().Count(journal.Rejected) || tooMany.Rejected <= limit {
+				if !errors.As(err, &tooMany) || tooMany.Max != limit || tooMany.Rejected != im.State().Count(outcome.Rejected) || tooMany.Rejected <= limit {
 					t.Fatalf("error %v, %+v", err, countsOf(im.State()))
 				}
-				w.wantCounts(im, im.State().Counts.Read)
-				if n := im.State().Counts.Read; limit < 39 && n == 200 {
+				w.wantCounts(im, im.State().Counts.Read())
+				if n := im.State().Counts.Read(); limit < 39 && n == 200 {
 					t.Errorf("it was not stopped before the end")
 				}
 				w.settings.MaxRejects = 40
@@ -423,60 +377,12 @@ func TestTooManyRejects(t *testing.T) {
 				}
 				w.wantConfirmed(im, 200)
 				lines := map[string]bool{}
-				for _, row := range w.rejected() {
+				for _, row := range w.notImported() {
 					lines[row[1]] = true
 				}
-				if len(lines) != 40 || len(w.rejected()) != 40 {
-					t.Errorf("%d lines on %d customers, want 40", len(w.rejected()), len(lines))
+				if len(lines) != 40 || len(w.notImported()) != 40 {
+					t.Errorf("%d lines on %d customers, want 40", len(w.notImported()), len(lines))
 				}
-			})
-		})
-	}
-}
-
-// That the verdicts cannot be read stops nothing while there is something to import.
-func TestErrorsOfTheVerifier(t *testing.T) {
-	for _, match := range []string{actions, anAction} {
-		t.Run("for ever, "+match, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, sandbox.Options{Profiles: 100, Plain: true, Latency: time.Second})
-				w.On(match, sandboxtest.Status(403))
-				im := w.importer()
-				err := im.Run(t.Context())
-				var answer *voucherify.Error
-				if !errors.As(err, &answer) || answer.Status != 403 {
-					t.Errorf("error %v", err)
-				}
-				w.wantComplete()
-				w.wantCounts(im, 100)
-				if s := im.State(); !s.Position.Done || s.Unconfirmed() != 100 || !s.Unfinished() {
-					t.Errorf("%+v", s)
-				}
-				w.Mend()
-				im = w.importer()
-				if err := im.Verify(t.Context()); err != nil {
-					t.Fatal(err)
-				}
-				w.wantConfirmed(im, 100)
-			})
-		})
-		t.Run("for a while, "+match, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, sandbox.Options{Profiles: 100, Plain: true, Latency: time.Second})
-				failures := 2
-				w.On(match, func(rw answerWriter, r request) bool {
-					failures--
-					return failures >= 0 && sandboxtest.Status(500)(rw, r)
-				})
-				im := w.importer()
-				if err := im.Run(t.Context()); err != nil {
-					t.Error(err)
-				}
-				if failures >= 0 || !bytes.Contains(w.log.Bytes(), []byte("trying again later")) {
-					t.Errorf("%d failures left, log:\n%s", failures, w.log.String())
-				}
-				w.wantComplete()
-				w.wantConfirmed(im, 100)
 			})
 		})
 	}
@@ -545,7 +451,7 @@ func TestRejectionsAreCountedWhateverTheErrorsName(t *testing.T) {
 				if diff := cmp.Diff(c.counts, countsOf(im.State())); diff != "" {
 					t.Errorf("counts (-want +got):\n%s", diff)
 				}
-				for _, row := range w.rejected() {
+				for _, row := range w.notImported() {
 					if (row[0] != "") != c.ids || row[2] != "not_named" {
 						t.Errorf("%q", row)
 					}

@@ -11,7 +11,6 @@ import (
 	"segsync/importer/journal"
 	"segsync/internal/pgtest"
 	"segsync/internal/sandbox"
-	"segsync/profilessync"
 )
 
 // fromTables is a world that imports from a Postgres with profiles of the numbers 1 to n.
@@ -27,24 +26,21 @@ func newFromTables(t *testing.T, o sandbox.Options, n int) *fromTables {
 	w := &fromTables{newFromFile(t, o, ""), url, pgtest.Schema(t, url)}
 	// What a test waits for, it waits for in real time here.
 	w.settings.Verify = importer.Verify{Interval: 10 * time.Millisecond, Timeout: 20 * time.Second}
-	err := profilessync.Fill(t.Context(), url, w.schema, func(yield func(profilessync.Profile) bool) {
+	pgtest.Fill(t, url, w.schema, func(yield func(sandbox.Person) bool) {
 		for i := 1; i <= n; i++ {
 			if !yield(numbered(i)) {
 				return
 			}
 		}
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	w.exec(`UPDATE SCHEMA.user_traits SET uuid_ts = now() - interval '10 days'; UPDATE SCHEMA.user_identifiers SET uuid_ts = now() - interval '10 days'`)
 	return w
 }
 
-func numbered(i int) profilessync.Profile {
-	return profilessync.Profile{
+func numbered(i int) sandbox.Person {
+	return sandbox.Person{
 		SegmentID:   fmt.Sprintf("use_%03d", i),
-		ExternalIDs: []profilessync.ExternalID{{Type: "user_id", ID: fmt.Sprintf("u%03d", i)}},
+		ExternalIDs: []sandbox.ExternalID{{Type: "user_id", ID: fmt.Sprintf("u%03d", i)}},
 		Traits:      map[string]any{"name": fmt.Sprintf("N%d", i)},
 	}
 }
@@ -65,14 +61,14 @@ func tablesIdentity() journal.Identity {
 	return journal.Identity{Source: "warehouse", Identifier: "user_id"}
 }
 
-func (w *fromTables) begin(t *testing.T, start journal.Start) *importer.Importer {
+func (w *fromTables) begin(t *testing.T, start journal.Start) *process {
 	t.Helper()
-	w.settings.From = openWarehouse(t, w.url, w.schema)
-	start.Identity, start.Offset = tablesIdentity(), importer.Beginning
+	w.settings.Source = openWarehouse(t, w.url, w.schema)
+	start.Identity = tablesIdentity()
 	return w.importerOf(start)
 }
 
-func (w *fromTables) run(t *testing.T, start journal.Start) *importer.Importer {
+func (w *fromTables) run(t *testing.T, start journal.Start) *process {
 	t.Helper()
 	im := w.begin(t, start)
 	if err := im.Run(t.Context()); err != nil {
@@ -86,9 +82,9 @@ func (w *fromTables) run(t *testing.T, start journal.Start) *importer.Importer {
 func TestWarehouseGoesOnAndReadsWhatChangedMeanwhile(t *testing.T) {
 	w := newFromTables(t, sandbox.Options{}, 60)
 	w.settings.Limit = 30
-	w.run(t, journal.Start{Mode: journal.Anew})
+	w.run(t, journal.Start{Mode: journal.Discard})
 	w.wantNames(names(1, 30))
-	if at := w.savedState().Position; at.Offset != "use_030" || at.Done {
+	if at := w.savedState().Position; at.At != "use_030" || at.Done {
 		t.Fatalf("position %+v, want one after use_030", at)
 	}
 	w.rename(7, "changed")
@@ -100,9 +96,8 @@ func TestWarehouseGoesOnAndReadsWhatChangedMeanwhile(t *testing.T) {
 	want := names(1, 60)
 	want["u007"], want["u047"], want["new"] = "changed", "changed, too", "New"
 	w.wantNames(want)
-	// 60, the new one, and the one that was read twice.
-	w.wantConfirmed(im, 62)
-	if n := im.State().Counts.FoundLate; n != 1 {
+	w.wantConfirmed(im, 61)
+	if n := im.State().Details.Late; n != 1 {
 		t.Errorf("%d were found late, want 1", n)
 	}
 }
@@ -111,7 +106,7 @@ func TestWarehouseGoesOnAndReadsWhatChangedMeanwhile(t *testing.T) {
 func TestWarehouseThatDoesNotTellChangesGoesOn(t *testing.T) {
 	w := newFromTables(t, sandbox.Options{}, 60)
 	w.settings.Limit = 30
-	w.run(t, journal.Start{Mode: journal.Anew})
+	w.run(t, journal.Start{Mode: journal.Discard})
 	w.rename(7, "changed")
 	w.exec(`ALTER TABLE SCHEMA.user_traits DROP COLUMN uuid_ts; ALTER TABLE SCHEMA.user_identifiers DROP COLUMN uuid_ts`)
 	w.settings.Limit = 0
@@ -119,7 +114,7 @@ func TestWarehouseThatDoesNotTellChangesGoesOn(t *testing.T) {
 	want := names(1, 60)
 	want["u007"] = "changed"
 	w.wantNames(want)
-	if im.State().Unfinished() || !im.State().AddsUp() {
+	if im.State().IsUnfinished() {
 		t.Errorf("%+v", countsOf(im.State()))
 	}
 }
@@ -127,20 +122,20 @@ func TestWarehouseThatDoesNotTellChangesGoesOn(t *testing.T) {
 func TestWarehouseReadsNothingTwiceInOneRun(t *testing.T) {
 	w := newFromTables(t, sandbox.Options{}, 60)
 	w.exec(`UPDATE SCHEMA.user_traits SET uuid_ts = now()`)
-	im := w.run(t, journal.Start{Mode: journal.Anew})
+	im := w.run(t, journal.Start{Mode: journal.Discard})
 	w.wantNames(names(1, 60))
 	w.wantConfirmed(im, 60)
 }
 
 func TestWarehouseSinceLast(t *testing.T) {
 	w := newFromTables(t, sandbox.Options{}, 60)
-	w.run(t, journal.Start{Mode: journal.Anew})
+	w.run(t, journal.Start{Mode: journal.Discard})
 	first := w.savedState()
-	if age := time.Since(first.Last.Started); age < 0 || age > time.Minute || !first.Last.Started.Equal(first.Started) {
-		t.Fatalf("the import began at %s, and the last one at %s", first.Started, first.Last.Started)
+	if age := time.Since(first.Before.Began); age < 0 || age > time.Minute || !first.Before.Began.Equal(first.Began) {
+		t.Fatalf("the import began at %s, and the last one at %s", first.Began, first.Before.Began)
 	}
 	w.rename(7, "changed")
-	im := w.run(t, journal.Start{Mode: journal.Plain, SinceLast: true})
+	im := w.run(t, journal.Start{Mode: journal.StartNew, SinceLast: true})
 	want := names(1, 60)
 	want["u007"] = "changed"
 	w.wantNames(want)
@@ -156,14 +151,14 @@ func TestWarehouseTriesAgainByID(t *testing.T) {
 		}
 		return "", "", ""
 	}}, 30)
-	w.settings.RetryOutstanding = true
-	w.run(t, journal.Start{Mode: journal.Anew})
+	w.settings.RetryEarlier = true
+	w.run(t, journal.Start{Mode: journal.Discard})
 	if n := w.savedState().Outstanding.Count; n != 2 {
 		t.Fatalf("%d are outstanding, want 2", n)
 	}
 	reject = false
 	w.exec(`DELETE FROM SCHEMA.user_traits WHERE canonical_segment_id = 'use_006'; DELETE FROM SCHEMA.user_identifiers WHERE canonical_segment_id = 'use_006'`)
-	im := w.run(t, journal.Start{Mode: journal.Plain, SinceLast: true})
+	im := w.run(t, journal.Start{Mode: journal.StartNew, SinceLast: true})
 	want := names(1, 30)
 	delete(want, "u006")
 	w.wantNames(want)
@@ -175,7 +170,7 @@ func TestWarehouseTriesAgainByID(t *testing.T) {
 
 func TestWarehouseCustomersOfAFailedActionAreReadAgain(t *testing.T) {
 	w := newFromTables(t, sandbox.Options{FailActions: func(n int) bool { return n == 2 }}, 60)
-	im := w.run(t, journal.Start{Mode: journal.Anew})
+	im := w.run(t, journal.Start{Mode: journal.Discard})
 	w.wantNames(names(1, 60))
 	w.wantConfirmed(im, 60)
 }
@@ -186,7 +181,7 @@ func TestWarehouseTheFirstOfTwoCounts(t *testing.T) {
 	w := newFromTables(t, sandbox.Options{}, 40)
 	w.exec(`UPDATE SCHEMA.user_identifiers SET value = 'u003' WHERE canonical_segment_id = 'use_012'`)
 	w.settings.Limit = 30
-	w.run(t, journal.Start{Mode: journal.Anew})
+	w.run(t, journal.Start{Mode: journal.Discard})
 	w.rename(12, "the other")
 	w.settings.Limit = 0
 	w.run(t, journal.Start{Mode: journal.Resume})
@@ -201,7 +196,7 @@ func TestWarehouseTheFirstOfTwoCounts(t *testing.T) {
 func TestWarehouseCutValuesAreWarnedAbout(t *testing.T) {
 	w := newFromTables(t, sandbox.Options{}, 3)
 	w.exec(`UPDATE SCHEMA.user_traits SET value = repeat('x', 512) WHERE canonical_segment_id < 'use_003'`)
-	im := w.run(t, journal.Start{Mode: journal.Anew})
+	im := w.run(t, journal.Start{Mode: journal.Discard})
 	if n := im.State().Details.Warnings["name"]; len(n) != 1 {
 		t.Errorf("warnings: %v", im.State().Details.Warnings)
 	}
@@ -212,7 +207,7 @@ func TestWarehouseCutValuesAreWarnedAbout(t *testing.T) {
 
 func TestWarehouseEndsAtOnceWithItsContext(t *testing.T) {
 	w := newFromTables(t, sandbox.Options{}, 60)
-	im := w.begin(t, journal.Start{Mode: journal.Anew})
+	im := w.begin(t, journal.Start{Mode: journal.Discard})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := im.Run(ctx); err == nil {

@@ -1,6 +1,9 @@
 package importer_test
 
 import (
+	filesource "segsync/importer/source/file"
+	warehousesource "segsync/importer/source/warehouse"
+
 	"bytes"
 	"cmp"
 	"encoding/csv"
@@ -14,8 +17,8 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 
-	"segsync/importer"
 	"segsync/importer/journal"
+	"segsync/importer/source"
 	"segsync/internal/pgtest"
 	"segsync/internal/sandbox"
 	"segsync/profilessync"
@@ -42,12 +45,12 @@ func TestTheSamePeopleEveryWay(t *testing.T) {
 	}
 	dir := t.TempDir()
 	for way, test := range map[string]struct {
-		origin func() importer.Origin
+		origin func() newSource
 		but    []string // shapes
 	}{
-		"profiles":  {func() importer.Origin { return fileOf(t, filepath.Join(dir, "profiles"), ndjson(t, box)) }, nil},
-		"rows":      {func() importer.Origin { return fileOf(t, filepath.Join(dir, "rows"), rowsCSV(t, box)) }, notInTables},
-		"warehouse": {func() importer.Origin { return warehouseOf(t, box) }, notInTables},
+		"profiles":  {func() newSource { return fileOf(t, filepath.Join(dir, "profiles"), profileLines(t, box)) }, nil},
+		"rows":      {func() newSource { return fileOf(t, filepath.Join(dir, "rows"), rowsCSV(t, box)) }, notInTables},
+		"warehouse": {func() newSource { return warehouseOf(t, box) }, notInTables},
 	} {
 		t.Run(way, func(t *testing.T) {
 			got := customersOf(t, newWorld(t, sandbox.Options{}), test.origin())
@@ -72,11 +75,11 @@ func TestTheSamePeopleEveryWay(t *testing.T) {
 }
 
 // customersOf returns the customers of a dry run, by source_id.
-func customersOf(t *testing.T, w *world, from importer.Origin) map[string]string {
+func customersOf(t *testing.T, w *world, from newSource) map[string]string {
 	t.Helper()
 	var out bytes.Buffer
-	w.settings.DryRun, w.settings.From = &out, from
-	if err := w.importerOf(journal.Start{Identity: fileIdentity(), Mode: journal.Anew, Offset: importer.Beginning}).Run(t.Context()); err != nil {
+	w.settings.DryRun, w.settings.Source = &out, from
+	if err := w.importerOf(journal.Start{Identity: fileIdentity(), Mode: journal.Discard}).Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	customers := map[string]string{}
@@ -90,7 +93,7 @@ func customersOf(t *testing.T, w *world, from importer.Origin) map[string]string
 	return customers
 }
 
-func fileOf(t *testing.T, path string, content []byte) importer.Origin {
+func fileOf(t *testing.T, path string, content []byte) newSource {
 	t.Helper()
 	if err := os.WriteFile(path, content, 0o600); err != nil {
 		t.Fatal(err)
@@ -98,43 +101,56 @@ func fileOf(t *testing.T, path string, content []byte) importer.Origin {
 	return openFile(t, path)
 }
 
-func openFile(t *testing.T, path string) importer.Origin {
+// newSource makes the source of a run.
+type newSource = func(settings, *journal.State, int) source.Source
+
+func fromFileSource(f *profilessync.File) newSource {
+	return func(set settings, _ *journal.State, limit int) source.Source {
+		return filesource.New(f, source.QueryFor(set.Identifiers, set.Mapping), set.PageSize, limit)
+	}
+}
+
+func fromWarehouseSource(warehouse *profilessync.Warehouse) newSource {
+	return func(set settings, s *journal.State, limit int) source.Source {
+		return warehousesource.New(warehouse, source.QueryFor(set.Identifiers, set.Mapping), s.Since, set.PageSize, limit)
+	}
+}
+
+func openFile(t *testing.T, path string) newSource {
 	t.Helper()
 	file, err := profilessync.OpenFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return importer.FromFile(file)
+	return fromFileSource(file)
 }
 
-func warehouseOf(t *testing.T, box *sandbox.Sandbox) importer.Origin {
+func warehouseOf(t *testing.T, box *sandbox.Sandbox) newSource {
 	t.Helper()
 	url := pgtest.URL(t)
 	schema := pgtest.Schema(t, url)
-	if err := profilessync.Fill(t.Context(), url, schema, people(box)); err != nil {
-		t.Fatal(err)
-	}
+	pgtest.Fill(t, url, schema, box.People())
 	return openWarehouse(t, url, schema)
 }
 
-func openWarehouse(t *testing.T, url, schema string) importer.Origin {
+func openWarehouse(t *testing.T, url, schema string) newSource {
 	t.Helper()
 	warehouse, err := profilessync.Open(t.Context(), url, schema)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return importer.FromWarehouse(warehouse)
+	return fromWarehouseSource(warehouse)
 }
 
 // rowsCSV returns the people of the sandbox as the result of the query.
 func rowsCSV(t *testing.T, box *sandbox.Sandbox) []byte {
 	t.Helper()
-	all := slices.SortedFunc(people(box), func(a, b profilessync.Profile) int { return cmp.Compare(a.SegmentID, b.SegmentID) })
+	all := slices.SortedFunc(box.People(), func(a, b sandbox.Person) int { return cmp.Compare(a.SegmentID, b.SegmentID) })
 	var out bytes.Buffer
 	w := csv.NewWriter(&out)
 	w.Write([]string{"canonical_segment_id", "kind", "name", "value", "seq"})
 	for _, p := range all {
-		ids := slices.SortedFunc(slices.Values(p.ExternalIDs), func(a, b profilessync.ExternalID) int {
+		ids := slices.SortedFunc(slices.Values(p.ExternalIDs), func(a, b sandbox.ExternalID) int {
 			return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(b.ID, a.ID))
 		})
 		for seq, id := range ids {

@@ -1,14 +1,14 @@
 package importer_test
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 
-	"github.com/google/go-cmp/cmp"
-
 	"segsync/importer"
-	"segsync/importer/journal"
 	"segsync/importer/mapping"
+	"segsync/importer/outcome"
 	"segsync/internal/sandbox"
 )
 
@@ -56,8 +56,8 @@ func TestWhere(t *testing.T) {
 				}
 				w.wantConfirmed(im, 100)
 				state := im.State()
-				got := [...]int{w.Box.Stats().SegmentRequests, state.Count(journal.Confirmed), state.Count(journal.Filtered),
-					state.Count(journal.WithoutIdentifier), len(w.Box.Customers())}
+				got := [...]int{w.Box.Stats().SegmentRequests, state.Count(outcome.Confirmed), state.Count(outcome.Filtered),
+					state.Count(outcome.WithoutIdentifier), len(w.Box.Customers())}
 				if want := [...]int{c.requests, c.sent, c.filtered, c.without, c.sent}; got != want {
 					t.Errorf("requests, confirmed, filtered, without identifier, customers: %v, want %v", got, want)
 				}
@@ -66,13 +66,39 @@ func TestWhere(t *testing.T) {
 	}
 }
 
-// Each condition that a profile does not meet is named, and no other.
-func TestInspectNamesUnmetConditions(t *testing.T) {
-	m := withRules(t, `where: [{trait: email, exists: true}, {trait: plan, is: pro}]`)
-	traits := map[string]any{"user": "42", "email": "ada@example.com", "plan": "free"}
-	inspector := &importer.Inspector{Identifiers: parseIdentifiers(t, "trait:user"), Mapping: m}
-	in := inspector.Inspect(mapping.Profile{SegmentID: "profile.json", Traits: traits}, nil)
-	if diff := cmp.Diff([]string{`{trait: plan, is: "pro"}`}, in.Filtered); diff != "" {
-		t.Errorf("unmet conditions (-want +got):\n%s", diff)
+// A mistyped condition filters everybody: its trait is looked for in filtered profiles, too.
+func TestConditionThatNobodyMeetsIsWarnedOf(t *testing.T) {
+	t.Parallel()
+	var lines strings.Builder
+	for i := range 1001 {
+		fmt.Fprintf(&lines, `{"segment_id":"use_%d","external_ids":[{"type":"user_id","id":"%d"}],"traits":{"plan":"pro"}}`+"\n", i, i)
+	}
+	for _, c := range []struct {
+		file string
+		want []string
+	}{
+		{"metadata: {all: true}\nwhere: [{trait: paln, is: pro}]", []string{`trait=paln field=where did_you_mean=plan profiles=1000`,
+			`msg="the conditions of the mapping let none of the first profiles through: are they right?" profiles=1000`}},
+		{"metadata: {all: true}\nwhere: [{trait: plan, is: gold}]", []string{"let none of the first profiles through"}},
+		{"metadata: {all: true}\nwhere: [{trait: plan, is: pro}]", nil},
+	} {
+		w := newFromFile(t, sandbox.Options{Profiles: 1}, lines.String())
+		w.settings.Mapping = onlyRules(t, c.file)
+		p := w.continued(t)
+		if err := p.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		log := w.log.String()
+		if n := strings.Count(log, "level=WARN"); n != len(c.want) {
+			t.Errorf("%s: %d warnings, want %d:\n%s", c.file, n, len(c.want), log)
+		}
+		for _, want := range c.want {
+			if !strings.Contains(log, want) {
+				t.Errorf("%s: the log lacks %s:\n%s", c.file, want, log)
+			}
+		}
+		if got := importer.NoneMatched(p.State()); got != (c.want != nil) {
+			t.Errorf("%s: NoneMatched is %v", c.file, got)
+		}
 	}
 }

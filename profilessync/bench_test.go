@@ -5,7 +5,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"testing"
 
 	"segsync/internal/pgtest"
@@ -30,9 +29,7 @@ var benchQuery = profilessync.Query{IdentifierTypes: []string{"user_id"}}
 func BenchmarkWarehouse(b *testing.B) {
 	url := pgtest.URL(b)
 	schema := pgtest.Schema(b, url)
-	if err := profilessync.Fill(b.Context(), url, schema, slices.Values(benchPeople())); err != nil {
-		b.Fatal(err)
-	}
+	pgtest.Fill(b, url, schema, persons(benchPeople()))
 	w, err := profilessync.Open(b.Context(), url, schema)
 	if err != nil {
 		b.Fatal(err)

@@ -33,24 +33,24 @@ func (w *Warehouse) Check(ctx context.Context, q, by Query) (*Report, error) {
 		return nil, err
 	}
 	s.ByTypes, s.ByTraits = by.IdentifierTypes, by.Traits
-	conn, err := w.connect(ctx)
+	conn, err := w.server.connect(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer closeConn(conn)
-	if err := w.begin(ctx, conn); err != nil {
+	defer conn.close()
+	if err := conn.begin(ctx); err != nil {
 		return nil, err
 	}
 	now, err := w.now(ctx, conn)
 	if err != nil {
 		return nil, err
 	}
-	version, err := query(ctx, conn, "SELECT version()")
+	version, err := query(ctx, conn, "SELECT "+w.dialect.version)
 	if err != nil {
 		return nil, err
 	}
 	r := &Report{Server: version[0][0]}
-	sql, err := s.execute("counts")
+	sql, err := checked(s.countsSQL())
 	if err != nil {
 		return nil, err
 	}
@@ -61,14 +61,14 @@ func (w *Warehouse) Check(ctx context.Context, q, by Query) (*Report, error) {
 	if err := r.fill(counts[0], now); err != nil {
 		return nil, fmt.Errorf("counting in the warehouse: %w", err)
 	}
-	if sql, err = s.execute("names"); err != nil {
+	if sql, err = checked(s.namesSQL()); err != nil {
 		return nil, err
 	}
 	names, err := query(ctx, conn, sql)
 	if err != nil {
 		return nil, err
 	}
-	r.Absent = newPlan(q).absent(slices.Concat(names...))
+	r.Absent = newSelection(q).absent(slices.Concat(names...))
 	return r, nil
 }
 
@@ -94,17 +94,17 @@ func (r *Report) fill(columns []string, now time.Time) (err error) {
 	return nil
 }
 
-// absent returns the traits of the plan that are not among the names.
-func (p *plan) absent(names []string) (absent []string) {
-	there := setOf(names)
+// absent returns the traits of the selection that are not among the names.
+func (s *selection) absent(names []string) (absent []string) {
+	present := setOf(names)
 	hasMember := func(m member) bool {
-		return slices.ContainsFunc(m.names, func(name string) bool { return there[name] }) ||
+		return slices.ContainsFunc(m.names, func(name string) bool { return present[name] }) ||
 			slices.ContainsFunc(m.prefix, func(prefix string) bool {
 				return slices.ContainsFunc(names, func(name string) bool { return strings.HasPrefix(name, prefix) })
 			})
 	}
-	for _, key := range slices.Sorted(maps.Keys(p.traits)) {
-		if !there[key] && !slices.ContainsFunc(p.objects[key], hasMember) {
+	for _, key := range slices.Sorted(maps.Keys(s.traits)) {
+		if !present[key] && !slices.ContainsFunc(s.objects[key], hasMember) {
 			absent = append(absent, key)
 		}
 	}

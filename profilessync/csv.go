@@ -2,22 +2,27 @@ package profilessync
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // csvColumns parses the records of a CSV file.
 type csvColumns struct {
 	splitter csvSplitter
 	count    int
-	at       [6]int // where the columns are; -1: nowhere
+	at       [7]int // where the columns are; -1: nowhere
 }
 
-var columnNames = [6]string{"canonical_segment_id", "kind", "name", "value", "seq", "received_at"}
+var errNotUTF8 = errors.New("this is not UTF-8")
 
-func newCSVColumns(header []byte) (*csvColumns, error) {
-	c := &csvColumns{}
+// columnNames are the columns of rows. One with entries needs no other but the id.
+var columnNames = [7]string{"canonical_segment_id", "kind", "name", "value", "seq", "received_at", "entries"}
+
+func newCSVColumns(header []byte, separator byte) (*csvColumns, error) {
+	c := &csvColumns{splitter: csvSplitter{separator: separator}}
 	if err := c.splitter.split(header); err != nil {
 		return nil, err
 	}
@@ -26,32 +31,34 @@ func newCSVColumns(header []byte) (*csvColumns, error) {
 	for i, name := range columnNames {
 		is := func(field []byte) bool { return strings.EqualFold(strings.TrimSpace(string(field)), name) }
 		c.at[i] = slices.IndexFunc(c.splitter.fields, is)
-		if c.at[i] < 0 && name != "received_at" {
+		if c.at[i] < 0 && i < 5 {
 			missing = append(missing, name)
 		}
 		if c.at[i] >= 0 && slices.ContainsFunc(c.splitter.fields[c.at[i]+1:], is) {
 			return nil, fmt.Errorf("the header has the column %s twice", name)
 		}
 	}
-	if len(missing) > 0 {
+	if len(missing) > 0 && (c.at[0] < 0 || c.at[6] < 0) {
 		return nil, fmt.Errorf("the header lacks the column %s", strings.Join(missing, ", "))
 	}
 	return c, nil
 }
 
-// parse takes an empty value for NULL.
+// parse takes an empty value for NULL, which does not say that the trait was removed.
 func (c *csvColumns) parse(record []byte, r *row) error {
-	if err := c.splitter.split(record); err != nil {
+	fields, err := c.splitter.record(record, c.count)
+	if err != nil {
 		return err
 	}
-	fields := c.splitter.fields
-	if len(fields) != c.count {
-		return fmt.Errorf("the row has %d columns, the header %d", len(fields), c.count)
-	}
-	for i, into := range []*[]byte{&r.id, &r.kind, &r.name, &r.value, &r.seq, &r.receivedAt} {
+	for i, into := range []*[]byte{&r.id, &r.kind, &r.name, &r.value, &r.seq, &r.receivedAt, &r.entries} {
 		if at := c.at[i]; at >= 0 && len(fields[at]) > 0 {
 			*into = fields[at]
 		}
+	}
+	r.unknown = r.value == nil
+	r.damaged, r.nameDamaged = !utf8.Valid(r.value), !utf8.Valid(r.name)
+	if !utf8.Valid(r.id) {
+		return errNotUTF8
 	}
 	return nil
 }
@@ -61,9 +68,21 @@ func (c *csvColumns) parse(record []byte, r *row) error {
 //
 // https://www.rfc-editor.org/rfc/rfc4180
 type csvSplitter struct {
-	fields [][]byte // of the last record; they point into it, or into unquoted
+	separator byte
+	fields    [][]byte // of the last record; they point into it, or into unquoted
 	// unquoted holds the fields that have doubled quotes.
 	unquoted []byte
+}
+
+// record splits a record, which must have so many fields.
+func (c *csvSplitter) record(record []byte, count int) ([][]byte, error) {
+	if err := c.split(record); err != nil {
+		return nil, err
+	}
+	if len(c.fields) != count {
+		return nil, fmt.Errorf("the row has %d columns, the header %d", len(c.fields), count)
+	}
+	return c.fields, nil
 }
 
 func (c *csvSplitter) split(record []byte) error {
@@ -76,7 +95,7 @@ func (c *csvSplitter) split(record []byte) error {
 		if end == len(record) {
 			return nil
 		}
-		start = end // the comma
+		start = end // the separator
 	}
 }
 
@@ -84,8 +103,8 @@ func (c *csvSplitter) split(record []byte) error {
 func (c *csvSplitter) field(record []byte, start int) (end int, err error) {
 	rest := record[start:]
 	if len(rest) == 0 || rest[0] != '"' {
-		if comma := bytes.IndexByte(rest, ','); comma >= 0 {
-			rest = rest[:comma]
+		if end := bytes.IndexByte(rest, c.separator); end >= 0 {
+			rest = rest[:end]
 		}
 		if quote := bytes.IndexByte(rest, '"'); quote >= 0 {
 			return 0, &placedError{start + quote, `a value with a quote must be quoted as a whole`}
@@ -106,8 +125,8 @@ func (c *csvSplitter) field(record []byte, start int) (end int, err error) {
 			at++
 			continue
 		}
-		if at < len(record) && record[at] != ',' {
-			return 0, &placedError{at, "a comma must follow the closing quote"}
+		if at < len(record) && record[at] != c.separator {
+			return 0, &placedError{at, separatorNames[c.separator] + " must follow the closing quote"}
 		}
 		if len(c.unquoted) > from {
 			c.unquoted = append(c.unquoted, part...)

@@ -36,7 +36,8 @@ const (
 // Error is an error of a warehouse. Its text has neither the URL nor the password.
 type Error struct {
 	Problem Problem
-	Code    string // the server's SQLSTATE; "" if the error is not the server's
+	Code    string // the server's code, in Postgres the SQLSTATE; "" if the error is not the server's
+	Vendor  string // snowflake, bigquery, databricks; "" for Postgres and Redshift
 	text    string
 	cause   error
 }

@@ -250,7 +250,7 @@ func TestConnectionCutInTheMiddleOfARow(t *testing.T) {
 					break
 				}
 				q.After = profile.Position.ID
-				profile.Position = profilessync.Position{}
+				profile.Position, profile.Bytes = profilessync.Position{}, 0
 				got = append(got, *profile)
 			}
 			if limit > 0 && (len(got) == 0 || len(got) == len(whole)) {

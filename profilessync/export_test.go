@@ -2,14 +2,14 @@ package profilessync
 
 import "time"
 
-// SetPatience sets how long a statement stays open while nobody takes its profiles.
-func (w *Warehouse) SetPatience(d time.Duration) { w.patience = d }
+// SetIdleTimeout sets how long a statement stays open while nobody takes its profiles.
+func (w *Warehouse) SetIdleTimeout(d time.Duration) { w.idleTimeout = d }
 
 // Literal quotes a text for a dialect.
 func Literal(name, text string) string {
 	for _, d := range dialects {
 		if d.name == name {
-			return (&statement{dialect: d}).Literal(text)
+			return (&statement{dialect: d}).literal(text)
 		}
 	}
 	panic(name)
@@ -20,7 +20,7 @@ const ReadAhead = readAhead
 
 // NeedsTLS reports whether a connection to the URL must be encrypted.
 func NeedsTLS(url string) (bool, error) {
-	config, err := parseURL(url)
+	config, err := ParseURL(url)
 	if err != nil {
 		return false, err
 	}

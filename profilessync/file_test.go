@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -91,6 +92,7 @@ func TestFileOfProfiles(t *testing.T) {
 			SegmentID:   "use_2",
 			ExternalIDs: []profilessync.ExternalID{{Type: "user_id", ID: "ada", CreatedAt: time.Date(2026, 5, 1, 10, 0, 0, 0, time.UTC)}},
 			Traits:      map[string]any{"age": json.Number("36.50"), "address": map[string]any{"city": "Paris"}, "no": nil},
+			Removed:     []string{"no"},
 		},
 		{SegmentID: "use_1", Traits: map[string]any{}},
 	}
@@ -104,8 +106,28 @@ func TestFileOfProfiles(t *testing.T) {
 		t.Run(name, func(t *testing.T) { equal(t, readFile(t, content, everything), want) })
 	}
 	got := readFile(t, ndjson, profilessync.Query{IdentifierTypes: []string{}, Traits: []string{"age"}})
-	want[0].ExternalIDs, want[0].Traits = nil, map[string]any{"age": json.Number("36.50")}
+	want[0].ExternalIDs, want[0].Traits, want[0].Removed = nil, map[string]any{"age": json.Number("36.50")}, nil
 	equal(t, got, want)
+}
+
+// A NULL with the greatest seq says that a trait was removed, and an older one nothing.
+func TestRemovedTraits(t *testing.T) {
+	const rows = `{"canonical_segment_id":"use_1","kind":"trait","name":"phone","value":null,"seq":4}
+{"canonical_segment_id":"use_1","kind":"trait","name":"name","value":null,"seq":4}
+{"canonical_segment_id":"use_1","kind":"trait","name":"name","value":"Ada","seq":5}
+{"canonical_segment_id":"use_1","kind":"trait","name":"address_postal_code","value":null,"seq":4}
+{"canonical_segment_id":"use_1","kind":"trait","name":"address_city","value":"Oslo","seq":4}
+{"canonical_segment_id":"use_1","kind":"trait","name":"metadata_a.b","value":null,"seq":4}
+{"canonical_segment_id":"use_1","kind":"trait","name":"not_asked_for","value":null,"seq":4}
+`
+	got := readFile(t, rows, profilessync.Query{
+		Traits: []string{"name", "phone"}, Members: [][]string{{"address", "city"}, {"address", "postalCode"}}, Objects: [][]string{{"metadata"}},
+	})
+	equal(t, got, []profilessync.Profile{{
+		SegmentID: "use_1",
+		Traits:    map[string]any{"name": "Ada", "address": map[string]any{"city": "Oslo"}},
+		Removed:   []string{"address.postalCode", `metadata.a\.b`, "phone"},
+	}})
 }
 
 func TestFilesOfRows(t *testing.T) {
@@ -128,7 +150,13 @@ of Lovelace",trait,name,use_1
 		"NDJSON":                    rowsJSON,
 		"NDJSON, CRLF":              strings.ReplaceAll(rowsJSON, "\n", "\r\n"),
 	} {
-		t.Run(name, func(t *testing.T) { equal(t, readFile(t, content, everything), rowProfiles) })
+		t.Run(name, func(t *testing.T) {
+			want := slices.Clone(rowProfiles)
+			if strings.HasPrefix(name, "NDJSON") { // an empty cell of CSV says nothing
+				want[0].Removed = []string{"city"}
+			}
+			equal(t, readFile(t, content, everything), want)
+		})
 	}
 	equal(t, len(readFile(t, "canonical_segment_id,kind,name,value,seq\n", everything)), 0)
 }
@@ -250,16 +278,20 @@ func TestWrongLinesAreNamed(t *testing.T) {
 		"column twice":         {"seq,canonical_segment_id,kind,name,value, SEQ\n", ", line 1", "the column seq twice", 0},
 		"only the magic":       {"\x1f\x8b", "", "too early", 0},
 		"behind gzip":          {compress(t, rowsCSV) + rowsCSV, "", "something else", 1},
-		"header":               {"use_1,trait,x,1,1\n", ", line 1", "lacks the column canonical_segment_id, kind", 0},
-		"array":                {"[\n{}]", ", line 1", "array", 0},
+		"header":               {"use_1,trait,x,1,1\n", ", line 1", "none of the columns", 0},
+		"rows without a value": {"canonical_segment_id,kind,name,seq\n", ", line 1", "lacks the column value", 0},
+		"array of what else":   {"[\n{}]", ", line 1", "neither", 0},
+		"array of arrays":      {"[[1]]", ", line 1", "none of the columns", 0},
+		"array, its third":     {`[{"segment_id":"x"},{"segment_id":"y"}, {"segment_id":7}]`, ", line 3, column 16", "must not be of type number", 2},
+		"array that is cut":    {`[{"segment_id":"x"},{"segment_id":"y"`, "", "has no end", 1},
 		"neither":              {`{"id":1}`, ", line 1", "neither", 0},
 		"not JSON":             {ndjson + `{"segment_id":"é",x}`, ", line 3, column 19", "not JSON", 2},
-		"cut":                  {ndjson + `{"segment_id":"é"`, ", line 3, column 17", "unexpected end", 2},
+		"cut":                  {ndjson + `{"segment_id":"é"`, ", line 3, column 18", "unexpected EOF", 2},
 		"type":                 {ndjson + "\n" + `{"segment_id":1}`, ", line 4, column 15", "segment_id must not be of type number", 2},
 		"trailing":             {`{"segment_id":"use_1"}  {}`, ", line 1, column 25", "not JSON", 0},
 		"trailing, later":      {ndjson + `{"segment_id":"use_1"}  {}`, ", line 3, column 25", "not JSON", 2},
 		"no segment_id":        {ndjson + `{"traits":{}}`, ", line 3", "no segment_id", 2},
-		"created_at":           {ndjson + `{"segment_id":"x","external_ids":[{"type":"email","created_at":"now"}]}`, ", line 3, column 64", "created_at is not a time", 2},
+		"created_at":           {ndjson + `{"segment_id":"x","external_ids":[{"type":"email","created_at":"now"}]}`, ", line 3, column 64", "created_at is not a timestamp", 2},
 		"external IDs":         {ndjson + `{"segment_id":"x","external_ids":[{"type":"email"},7]}`, ", line 3, column 52", "an external ID must not be of type number", 2},
 		"traits":               {ndjson + `{"segment_id":"x","traits":[]}`, ", line 3, column 28", "traits must not be of type array", 2},
 		"no object":            {ndjson + ` "x"`, ", line 3, column 2", "a profile must not be of type string", 2},
@@ -274,8 +306,10 @@ func TestWrongLinesAreNamed(t *testing.T) {
 		"another header":       {header + good + strings.ToUpper(header), ", line 3", "comes after", 1},
 		"order":                {header + good + "use_3,trait,x,1,1\n" + good, ", line 4", `"use_2" comes after "use_3"`, 2},
 		"order of bytes":       {header + "use_a,trait,x,1,1\nuse_B,trait,x,1,1\n", ", line 3", "byte by byte", 1},
-		"UTF-8":                {header + good + "use_2,trait,x,\xff,1\n", ", line 3", "UTF-8", 0},
-		"UTF-16":               {"\xff\xfe{\x00", ", line 1", "UTF-8", 0},
+		"id in no UTF-8":       {header + good + "use_\xff,trait,x,x,1\n", ", line 3", "UTF-8", 0},
+		"damaged segment_id":   {ndjson + `{"segment_id":"\ud800"}`, ", line 3", "segment_id is not valid Unicode", 2},
+		"column of JSON twice": {rowsJSON + `{"canonical_segment_id":"use_3","kind":"trait","name":"a","NAME":"b"}`, ", line 6", "twice", 1},
+		"UTF-16":               {"\xff\xfe{\x00", "", "UTF-16", 0},
 		"long line":            {ndjson + huge + "x", ", line 3", "longer than 16 MiB", 2},
 		"long open quote":      {header + good + "use_2,trait,x,\"" + strings.Repeat("x\n", 9<<20), ", line 3", "never closed", 0},
 		"gzip that ends early": {compress(t, rowsCSV)[:80], "", "too early", 0},

@@ -3,10 +3,15 @@ package profilessync
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"segsync/internal/strictjson"
 )
 
 // The kinds of rows.
@@ -23,6 +28,12 @@ type row struct {
 	value      []byte // nil: NULL
 	seq        []byte
 	receivedAt []byte // nil: not known
+	unknown    bool   // the value is an empty cell, which may be another thing than NULL
+	damaged    bool   // the value is not valid Unicode
+	entries    []byte // all rows of the profile, as a JSON array; nil: it is one row
+	// nameDamaged says that something else than the value and the id is not.
+	nameDamaged bool
+	size        int // bytes that it was read from
 }
 
 // truncatedAt is the length, in characters, at which Segment cuts text for warehouses.
@@ -34,137 +45,202 @@ const maxNames = 10_000
 // grouper makes a profile of its rows. Memory for the names, the sequence numbers and the
 // places of the rows is used again for the next profile.
 type grouper struct {
-	plan        *plan
+	selection   *selection
 	id          string // of the profile whose rows are being added; "" before the first
-	wanted      bool   // it is one of those that the plan is limited to
-	identifiers winners
-	traits      winners
+	wanted      bool   // it is one of those that the selection is limited to
+	damaged     bool   // a name in the rows is not valid Unicode
+	size        int    // bytes of the rows
+	identifiers latestRows
+	traits      latestRows
 	flat        map[string]string // values of the traits that may be members of an object
 }
 
-func newGrouper(p *plan) *grouper {
-	return &grouper{plan: p, identifiers: newWinners(), traits: newWinners(), flat: map[string]string{}}
+func newGrouper(s *selection) *grouper {
+	return &grouper{selection: s, identifiers: newLatestRows(), traits: newLatestRows(), flat: map[string]string{}}
 }
 
 // start begins the profile with this id.
 func (g *grouper) start(id []byte) {
-	g.id = string(id)
-	g.wanted = g.plan.only == "" || g.plan.only == g.id
+	g.id, g.size, g.damaged = string(id), 0, false
+	g.wanted = g.selection.only == "" || g.selection.only == g.id
 	g.identifiers.reset()
 	g.traits.reset()
 }
 
 // add takes a row of the profile.
 func (g *grouper) add(r *row) error {
+	g.size += r.size
+	if r.entries != nil {
+		return g.addEntries(r.entries)
+	}
+	if r.nameDamaged {
+		g.damaged = true
+		return nil
+	}
 	switch string(r.kind) {
 	case kindIdentifier:
 		if len(bytes.TrimSpace(r.value)) > 0 {
-			g.wanted = g.wanted || g.plan.isOnly(string(r.name), string(r.value))
-			g.identifiers.add(r, g.plan.usesIdentifier)
+			g.wanted = g.wanted || g.selection.isOnly(string(r.name), string(r.value))
+			g.identifiers.add(r, g.selection.identifierRole)
 		}
 	case kindTrait:
-		g.traits.add(r, g.plan.usesTrait)
+		g.traits.add(r, g.selection.traitRole)
 	default:
 		return fmt.Errorf("the kind is %q; it must be %s or %s", clip(r.kind), kindIdentifier, kindTrait)
 	}
 	return nil
 }
 
+// addEntries takes all rows of the profile, which are a JSON array of objects.
+func (g *grouper) addEntries(entries []byte) error {
+	d := jsontext.NewDecoder(bytes.NewReader(entries), strictjson.Lenient)
+	if d.PeekKind() != '[' {
+		return errors.New("entries must be a JSON array of rows")
+	}
+	d.ReadToken() // its kind is known
+	for d.PeekKind() != ']' {
+		entry, err := d.ReadValue()
+		if err != nil {
+			return errors.New("entries must be a JSON array of rows: it is cut")
+		}
+		var r row
+		if err := parseJSONRow(entry, &r); err != nil {
+			return fmt.Errorf("entries: %w", err)
+		}
+		if err := g.add(&r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // profile returns the profile that the rows since start make.
 func (g *grouper) profile() *Profile {
-	p := &Profile{SegmentID: g.id, Traits: make(map[string]any, len(g.traits.used)), Position: Position{ID: g.id}}
+	p := &Profile{SegmentID: g.id, Traits: make(map[string]any, len(g.traits.used)), Position: Position{ID: g.id}, Bytes: g.size}
+	if g.damaged {
+		p.Unreadable = "the name of a trait or of an external ID is not valid Unicode text"
+	}
 	for _, i := range g.identifiers.used {
-		w := &g.identifiers.slots[i]
-		p.ExternalIDs = append(p.ExternalIDs, ExternalID{Type: w.name, ID: w.value})
+		latest := &g.identifiers.rows[i]
+		if latest.damaged {
+			p.Unreadable = damagedID
+		}
+		p.ExternalIDs = append(p.ExternalIDs, ExternalID{Type: latest.name, ID: latest.value})
 	}
 	if len(p.ExternalIDs) > 1 {
 		slices.SortFunc(p.ExternalIDs, func(a, b ExternalID) int { return cmp.Compare(a.Type, b.Type) })
 	}
 	clear(g.flat)
 	for _, i := range g.traits.used {
-		w := &g.traits.slots[i]
-		if w.null {
+		latest := &g.traits.rows[i]
+		if latest.unknown {
 			continue
 		}
-		if w.use&useTrait != 0 {
-			p.Traits[w.name] = w.value
+		if latest.null {
+			p.Removed = g.selection.appendRemoved(p.Removed, latest)
+			continue
 		}
-		if w.use&useMember != 0 {
-			g.flat[w.name] = w.value
-		}
-		if len(w.value) >= truncatedAt && utf8.RuneCountInString(w.value) == truncatedAt {
-			p.Truncated = append(p.Truncated, w.name)
-		}
+		g.addTrait(p, latest)
 	}
+	slices.Sort(p.Removed)
+	p.Removed = slices.Compact(p.Removed) // a member has several spellings
+	p.Damaged = append(p.Damaged, g.selection.unflatten(p.Traits, g.flat)...)
+	slices.Sort(p.Damaged)
 	slices.Sort(p.Truncated)
-	g.plan.expand(p.Traits, g.flat)
 	return p
 }
 
-// winners keeps the winning row of each name.
-type winners struct {
-	index map[string]int // places in slots
-	slots []slot
-	used  []int // the slots that have a row of the current profile
+// addTrait gives the profile what is wanted of a trait.
+func (g *grouper) addTrait(p *Profile, latest *latestRow) {
+	if latest.damaged {
+		p.Damaged = append(p.Damaged, latest.name)
+		return
+	}
+	if latest.role&roleValue != 0 {
+		p.Traits[latest.name] = latest.value
+	}
+	if latest.role&roleJSON != 0 {
+		if value, err := parseText(latest.value, "{["); err == nil {
+			p.Traits[latest.name] = value
+		} else if err != errNotJSON {
+			delete(p.Traits, latest.name)
+			p.Damaged = append(p.Damaged, latest.name)
+		}
+	}
+	if latest.role&roleMember != 0 {
+		g.flat[latest.name] = latest.value
+	}
+	if len(latest.value) >= truncatedAt && utf8.RuneCountInString(latest.value) == truncatedAt {
+		p.Truncated = append(p.Truncated, latest.name)
+	}
+}
+
+// latestRows keeps the latest row of each name.
+type latestRows struct {
+	index map[string]int // places in rows
+	rows  []latestRow
+	used  []int // places of the rows of the current profile
 	group int   // number of the current profile
 }
 
-// slot has the winning row of one name. It is kept for the next profile.
-type slot struct {
+// latestRow is the latest row of one name. It is kept for the next profile.
+type latestRow struct {
 	name       string
-	use        use
-	group      int // the profile whose row it holds
+	role       role
+	group      int // the profile whose row it is
 	value      string
 	null       bool
+	unknown    bool // null, and perhaps not removed
+	damaged    bool
 	seq        []byte
 	receivedAt []byte
 }
 
-func newWinners() winners { return winners{index: map[string]int{}} }
+func newLatestRows() latestRows { return latestRows{index: map[string]int{}} }
 
-func (w *winners) reset() {
-	if len(w.slots) > maxNames {
-		clear(w.index)
-		clear(w.slots)
-		w.slots = w.slots[:0]
+func (l *latestRows) reset() {
+	if len(l.rows) > maxNames {
+		clear(l.index)
+		clear(l.rows)
+		l.rows = l.rows[:0]
 	}
-	w.used = w.used[:0]
-	w.group++
+	l.used = l.used[:0]
+	l.group++
 }
 
-func (w *winners) add(r *row, uses func(name string) use) {
-	i, ok := w.index[string(r.name)]
+func (l *latestRows) add(r *row, roleOf func(name string) role) {
+	i, ok := l.index[string(r.name)]
 	if !ok {
-		i = len(w.slots)
+		i = len(l.rows)
 		name := string(r.name)
-		w.index[name] = i
-		w.slots = append(w.slots, slot{name: name, use: uses(name)})
+		l.index[name] = i
+		l.rows = append(l.rows, latestRow{name: name, role: roleOf(name)})
 	}
-	s := &w.slots[i]
+	latest := &l.rows[i]
 	switch {
-	case s.use == 0:
+	case latest.role&(roleValue|roleMember) == 0:
 		return
-	case s.group != w.group:
-		w.used = append(w.used, i)
-	case !s.losesTo(r):
+	case latest.group != l.group:
+		l.used = append(l.used, i)
+	case !latest.olderThan(r):
 		return
 	}
-	s.group = w.group
-	s.value, s.null = string(r.value), r.value == nil
-	s.seq = append(s.seq[:0], r.seq...)
-	s.receivedAt = append(s.receivedAt[:0], r.receivedAt...)
+	latest.group = l.group
+	latest.value, latest.null, latest.unknown, latest.damaged = string(r.value), r.value == nil, r.unknown, r.damaged
+	latest.seq = append(latest.seq[:0], r.seq...)
+	latest.receivedAt = append(latest.receivedAt[:0], r.receivedAt...)
 }
 
-// losesTo reports whether the row wins: by seq, then by received_at. The rest makes the
-// result the same whatever the order of the rows: NULL loses, and the smaller value wins.
-func (s *slot) losesTo(r *row) bool {
-	if order := cmp.Or(compareSeq(r.seq, s.seq), bytes.Compare(r.receivedAt, s.receivedAt)); order != 0 {
+// olderThan compares by seq, then by received_at. The rest makes the result the same whatever
+// the order of the rows: NULL is older, and the greater value is.
+func (l *latestRow) olderThan(r *row) bool {
+	if order := cmp.Or(compareSeq(r.seq, l.seq), bytes.Compare(r.receivedAt, l.receivedAt)); order != 0 {
 		return order > 0
 	}
-	if r.value == nil || s.null {
-		return s.null && r.value != nil
+	if r.value == nil || l.null {
+		return l.null && r.value != nil
 	}
-	return string(r.value) < s.value
+	return string(r.value) < l.value
 }
 
 // compareSeq compares sequence numbers as numbers. What is not a number is less than any

@@ -3,12 +3,10 @@ package profilessync
 import (
 	"bufio"
 	"bytes"
-	"crypto/sha256"
-	"errors"
 	"fmt"
 	"hash"
 	"io"
-	"unicode/utf8"
+	"strings"
 )
 
 // maxLine bounds a line of NDJSON, and a record of CSV, in bytes.
@@ -28,8 +26,16 @@ type lineReader struct {
 	sum    []byte
 }
 
-func newLineReader(r io.Reader) *lineReader {
-	return &lineReader{in: bufio.NewReaderSize(r, 64<<10), hash: sha256.New()}
+// newLineReader returns the lines of r. The hash may have begun with what is before them.
+func newLineReader(r io.Reader, hash hash.Hash) *lineReader {
+	return &lineReader{in: bufio.NewReaderSize(r, 64<<10), hash: hash}
+}
+
+// beginsWith reports whether the text begins with one of these characters, behind space.
+func (l *lineReader) beginsWith(characters string) bool {
+	start, _ := l.in.Peek(maxPeek) // less at the end
+	start = bytes.TrimLeft(bytes.TrimPrefix(start, byteOrderMark), " \t\r\n")
+	return len(start) > 0 && strings.IndexByte(characters, start[0]) >= 0
 }
 
 var byteOrderMark = []byte("\ufeff")
@@ -43,15 +49,12 @@ func (l *lineReader) next() ([]byte, error) {
 			return nil, err
 		}
 		content := l.record
-		if l.offset == 0 {
+		if l.offset == 0 || !l.csv { // files of NDJSON were put together, each with its mark
 			content = bytes.TrimPrefix(content, byteOrderMark)
 		}
 		content = bytes.TrimSuffix(bytes.TrimSuffix(content, []byte("\n")), []byte("\r"))
 		if len(bytes.TrimSpace(content)) == 0 {
 			continue
-		}
-		if !utf8.Valid(content) {
-			return nil, errors.New("this is not UTF-8")
 		}
 		return content, nil
 	}
@@ -107,6 +110,14 @@ func (l *lineReader) take() {
 // skip takes everything before the offset, as it is.
 func (l *lineReader) skip(offset int64) error {
 	n, err := io.CopyN(l.hash, l.in, offset-l.offset)
+	l.offset += n
+	return err
+}
+
+// skipAll takes everything.
+func (l *lineReader) skipAll() error {
+	l.take()
+	n, err := io.Copy(l.hash, l.in)
 	l.offset += n
 	return err
 }

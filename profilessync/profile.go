@@ -3,13 +3,13 @@
 //
 //	Postgres, Redshift ─▶ one ordered statement ─▶ rows ─┐
 //	CSV or NDJSON file with the rows of that query ──────┴─▶ groups of rows ─▶ *Profile
-//	NDJSON file with one profile a line ────────────────────────────────────▶ *Profile
+//	NDJSON or CSV file with one profile a line ─────────────────────────────▶ *Profile
 //
 // A row is an external ID or a trait of a profile, and has a sequence number. Rows of one
 // profile follow each other, and profiles come in the byte order of their ids, so that one
-// id is enough to continue from. The stages are in stream.go (the statement), file.go, lines.go,
-// json.go and rows.go (the file), group.go (rows to profile) and expand.go (text to objects); the
-// statement's text is in query.sql.tmpl.
+// id is enough to continue from. The stages are in stream.go (the statement), file.go, reader.go, lines.go,
+// line.go, rows.go and wide.go (the files), group.go (rows to profile) and unflatten.go (text to objects); the
+// statement's text is in query.go.
 //
 // https://segment.com/docs/unify/profiles-sync/tables/
 package profilessync
@@ -22,19 +22,32 @@ import (
 
 // Profile is one profile.
 type Profile struct {
-	SegmentID string // canonical_segment_id
+	SegmentID string // canonical_segment_id; in wide CSV without one type:value, else FILE:LINE
 	// ExternalIDs holds, for a profile that was made from rows, one external ID of each type
 	// of the Query: the one with the greatest seq, then the latest received_at, then the
 	// smallest ID. A profile of an NDJSON file has all of those types that its line has.
 	ExternalIDs []ExternalID
 	// Traits are texts where the profile was made from rows, but for those that the Query
-	// wants as objects and lists. Otherwise they are JSON values, numbers as json.Number.
+	// wants as objects or as JSON. Otherwise they are JSON values, numbers as json.Number.
 	Traits map[string]any
-	// Position is the place behind this profile.
-	Position Position
+	// Removed has the traits, sorted, whose newest value is NULL, or null in a line of NDJSON. A
+	// member of an object that the Query wants is written address.line_2, with a backslash before a
+	// dot or a backslash in a key.
+	Removed []string
+	// Damaged has the traits, sorted, that were left out: their text is not valid Unicode, or a
+	// name comes twice in them, or they come twice in a line of NDJSON.
+	Damaged []string
 	// Truncated has the traits, sorted, whose text is exactly 512 characters long: Segment
 	// cuts longer ones there. Nil for a profile of an NDJSON file.
 	Truncated []string
+	// Unreadable says why the profile cannot be used, such as an external ID that is damaged;
+	// "" if it can.
+	Unreadable string
+	// Nameless says that SegmentID only tells where the profile is: the file names it by nothing.
+	Nameless bool
+
+	Position Position // the place behind this profile
+	Bytes    int      // the size of the line or the rows that it was read from
 }
 
 // ExternalID is one of a profile's identifiers.
@@ -48,9 +61,10 @@ type ExternalID struct {
 // continues from ID alone (see Query.After), a file from all of it.
 type Position struct {
 	ID     string `json:"id"`               // of the profile before it
-	Offset int64  `json:"offset,omitempty"` // bytes before it, decompressed
-	Line   int64  `json:"line,omitempty"`   // lines before it
-	Hash   Hash   `json:"hash,omitzero"`    // of the bytes before it
+	Part   string `json:"part,omitempty"`   // the file that it is in, of several
+	Offset int64  `json:"offset,omitempty"` // bytes before it in that file, decompressed
+	Line   int64  `json:"line,omitempty"`   // lines before it in that file
+	Hash   Hash   `json:"hash,omitzero"`    // of the bytes before it, those of earlier files included
 }
 
 // Hash is the first half of a SHA-256. It is 32 hexadecimal digits in JSON.
@@ -77,7 +91,7 @@ type Query struct {
 	// list none.
 	IdentifierTypes []string
 	// Traits are the keys of the traits to read; nil, or AllTraits, means all. Those that
-	// Members, Objects and Lists begin with are read in any case.
+	// Members and Objects begin with are read in any case.
 	Traits    []string
 	AllTraits bool
 	// Members are paths of two keys or more whose first keys are traits that are wanted as
@@ -89,9 +103,13 @@ type Query struct {
 	// Objects are paths to objects that are wanted with all of their members: {"metadata"} is
 	// read from JSON text, too, or from all traits that begin with metadata_.
 	Objects [][]string
-	// Lists are keys of traits that are wanted as lists. They are read from JSON text; other
-	// text stays text.
-	Lists []string
+	// IsJSON reports whether a trait is decoded where its text is the JSON of an object or a
+	// list; nil: none is. Other text stays text.
+	IsJSON func(trait string) bool
+
+	// Identity names the external IDs and traits that may identify a profile, in order of preference.
+	// One of them must be a column of wide CSV without a segment_id.
+	Identity []string
 
 	// Only limits a query to the profiles with this segment id or with this external ID,
 	// type:value, be it the newest of its type or not; "" for all.

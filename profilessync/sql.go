@@ -1,14 +1,12 @@
 package profilessync
 
 import (
-	_ "embed"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
-	"text/template"
 	"time"
 	"unicode/utf8"
 )
@@ -19,7 +17,10 @@ type dialect struct {
 	text      string // the type of text
 	timestamp string // the type of a time
 	collate   string // behind a text that is to be compared byte by byte, if that is not usual
-	clock     string // now, as a timestamp in UTC; only for those that segsync speaks to
+	clock     string // now, as a timestamp
+	timeText  string // format of an expression that is a timestamp as text, in UTC
+	version   string // an expression
+	entries   string // all rows of a profile as a JSON array of objects; %s are more columns. "": one row each
 	quote     string // around a name
 	dots      bool   // dots in the name of a schema separate its parts
 	bare      bool   // a simple name is not quoted, for its case would then count
@@ -27,14 +28,28 @@ type dialect struct {
 	escaped   string // a quote in a literal
 }
 
+const postgresTime = `to_char(%s, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
+
 var dialects = []dialect{
-	{name: "postgres", text: "text", timestamp: "timestamptz", collate: ` COLLATE "C"`, clock: "now()", quote: `"`, escaped: `''`},
+	{name: "postgres", text: "text", timestamp: "timestamptz", collate: ` COLLATE "C"`, clock: "now()", timeText: postgresTime, version: "version()", quote: `"`, escaped: `''`},
 	// CAST AS text cuts at 256 bytes:
 	// https://docs.aws.amazon.com/redshift/latest/dg/r_Character_types.html
-	{name: "redshift", text: "varchar(65535)", timestamp: "timestamptz", clock: "getdate()", quote: `"`, backslash: true, escaped: `''`},
-	{name: "snowflake", text: "varchar", timestamp: "timestamp_tz", quote: `"`, dots: true, bare: true, backslash: true, escaped: `''`},
-	{name: "bigquery", text: "string", timestamp: "timestamp", quote: "`", dots: true, backslash: true, escaped: `\'`},
-	{name: "databricks", text: "string", timestamp: "timestamp", quote: "`", dots: true, backslash: true, escaped: `\'`},
+	{name: "redshift", text: "varchar(65535)", timestamp: "timestamptz", clock: "getdate()", timeText: postgresTime, version: "version()", quote: `"`, backslash: true, escaped: `''`},
+	// Times without a zone are taken in that of the session, which is UTC:
+	// https://docs.snowflake.com/en/sql-reference/functions/convert_timezone
+	{name: "snowflake", text: "varchar", timestamp: "timestamp_tz", clock: "current_timestamp()",
+		// OBJECT_CONSTRUCT would leave out what is NULL:
+		// https://docs.snowflake.com/en/sql-reference/functions/object_construct_keep_null
+		entries:  "to_json(array_agg(object_construct_keep_null('kind', kind, 'name', name, 'value', value, 'seq', seq%s)))",
+		timeText: `to_char(convert_timezone('UTC', %s), 'YYYY-MM-DD"T"HH24:MI:SS.FF6"Z"')`, version: "'Snowflake ' || current_version()",
+		quote: `"`, dots: true, bare: true, backslash: true, escaped: `''`},
+	// https://cloud.google.com/bigquery/docs/reference/standard-sql/format-elements
+	{name: "bigquery", text: "string", timestamp: "timestamp", clock: "current_timestamp()", entries: "to_json_string(array_agg(struct(kind, name, value, seq%s)))",
+		timeText: `format_timestamp('%%Y-%%m-%%dT%%H:%%M:%%E6SZ', %s)`, version: "'BigQuery'", quote: "`", dots: true, backslash: true, escaped: `\'`},
+	// https://docs.databricks.com/en/sql/language-manual/sql-ref-datetime-pattern.html
+	{name: "databricks", text: "string", timestamp: "timestamp", clock: "current_timestamp()", entries: "to_json(collect_list(struct(kind, name, value, seq%s)))",
+		timeText: `date_format(to_utc_timestamp(%s, current_timezone()), "yyyy-MM-dd'T'HH:mm:ss.SSSSSS'Z'")`, version: "'Databricks SQL'",
+		quote: "`", dots: true, backslash: true, escaped: `\'`},
 }
 
 // Dialects are the warehouses that SQL has a query for.
@@ -48,7 +63,7 @@ func Dialects() []string {
 
 // SQL returns the query of a warehouse for the rows that the query wants, ordered by
 // profile. Its columns are those of a file of rows: canonical_segment_id, kind, name, value
-// and seq. In Snowflake, BigQuery and Databricks dots separate the parts of the schema's
+// and seq, or canonical_segment_id and entries. In Snowflake, BigQuery and Databricks dots separate the parts of the schema's
 // name.
 func SQL(dialect, schema string, q Query) (string, error) {
 	for _, d := range dialects {
@@ -57,24 +72,20 @@ func SQL(dialect, schema string, q Query) (string, error) {
 			if err != nil {
 				return "", err
 			}
-			return s.execute("rows")
+			return checked(s.rowsSQL())
 		}
 	}
 	return "", fmt.Errorf("no query for the warehouse %q; there is one for %s", dialect, strings.Join(Dialects(), ", "))
 }
 
-//go:embed query.sql.tmpl
-var queryText string
-
-var queries = template.Must(template.New("").Parse(queryText))
-
-// statement is what the templates of query.sql.tmpl are filled with.
+// statement is what the text of a statement, in query.go, is made from.
 type statement struct {
 	dialect     dialect
 	schema      string
 	Identifiers string // name of the table
 	ReceivedAt  bool   // the identifiers have received_at, which is to be read
 	Changes     bool   // both tables have uuid_ts
+	jsonValues  bool   // the value of a trait is JSON
 	AllTypes    bool
 	Types       []string // of external IDs
 	AllTraits   bool
@@ -98,87 +109,112 @@ func newStatement(d dialect, schema string, q Query) (*statement, error) {
 	if schema == "" {
 		return nil, errors.New("the name of the schema is empty")
 	}
-	p := newPlan(q)
-	maps.Copy(p.traits, p.names)
+	selected := newSelection(q)
+	maps.Copy(selected.traits, selected.names)
 	s := &statement{
 		dialect:     d,
 		schema:      schema,
 		Identifiers: tableIdentifiers,
-		AllTypes:    p.allTypes,
-		Types:       slices.Sorted(maps.Keys(p.types)),
-		AllTraits:   p.all,
-		Traits:      slices.Sorted(maps.Keys(p.traits)),
-		Prefixes:    p.prefix,
+		AllTypes:    selected.allTypes,
+		Types:       slices.Sorted(maps.Keys(selected.types)),
+		AllTraits:   selected.all,
+		Traits:      slices.Sorted(maps.Keys(selected.traits)),
+		Prefixes:    selected.prefix,
 		Only:        q.Only,
 		After:       q.After,
 	}
 	if !q.Since.IsZero() {
 		s.Since = q.Since.Add(-lookback)
 	}
-	if !s.AnyIdentifier() && !s.AnyTrait() {
+	if !s.anyIdentifier() && !s.anyTrait() {
 		return nil, errors.New("neither external IDs nor traits are asked for")
 	}
 	return s, nil
 }
 
-// execute returns the text of a template. No part of it may hold a NUL character, which
-// ends a statement on its way to Postgres.
-func (s *statement) execute(name string) (string, error) {
-	var b strings.Builder
-	if err := queries.ExecuteTemplate(&b, name, s); err != nil {
-		return "", err
-	}
-	if strings.ContainsRune(b.String(), 0) || !utf8.ValidString(b.String()) {
+// checked returns a statement. No part of it may hold a NUL character, which ends a statement on its
+// way to Postgres.
+func checked(sql string) (string, error) {
+	if strings.ContainsRune(sql, 0) || !utf8.ValidString(sql) {
 		return "", errors.New("a name or an id in the query has a NUL character or is not UTF-8")
 	}
-	return b.String() + "\n", nil
+	return sql + "\n", nil
 }
 
-// AnyIdentifier reports whether external IDs are read.
-func (s *statement) AnyIdentifier() bool { return s.AllTypes || len(s.Types) > 0 }
+// anyIdentifier reports whether external IDs are read.
+func (s *statement) anyIdentifier() bool { return s.AllTypes || len(s.Types) > 0 }
 
-// OnlyExternalID returns the type and the value of an external ID that Only may be.
-func (s *statement) OnlyExternalID() []string {
-	idType, value, found := strings.Cut(s.Only, ":")
-	if !found {
-		return nil
-	}
-	return []string{idType, value}
-}
+// anyTrait reports whether traits are read.
+func (s *statement) anyTrait() bool { return s.AllTraits || len(s.Traits)+len(s.Prefixes) > 0 }
 
-// AnyTrait reports whether traits are read.
-func (s *statement) AnyTrait() bool { return s.AllTraits || len(s.Traits)+len(s.Prefixes) > 0 }
-
-// Collate follows a text that is to be compared byte by byte.
-func (s *statement) Collate() string { return s.dialect.collate }
-
-// Text returns the expression as text.
-func (s *statement) Text(expression string) string {
+// text returns the expression as text.
+func (s *statement) text(expression string) string {
 	return "CAST(" + expression + " AS " + s.dialect.text + ")"
 }
 
-// Time returns a time as a literal.
-func (s *statement) Time(t time.Time) string {
-	return "CAST(" + s.Literal(t.UTC().Format("2006-01-02 15:04:05.000000")+"+00:00") + " AS " + s.dialect.timestamp + ")"
+// traitValue returns the value of a trait as text. Where the column is JSON, that is the text of a
+// string without quotes, and NULL for null.
+func (s *statement) traitValue() string {
+	if s.jsonValues {
+		switch s.dialect.name {
+		case "bigquery": // https://cloud.google.com/bigquery/docs/reference/standard-sql/json_functions
+			return "COALESCE(JSON_VALUE(value), IF(JSON_TYPE(value) = 'null', NULL, TO_JSON_STRING(value)))"
+		case "postgres", "redshift":
+			return "value #>> '{}'"
+		}
+	}
+	return s.text("value")
 }
 
-// HasPrefix returns a condition. It is not LIKE, whose escapes differ.
-func (s *statement) HasPrefix(column, prefix string) string {
-	return "LEFT(" + column + ", " + strconv.Itoa(utf8.RuneCountInString(prefix)) + ") = " + s.Literal(prefix)
+// entries returns an expression that is all rows of a profile; "" where each comes alone. Postgres takes
+// longer for it than for the rows: 6.5 s against 5.1 s for 100,000 profiles of 13 rows, and with the decoding as long.
+func (s *statement) entries() string {
+	switch {
+	case s.dialect.entries == "":
+		return ""
+	case !s.ReceivedAt:
+		return fmt.Sprintf(s.dialect.entries, "")
+	case s.dialect.name == "snowflake":
+		return fmt.Sprintf(s.dialect.entries, ", 'received_at', received_at")
+	}
+	return fmt.Sprintf(s.dialect.entries, ", received_at")
 }
 
-// List returns literals, separated by commas.
-func (s *statement) List(values []string) string {
+// timeText returns an expression that is a time, as text.
+func (s *statement) timeText(expression string) string {
+	return fmt.Sprintf(s.dialect.timeText, expression)
+}
+
+// union is between two queries whose equal rows are to become one.
+func (s *statement) union() string {
+	if s.dialect.name == "bigquery" {
+		return "UNION DISTINCT"
+	}
+	return "UNION"
+}
+
+// time returns a time as a literal.
+func (s *statement) time(t time.Time) string {
+	return "CAST(" + s.literal(t.UTC().Format("2006-01-02 15:04:05.000000")+"+00:00") + " AS " + s.dialect.timestamp + ")"
+}
+
+// hasPrefix returns a condition. It is not LIKE, whose escapes differ.
+func (s *statement) hasPrefix(column, prefix string) string {
+	return "LEFT(" + column + ", " + strconv.Itoa(utf8.RuneCountInString(prefix)) + ") = " + s.literal(prefix)
+}
+
+// list returns literals, separated by commas.
+func (s *statement) list(values []string) string {
 	literals := make([]string, len(values))
 	for i, value := range values {
-		literals[i] = s.Literal(value)
+		literals[i] = s.literal(value)
 	}
 	return strings.Join(literals, ", ")
 }
 
-// Literal quotes a text. In Postgres a setting says whether a backslash escapes; with E
+// literal quotes a text. In Postgres a setting says whether a backslash escapes; with E
 // before the quote it does in any case.
-func (s *statement) Literal(text string) string {
+func (s *statement) literal(text string) string {
 	start := "'"
 	if strings.Contains(text, `\`) {
 		text = strings.ReplaceAll(text, `\`, `\\`)
@@ -189,8 +225,8 @@ func (s *statement) Literal(text string) string {
 	return start + strings.ReplaceAll(text, "'", s.dialect.escaped) + "'"
 }
 
-// Table returns the name of a table of the schema, quoted.
-func (s *statement) Table(name string) string {
+// table returns the name of a table of the schema, quoted.
+func (s *statement) table(name string) string {
 	parts := []string{s.schema}
 	if s.dialect.dots {
 		parts = strings.Split(s.schema, ".")

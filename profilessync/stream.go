@@ -7,16 +7,17 @@ import (
 	"iter"
 	"slices"
 	"time"
+	"unicode/utf8"
 
-	"github.com/jackc/pgx/v5/pgconn"
 	"golang.org/x/sync/errgroup"
 )
 
 // readAhead is how many profiles are read before they are taken.
 const readAhead = 64
 
-// errPaused ends a statement whose profiles nobody takes.
-var errPaused = errors.New("paused")
+// errPaused ends a statement whose profiles nobody takes, or whose result is no longer there: it is
+// started again behind the last profile.
+var errPaused = errors.New("the result of the statement is no longer there")
 
 // Profiles ranges over the profiles of the query, in the byte order of their ids. They come
 // from one statement, and so from one snapshot. If no profile is taken for a minute, the
@@ -25,10 +26,17 @@ var errPaused = errors.New("paused")
 // been read. It stops at the first error.
 func (w *Warehouse) Profiles(ctx context.Context, q Query) iter.Seq2[*Profile, error] {
 	return func(yield func(*Profile, error) bool) {
+		stuck := 0 // statements in a row that gave no profile
 		for {
 			last, err := w.stream(ctx, q, yield)
 			switch {
+			case errors.Is(err, errPaused) && last == q.After && stuck == maxSilentRestarts:
+				yield(nil, &Error{Problem: ConnectionLost, text: "reading profiles from the warehouse: the statement ends each time before a profile is complete"})
+				return
 			case errors.Is(err, errPaused):
+				if stuck++; last != q.After {
+					stuck = 0
+				}
 				q.After = last
 			case err != nil:
 				yield(nil, err)
@@ -55,7 +63,7 @@ func (w *Warehouse) stream(ctx context.Context, q Query, yield func(*Profile, er
 	var group errgroup.Group
 	group.Go(func() error {
 		defer close(profiles)
-		return w.read(ctx, s, newPlan(q), started, profiles)
+		return w.read(ctx, s, newSelection(q), started, profiles)
 	})
 	for p := range profiles {
 		if q.Started != nil {
@@ -79,17 +87,17 @@ func (w *Warehouse) stream(ctx context.Context, q Query, yield func(*Profile, er
 }
 
 // read sends the profiles of the statement. It tells started the time, before the first one.
-func (w *Warehouse) read(ctx context.Context, s *statement, p *plan, started chan<- time.Time, profiles chan<- *Profile) error {
-	sql, err := s.execute("rows")
+func (w *Warehouse) read(ctx context.Context, s *statement, selected *selection, started chan<- time.Time, profiles chan<- *Profile) error {
+	sql, err := checked(s.rowsSQL())
 	if err != nil {
 		return err
 	}
-	conn, err := w.connect(ctx)
+	conn, err := w.server.connect(ctx)
 	if err != nil {
 		return err
 	}
-	defer closeConn(conn)
-	if err := w.begin(ctx, conn); err != nil {
+	defer conn.close()
+	if err := conn.begin(ctx); err != nil {
 		return err
 	}
 	now, err := w.now(ctx, conn)
@@ -97,7 +105,7 @@ func (w *Warehouse) read(ctx context.Context, s *statement, p *plan, started cha
 		return err
 	}
 	started <- now
-	return scan(ctx, conn, sql, p, func(p *Profile) error { return w.send(ctx, profiles, p) })
+	return scan(ctx, conn, sql, selected, func(p *Profile) error { return w.send(ctx, profiles, p) })
 }
 
 // send sends the profile. It gives up, with errPaused, when nobody takes it.
@@ -107,7 +115,7 @@ func (w *Warehouse) send(ctx context.Context, profiles chan<- *Profile, p *Profi
 		return nil
 	default:
 	}
-	timer := time.NewTimer(w.patience)
+	timer := time.NewTimer(w.idleTimeout)
 	defer timer.Stop()
 	select {
 	case profiles <- p:
@@ -120,31 +128,30 @@ func (w *Warehouse) send(ctx context.Context, profiles chan<- *Profile, p *Profi
 }
 
 // now returns the time at which the transaction began, or one shortly after.
-func (w *Warehouse) now(ctx context.Context, conn *pgconn.PgConn) (time.Time, error) {
-	rows, err := query(ctx, conn, "SELECT to_char("+w.dialect.clock+`, '`+timeFormat+`')`)
+func (w *Warehouse) now(ctx context.Context, conn connection) (time.Time, error) {
+	rows, err := query(ctx, conn, "SELECT "+fmt.Sprintf(w.dialect.timeText, w.dialect.clock))
 	if err != nil {
 		return time.Time{}, err
 	}
 	return time.Parse(time.RFC3339, rows[0][0])
 }
 
-const timeFormat = `YYYY-MM-DD"T"HH24:MI:SS.US"Z"`
-
 // scan runs the statement and calls do for each profile, once all of its rows are there.
-func scan(ctx context.Context, conn *pgconn.PgConn, sql string, p *plan, do func(*Profile) error) error {
+func scan(ctx context.Context, conn connection, sql string, selected *selection, do func(*Profile) error) error {
 	const doing = "reading profiles from the warehouse"
-	results := conn.Exec(ctx, sql)
-	if !results.NextResult() {
-		return statementError(doing, results.Close())
-	}
-	rows := results.ResultReader()
-	g := newGrouper(p)
+	g := newGrouper(selected)
 	var r row
-	for rows.NextRow() {
-		values := rows.Values()
-		r = row{id: values[0], kind: values[1], name: values[2], value: values[3], seq: values[4]}
+	err := conn.rows(ctx, doing, sql, nil, func(values [][]byte) error {
+		if len(values) == 2 {
+			r = row{id: values[0], entries: values[1]}
+		} else {
+			r = row{id: values[0], kind: values[1], name: values[2], value: values[3], seq: values[4], damaged: !utf8.Valid(values[3]), nameDamaged: !utf8.Valid(values[2])}
+		}
 		if len(values) > 5 {
 			r.receivedAt = values[5]
+		}
+		for _, value := range values {
+			r.size += len(value)
 		}
 		if string(r.id) != g.id {
 			if g.wanted {
@@ -152,14 +159,18 @@ func scan(ctx context.Context, conn *pgconn.PgConn, sql string, p *plan, do func
 					return err
 				}
 			}
+			if string(r.id) <= g.id {
+				return &Error{Problem: Refused, text: doing + ": " + orderError(r.id, g.id).Error()}
+			}
 			g.start(r.id)
 		}
 		if err := g.add(&r); err != nil {
 			return fmt.Errorf("%s: %w", doing, err)
 		}
-	}
-	if err := results.Close(); err != nil {
-		return statementError(doing, err)
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	if !g.wanted {
 		return nil
@@ -178,26 +189,33 @@ func (w *Warehouse) ByID(ctx context.Context, ids []string, q Query) ([]*Profile
 	if err != nil || len(ids) == 0 {
 		return nil, err
 	}
-	conn, err := w.connect(ctx)
+	conn, err := w.server.connect(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer closeConn(conn)
-	if err := w.begin(ctx, conn); err != nil {
+	defer conn.close()
+	if err := conn.begin(ctx); err != nil {
 		return nil, err
 	}
 	var all []*Profile
 	ids = slices.Sorted(slices.Values(ids))
 	for part := range slices.Chunk(slices.Compact(ids), byIDLimit) {
 		s.IDs = part
-		sql, err := s.execute("rows")
+		sql, err := checked(s.rowsSQL())
 		if err != nil {
 			return nil, err
 		}
-		if err := scan(ctx, conn, sql, newPlan(q), func(p *Profile) error {
+		before := len(all)
+		take := func(p *Profile) error {
 			all = append(all, p)
 			return nil
-		}); err != nil {
+		}
+		err = scan(ctx, conn, sql, newSelection(q), take)
+		if errors.Is(err, errPaused) { // once: it is small
+			all = all[:before]
+			err = scan(ctx, conn, sql, newSelection(q), take)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}

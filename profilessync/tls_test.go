@@ -83,9 +83,7 @@ func ownName(t *testing.T) string {
 // To a host that is not localhost by its name the default is TLS.
 func TestTLSIsTheDefault(t *testing.T) {
 	server, name := pgtest.New(t), ownName(t)
-	if err := profilessync.Fill(t.Context(), server.URL, "profiles", slices.Values(people(3))); err != nil {
-		t.Fatal(err)
-	}
+	pgtest.Fill(t, server.URL, "profiles", persons(people(3)))
 	raw := with(t, server.URL, func(u *url.URL) { u.Host = net.JoinHostPort(name, u.Port()) })
 	_, err := profilessync.Open(t.Context(), raw, "profiles")
 	isProblem(t, err, profilessync.TLSFailed, "no connection with TLS: the server has none")
@@ -108,9 +106,7 @@ func TestTLSIsTheDefault(t *testing.T) {
 // https://www.postgresql.org/docs/current/libpq-ssl.html
 func TestTLS(t *testing.T) {
 	server := pgtest.New(t)
-	if err := profilessync.Fill(t.Context(), server.URL, "profiles", slices.Values(people(3))); err != nil {
-		t.Fatal(err)
-	}
+	pgtest.Fill(t, server.URL, "profiles", persons(people(3)))
 	root, other := newAuthority(t), newAuthority(t)
 	certificate, key := root.sign(t)
 	server.RequireTLS(t, certificate, key)

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"segsync/internal/pgtest"
+	"segsync/internal/sandbox"
 	"segsync/profilessync"
 )
 
@@ -37,9 +38,7 @@ func newTables(t *testing.T, profiles ...profilessync.Profile) *tables {
 func newTablesAt(t *testing.T, url string, profiles ...profilessync.Profile) *tables {
 	t.Helper()
 	schema := pgtest.Schema(t, url)
-	if err := profilessync.Fill(t.Context(), url, schema, slices.Values(profiles)); err != nil {
-		t.Fatal(err)
-	}
+	pgtest.Fill(t, url, schema, persons(profiles))
 	return &tables{t: t, url: url, schema: schema}
 }
 
@@ -97,7 +96,10 @@ func collect(t *testing.T, profiles iter.Seq2[*profilessync.Profile, error]) []p
 		if p.Position.ID != p.SegmentID {
 			t.Errorf("the position behind %s is that of %s", p.SegmentID, p.Position.ID)
 		}
-		p.Position = profilessync.Position{}
+		if p.Bytes == 0 {
+			t.Errorf("%s was read from no bytes", p.SegmentID)
+		}
+		p.Position, p.Bytes = profilessync.Position{}, 0
 		all = append(all, *p)
 	}
 	return all
@@ -114,6 +116,21 @@ func equal(t *testing.T, got, want any) {
 	t.Helper()
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+// persons returns the profiles as those of a sandbox.
+func persons(profiles []profilessync.Profile) iter.Seq[sandbox.Person] {
+	return func(yield func(sandbox.Person) bool) {
+		for _, profile := range profiles {
+			p := sandbox.Person{SegmentID: profile.SegmentID, Traits: profile.Traits}
+			for _, id := range profile.ExternalIDs {
+				p.ExternalIDs = append(p.ExternalIDs, sandbox.ExternalID{Type: id.Type, ID: id.ID, CreatedAt: id.CreatedAt})
+			}
+			if !yield(p) {
+				return
+			}
+		}
 	}
 }
 
@@ -174,6 +191,7 @@ func TestGreatestSeqWins(t *testing.T) {
 		SegmentID:   "use_1",
 		ExternalIDs: []profilessync.ExternalID{{Type: "user_id", ID: "new"}},
 		Traits:      map[string]any{"plan": "new", "zip": "75001", "tier": "gold", "size": "number"},
+		Removed:     []string{"city"},
 	}})
 }
 
@@ -206,8 +224,6 @@ func TestFillMakesTheNewestThenTheSmallestIDWin(t *testing.T) {
 		{Type: "user_id", ID: "b", CreatedAt: young}, {Type: "user_id", ID: "c", CreatedAt: young}, {Type: "user_id", ID: "a", CreatedAt: old},
 	}})
 	equal(t, ts.read(everything)[0].ExternalIDs, []profilessync.ExternalID{{Type: "user_id", ID: "b"}})
-	err := profilessync.Fill(t.Context(), ts.url, ts.schema, slices.Values(people(1)))
-	isProblem(t, err, profilessync.Refused, "already exists")
 }
 
 func TestTenThousandIdentifiers(t *testing.T) {
@@ -235,7 +251,7 @@ func TestValuesArriveUnchanged(t *testing.T) {
 	for name := range values {
 		names = append(names, name)
 	}
-	q := profilessync.Query{Traits: names, Lists: []string{"two"}, Objects: [][]string{{"nearly"}, {"two"}, {"null"}}}
+	q := profilessync.Query{Traits: names, IsJSON: func(trait string) bool { return trait == "two" }, Objects: [][]string{{"nearly"}, {"two"}, {"null"}}}
 	equal(t, ts.read(q), []profilessync.Profile{{SegmentID: `use_'\"`, Traits: values}})
 	byID, err := ts.open().ByID(t.Context(), []string{`use_'\"`}, q)
 	if err != nil || len(byID) != 1 || byID[0].Traits["odd"] != values["odd"] {
@@ -301,10 +317,10 @@ func TestObjectsFromTextOrFlattenedTraits(t *testing.T) {
 		profilessync.Profile{SegmentID: "use_3", Traits: map[string]any{"address": "Main St 1", "metadata": "{oops"}},
 	)
 	q := profilessync.Query{
-		Traits:  []string{"other", "address_city"},
+		Traits:  []string{"other", "address_city", "tags"},
 		Members: [][]string{{"address", "city"}, {"address", "postalCode"}, {"address", "postal_code"}},
 		Objects: [][]string{{"metadata"}},
-		Lists:   []string{"tags"},
+		IsJSON:  func(trait string) bool { return trait == "tags" },
 	}
 	got := ts.read(q)
 	equal(t, fmt.Sprint(got[0].Traits), "map[address:map[city:Paris zip:75001] tags:[a 1]]")
@@ -442,7 +458,7 @@ func TestPauseClosesTheStatement(t *testing.T) {
 	ts := newTables(t, people(n)...)
 	ts.exec(`UPDATE TRAITS SET value = repeat('x', 10000)`)
 	w := ts.open()
-	w.SetPatience(50 * time.Millisecond)
+	w.SetIdleTimeout(50 * time.Millisecond)
 	// The connection that counts is not counted: it has no application name.
 	open := func() string {
 		return ts.exec(`SELECT count(*) FROM pg_stat_activity WHERE application_name = 'segsync' AND query LIKE '%` + ts.schema + `%'`)[0][0]
@@ -529,4 +545,21 @@ func TestTransactionReadsOnlyAndHasNoTimeout(t *testing.T) {
 	u.RawQuery = url.Values{"statement_timeout": {"200"}}.Encode()
 	ts.url = u.String()
 	equal(t, ts.read(everything)[0].Traits["email"], any("on segsync"))
+}
+
+// A value that is JSON comes as the text that it is of, and not with its quotes.
+func TestValuesThatAreJSON(t *testing.T) {
+	for _, kind := range []string{"json", "jsonb"} {
+		t.Run(kind, func(t *testing.T) {
+			ts := newTables(t)
+			ts.exec(`ALTER TABLE TRAITS ALTER COLUMN value TYPE ` + kind + ` USING to_json(value)`)
+			ts.trait("use_1", "email", `"ada@example.com"`, "1")
+			ts.trait("use_1", "age", "36.50", "2")
+			ts.trait("use_1", "gone", "null", "3")
+			ts.trait("use_1", "address", `{"city": "London"}`, "4")
+			q := profilessync.Query{Traits: []string{"email", "age", "gone"}, Members: [][]string{{"address", "city"}}}
+			equal(t, collect(t, ts.open().Profiles(t.Context(), q)), []profilessync.Profile{{SegmentID: "use_1", Traits: map[string]any{
+				"email": "ada@example.com", "age": "36.50", "address": map[string]any{"city": "London"}}, Removed: []string{"gone"}}})
+		})
+	}
 }

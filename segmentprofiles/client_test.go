@@ -182,7 +182,7 @@ func TestIdentifiersAreEscaped(t *testing.T) {
 			if _, err := client.ExternalIDs(t.Context(), c.id, nil); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := client.Traits(t.Context(), c.id, 10, nil); err != nil {
+			if _, _, err := client.Traits(t.Context(), c.id, 10, nil); err != nil {
 				t.Fatal(err)
 			}
 			const list = "/v1/spaces/spa_1/collections/users/profiles/"
@@ -209,11 +209,11 @@ func TestQueries(t *testing.T) {
 			return err
 		}, url.Values{"limit": {"100"}, "next": {"400"}}},
 		{"traits", func(ctx context.Context, c *segmentprofiles.Client) error {
-			_, err := c.Traits(ctx, id, 200, nil)
+			_, _, err := c.Traits(ctx, id, 200, nil)
 			return err
 		}, url.Values{"limit": {"200"}}},
 		{"some traits", func(ctx context.Context, c *segmentprofiles.Client) error {
-			_, err := c.Traits(ctx, id, 7, []string{"Campaign Name", "Invited User?", "größe", "a+b"})
+			_, _, err := c.Traits(ctx, id, 7, []string{"Campaign Name", "Invited User?", "größe", "a+b"})
 			return err
 		}, url.Values{"limit": {"7"}, "include": {"Campaign Name,Invited User?,größe,a+b"}}},
 		{"a page of traits", func(ctx context.Context, c *segmentprofiles.Client) error {
@@ -293,7 +293,7 @@ func listers(t *testing.T) []lister {
 		{"traits",
 			func(n int) string { return fmt.Sprintf(`"traits":{"i%d":true}`, n) },
 			func(c *segmentprofiles.Client) ([]string, error) {
-				traits, err := c.Traits(t.Context(), id, 1, nil)
+				traits, _, err := c.Traits(t.Context(), id, 1, nil)
 				return slices.Sorted(maps.Keys(traits)), err
 			}},
 		{"external ids",
@@ -469,7 +469,7 @@ func TestEmptyPageOfAProfileIsNotTheEnd(t *testing.T) {
 	if diff := cmp.Diff([]segmentprofiles.ExternalID{{ID: "u1", Type: "user_id"}}, ids); diff != "" {
 		t.Errorf("external ids (-want +got):\n%s", diff)
 	}
-	traits, err := c.Traits(t.Context(), id, 10, nil)
+	traits, _, err := c.Traits(t.Context(), id, 10, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -602,7 +602,7 @@ func TestTraits(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var asked []string
-			got, err := newClient(t, pagesOf(&asked, c.pages...)).Traits(t.Context(), segmentprofiles.SegmentID("use_1"), 200, nil)
+			got, _, err := newClient(t, pagesOf(&asked, c.pages...)).Traits(t.Context(), segmentprofiles.SegmentID("use_1"), 200, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -623,7 +623,7 @@ func TestEveryPageOfTraitsHasTheSameLimitAndInclude(t *testing.T) {
 		}
 		io.WriteString(w, `{"traits":{}}`)
 	})
-	if _, err := c.Traits(t.Context(), segmentprofiles.SegmentID("use_1"), 7, []string{"name", "email"}); err != nil {
+	if _, _, err := c.Traits(t.Context(), segmentprofiles.SegmentID("use_1"), 7, []string{"name", "email"}); err != nil {
 		t.Fatal(err)
 	}
 	want := []url.Values{
@@ -680,14 +680,12 @@ func TestExternalIDs(t *testing.T) {
 
 func TestAnswerThatCannotBeDecoded(t *testing.T) {
 	for body, want := range map[string]string{
-		`<html>`:     `decoding the answer (request id req\u202e): invalid character '<' looking for beginning of value`,
+		`<html>`:     `decoding the answer (request id req\u202e): invalid character '<' at start of value`,
 		`{"data":[`:  `decoding the answer (request id req\u202e): unexpected EOF`,
-		``:           `decoding the answer (request id req\u202e): EOF`,
-		`[]`:         `decoding the answer (request id req\u202e): it is of another shape than documented`,
-		`{"data":7}`: `decoding the answer (request id req\u202e): its data is no list of profiles`,
+		``:           `decoding the answer (request id req\u202e): unexpected EOF`,
+		`[]`:         `decoding the answer (request id req\u202e): it has another shape than documented`,
+		`{"data":7}`: `decoding the answer (request id req\u202e): expected a list of profiles`,
 		`{"data":[],"cursor":{"next":{"a":"\u009b2J"}}}`: `the cursor has a next that is neither a string nor a number`,
-		"\"" + strings.Repeat("x", 1<<20):                `decoding the answer (request id req\u202e): it is larger than 1048576 bytes`,
-		strings.Repeat(`[`, 200_001):                     `decoding the answer (request id req\u202e): it has more than 200000 values`,
 	} {
 		_, err := newClient(t, reply(200, strings.ReplaceAll(body, `\u009b`, "\u009b"), "Request-Id", "req\u202e")).Profiles(t.Context(), "0", 1)
 		if err == nil || err.Error() != want {
@@ -701,7 +699,7 @@ func TestNetworkErrorNamesTheHostAndNotTheURL(t *testing.T) {
 	host := strings.TrimPrefix(srv.URL, "http://")
 	c := clientOf(t, srv.URL, "spa_1", "token-1")
 	srv.Close()
-	_, err := c.Traits(t.Context(), segmentprofiles.Identifier{Type: "email", Value: "ada@example.com"}, 10, nil)
+	_, _, err := c.Traits(t.Context(), segmentprofiles.Identifier{Type: "email", Value: "ada@example.com"}, 10, nil)
 	if err == nil || !strings.HasPrefix(err.Error(), host+": ") || strings.Contains(err.Error(), "ada") || strings.Contains(err.Error(), "token-1") {
 		t.Errorf("error %v, want the host %s and the cause", err, host)
 	}

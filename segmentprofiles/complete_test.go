@@ -20,7 +20,7 @@ import (
 // lacks it, too.
 func TestIncompleteAnswers(t *testing.T) {
 	const whole = `{"has_more":false,"next":""}`
-	list := &segmentprofiles.IncompleteError{Route: segmentprofiles.RouteList, What: "data: it is no list of profiles"}
+	list := &segmentprofiles.IncompleteError{Route: segmentprofiles.RouteList, What: "data: expected a list of profiles"}
 	ids := &segmentprofiles.IncompleteError{Route: segmentprofiles.RouteExternalIDs, What: "data"}
 	traits := &segmentprofiles.IncompleteError{Route: segmentprofiles.RouteTraits, What: "traits"}
 	more := "cursor for the further pages that it claims"
@@ -33,7 +33,6 @@ func TestIncompleteAnswers(t *testing.T) {
 		{"list", "more without a next", `{"data":[{"segment_id":"a"}],"cursor":{"has_more":true}}`, &segmentprofiles.EndError{Cursor: "0"}},
 		{"list", "more with an empty next", `{"data":[],"cursor":{"has_more":true,"next":""}}`, &segmentprofiles.EndError{Cursor: "0"}},
 		{"external ids", "no data", `{}`, ids},
-		{"external ids", "null", `{"data":null}`, ids},
 		{"external ids", "no data, but a cursor", `{"cursor":` + whole + `}`, ids},
 		{"external ids", "more without a next", `{"data":[],"cursor":{"has_more":true}}`,
 			&segmentprofiles.IncompleteError{Route: segmentprofiles.RouteExternalIDs, What: more}},
@@ -75,7 +74,7 @@ func TestCursorOfTheListIsAToken(t *testing.T) {
 		`{"secret":"CANARY"}`: `the cursor has a next that is neither a string nor a number`,
 		`["CANARY"]`:          `the cursor has a next that is neither a string nor a number`,
 		`true`:                `the cursor has a next that is neither a string nor a number`,
-		`"\ud800"`:            `the cursor has a next that is no valid Unicode text`,
+		`"\ud800"`:            `the cursor has a next that is not valid Unicode text`,
 	} {
 		var asked []string
 		_, err := newClient(t, pagesOf(&asked, `{"data":[{"segment_id":"a"}],"cursor":{"has_more":true,"next":`+next+`}}`)).Profiles(t.Context(), "0", 1)
@@ -100,13 +99,16 @@ func TestEntriesOfTheListThatCannotBeUsed(t *testing.T) {
 	undated := segmentprofiles.Profile{SegmentID: "b", Metadata: segmentprofiles.Metadata{Unreadable: true}}
 	now := time.Date(2026, 11, 2, 8, 0, 1, 0, time.UTC)
 	for entry, want := range map[string]segmentprofiles.Profile{
-		`7`: bad("an entry of the list is no object"), `null`: bad("an entry of the list is no object"),
-		`"b"`: bad("an entry of the list is no object"), `["b"]`: bad("an entry of the list is no object"),
+		`7`: bad("an entry of the list is not an object"), `null`: bad("an entry of the list is not an object"),
+		`"b"`: bad("an entry of the list is not an object"), `["b"]`: bad("an entry of the list is not an object"),
 		`{}`: bad("segment_id is missing"), `{"segment_id":null}`: bad("segment_id is missing"),
-		`{"segment_id":17}`: bad("segment_id is no string"), `{"segment_id":{"a":1}}`: bad("segment_id is no string"),
+		`{"segment_id":17}`: bad("segment_id is not a string"), `{"segment_id":{"a":1}}`: bad("segment_id is not a string"),
 		`{"segment_id":"b\ud83d"}`: damaged, `{"segment_id":"b\udc00\ud800"}`: damaged,
 		`{"segment_id":"b\ud800\ud800"}`: damaged, "{\"segment_id\":\"b\xff\"}": damaged,
 		`{"segment_id":"b\ud83c\udf88\\ud800"}`:                                          {SegmentID: `b🎈\ud800`},
+		`{"SEGMENT_ID":"x"}`:                                                             bad("segment_id is missing"),
+		`{"segment_id":"b","Segment_ID":"x"}`:                                            {SegmentID: "b"},
+		`{"segment_id":"b","segment_id":"b"}`:                                            bad("a name comes twice in an entry of the list"),
 		`{"segment_id":"\ufffd"}`:                                                        {SegmentID: "\ufffd"},
 		`{"segment_id":"b"}`:                                                             {SegmentID: "b"},
 		`{"segment_id":"b","metadata":null}`:                                             {SegmentID: "b"},
@@ -134,19 +136,22 @@ func rfc(t time.Time) string { return t.Format(time.RFC3339) }
 func TestExternalIDsThatCannotBeUsed(t *testing.T) {
 	bad := func(what string) error { return &segmentprofiles.MalformedError{What: what} }
 	for data, want := range map[string]error{
-		`[7]`: bad("an external ID is no object"), `[null]`: bad("an external ID is no object"),
-		`[{"id":7,"type":"user_id"}]`: bad("an external ID is no string"),
+		`[7]`: bad("an external ID is not an object"), `[null]`: bad("an external ID is not an object"),
+		`[{"id":7,"type":"user_id"}]`: bad("an external ID is not a string"),
 		`[{"type":"user_id"}]`:        bad("an external ID is missing"),
 		`[{"id":"u1"}]`:               bad("the type of an external ID is missing"),
-		`[{"id":"u1","type":{}}]`:     bad("the type of an external ID is no string"),
-		`[{"id":"u0","type":"a"},{"id":"u1","type":"a","created_at":""}]`:   bad("created_at of an external ID is no time"),
-		`[{"id":"u1","type":"user_id","created_at":17}]`:                    bad("created_at of an external ID is no time"),
-		`[{"id":"u1","type":"user_id","created_at":"2023-13-01T00:00:00"}]`: bad("created_at of an external ID is no time"),
-		`{"a":1}`:                             bad("data of the external IDs is no array"),
-		`[{"id":"u\ud800","type":"user_id"}]`: &segmentprofiles.InvalidUTF8Error{What: "an external ID"},
-		"[{\"id\":\"u\xc3\",\"type\":\"a\"}]": &segmentprofiles.InvalidUTF8Error{What: "an external ID"},
-		`[],"cursor":7`:                       bad("the cursor is no object"),
-		`[],"cursor":{"has_more":"CANARY"}`:   bad("the cursor has a has_more that is no boolean"),
+		`[{"id":"u1","type":{}}]`:     bad("the type of an external ID is not a string"),
+		`[{"id":"u0","type":"a"},{"id":"u1","type":"a","created_at":""}]`:   bad("created_at of an external ID is not a timestamp"),
+		`[{"id":"u1","type":"user_id","created_at":17}]`:                    bad("created_at of an external ID is not a timestamp"),
+		`[{"id":"u1","type":"user_id","created_at":"2023-13-01T00:00:00"}]`: bad("created_at of an external ID is not a timestamp"),
+		`[{"ID":"u1","type":"user_id"}]`:                                    bad("an external ID is missing"),
+		`[{"id":"u1","id":"u2","type":"a"}]`:                                bad("a name comes twice in an external ID"),
+		`[{"id":"u1","type":"a\ud800"}]`:                                    &segmentprofiles.InvalidUTF8Error{What: "a text of an external ID"},
+		`{"a":1}`:                                                           bad("expected a list of external IDs"),
+		`[{"id":"u\ud800","type":"user_id"}]`:                               &segmentprofiles.InvalidUTF8Error{What: "an external ID"},
+		"[{\"id\":\"u\xc3\",\"type\":\"a\"}]":                               &segmentprofiles.InvalidUTF8Error{What: "an external ID"},
+		`[],"cursor":7`:                                                     bad("the cursor is not an object"),
+		`[],"cursor":{"has_more":"CANARY"}`:                                 bad("the cursor has a has_more that is not a boolean"),
 	} {
 		var asked []string
 		ids, err := newClient(t, pagesOf(&asked, `{"data":`+data+`}`)).ExternalIDs(t.Context(), segmentprofiles.SegmentID("use_1"), nil)
@@ -159,32 +164,54 @@ func TestExternalIDsThatCannotBeUsed(t *testing.T) {
 func TestTraitsThatCannotBeUsed(t *testing.T) {
 	bad := func(what string) error { return &segmentprofiles.MalformedError{What: what} }
 	for body, want := range map[string]error{
-		`{"traits":[]}`:                         bad("traits is of another type than documented"),
-		`{"traits":"CANARY"}`:                   bad("traits is of another type than documented"),
+		`{"traits":[]}`:                         bad("traits has another type than documented"),
+		`{"traits":"CANARY"}`:                   bad("traits has another type than documented"),
 		`{"traits":{},"cursor":{"next":["a"]}}`: bad("the cursor has a next that is neither a string nor a number"),
 	} {
 		var asked []string
-		traits, err := newClient(t, pagesOf(&asked, body)).Traits(t.Context(), segmentprofiles.SegmentID("use_1"), 200, nil)
+		traits, _, err := newClient(t, pagesOf(&asked, body)).Traits(t.Context(), segmentprofiles.SegmentID("use_1"), 200, nil)
 		if !reflect.DeepEqual(want, err) || traits != nil {
 			t.Errorf("%s: %v, %#v, want %#v", body, traits, err, want)
 		}
 	}
 }
 
-// A caller can tell a text that is damaged from one that has U+FFFD.
-func TestDamagedTextInTraits(t *testing.T) {
-	var asked []string
-	c := newClient(t, pagesOf(&asked, `{"traits":{"a":"x\ud800","b":["y\udc00",{"c":"z\ud83c\udf88"}],"n":1}}`, `{"traits":{"a":"x\ufffd"}}`))
-	for _, want := range []map[string]any{
-		{"a": "x\xff", "b": []any{"y\xff", map[string]any{"c": "z🎈"}}, "n": json.Number("1")},
-		{"a": "x\ufffd"},
+// A damaged trait is left out; the others of its page are read.
+func TestDamagedTraits(t *testing.T) {
+	type result struct {
+		Traits  map[string]any
+		Damaged []string
+	}
+	for body, want := range map[string]result{
+		`{"traits":{"a":"x\ud800","b":["y\udc00",{"c":1}],"n":1,"z":"\ud83c\udf88"}}`:      {map[string]any{"n": json.Number("1"), "z": "🎈"}, []string{"a", "b"}},
+		"{\"traits\":{\"a\":\"x\xff\",\"b\xc3\":1,\"c\":\"\\u0000\"}}":                     {map[string]any{"c": "\x00"}, []string{"a", `b\xc3`}},
+		`{"traits":{"a":1,"A":2,"a":3,"b":{"c":1,"c":2}}}`:                                 {map[string]any{"A": json.Number("2")}, []string{"a", "b"}},
+		`{"traits":{"a":"x\ufffd"}}`:                                                       {map[string]any{"a": "x\ufffd"}, nil},
+		`{"traits":{"a":"\ud800"},"TRAITS":{"b":1},"cursor":{"has_more":false,"url":"x"}}`: {map[string]any{}, []string{"a"}},
 	} {
-		got, err := c.Traits(t.Context(), segmentprofiles.SegmentID("use_1"), 200, nil)
+		var asked []string
+		traits, damaged, err := newClient(t, pagesOf(&asked, body)).Traits(t.Context(), segmentprofiles.SegmentID("use_1"), 200, nil)
 		if err != nil {
-			t.Fatal(err)
+			t.Errorf("%s: %v", body, err)
 		}
-		if !reflect.DeepEqual(want, got) {
-			t.Errorf("traits %q, want %q", got, want)
+		if diff := cmp.Diff(want, result{traits, damaged}); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", body, diff)
+		}
+	}
+}
+
+// What is damaged beside the traits makes the profile unreadable, and no other.
+func TestDamageBesideTheTraits(t *testing.T) {
+	twice := &segmentprofiles.MalformedError{What: "a name comes twice in an object"}
+	for body, want := range map[string]error{
+		`{"traits":{"a":1},"traits":{}}`:                 twice,
+		`{"traits":{},"cursor":{"next":"a","next":"b"}}`: twice,
+		`{"traits":{},"more":"\ud800"}`:                  &segmentprofiles.InvalidUTF8Error{What: "a text"},
+	} {
+		var asked []string
+		traits, _, err := newClient(t, pagesOf(&asked, body)).Traits(t.Context(), segmentprofiles.SegmentID("use_1"), 200, nil)
+		if !reflect.DeepEqual(want, err) || traits != nil {
+			t.Errorf("%s: %v, %#v, want %#v", body, traits, err, want)
 		}
 	}
 }
@@ -227,7 +254,7 @@ func TestPagesOfAProfileEnd(t *testing.T) {
 			if c.limit == 0 {
 				_, err = client.ExternalIDs(t.Context(), id, nil)
 			} else {
-				_, err = client.Traits(t.Context(), id, c.limit, nil)
+				_, _, err = client.Traits(t.Context(), id, c.limit, nil)
 			}
 			if want := (&segmentprofiles.MalformedError{What: c.want}); !reflect.DeepEqual(err, error(want)) || requests != c.pages {
 				t.Errorf("%v after %d requests, want %v after %d", err, requests, want, c.pages)
@@ -258,22 +285,8 @@ func TestLargestProfile(t *testing.T) {
 		t.Errorf("%d external ids, %v, want 1000", len(ids), err)
 	}
 	n = 0
-	if traits, err := c.Traits(t.Context(), id, 200, nil); len(traits) != 6000 || err != nil {
+	if traits, _, err := c.Traits(t.Context(), id, 200, nil); len(traits) != 6000 || err != nil {
 		t.Errorf("%d traits, %v, want 6000", len(traits), err)
-	}
-}
-
-func TestProbe(t *testing.T) {
-	c := clientOf(t, "https://profiles.example.com", "spa_1", "token-1")
-	req, err := c.Probe(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	user, password, _ := req.BasicAuth()
-	got := []string{req.Method, req.URL.String(), user, password}
-	want := []string{"GET", "https://profiles.example.com/v1/spaces/spa_1/collections/users/profiles?limit=1&next=0", "token-1", ""}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("probe (-want +got):\n%s", diff)
 	}
 }
 

@@ -2,11 +2,13 @@ package segmentprofiles
 
 import (
 	"crypto/sha256"
-	"encoding/json"
 	"fmt"
 	"iter"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"segsync/internal/safetext"
+	"segsync/internal/strictjson"
 )
 
 // Cursor points to the page after this one. Its url member is left out on purpose:
@@ -29,11 +31,11 @@ func (c *Cursor) UnmarshalJSON(data []byte) error {
 		return nil
 	}
 	var raw struct {
-		HasMore json.RawMessage `json:"has_more"`
-		Next    json.RawMessage `json:"next"`
+		HasMore jsontext.Value `json:"has_more"`
+		Next    jsontext.Value `json:"next"`
 	}
-	if data[0] != '{' || json.Unmarshal(data, &raw) != nil {
-		return &CursorError{"is no object"}
+	if err := strictjson.Unmarshal(data, &raw, "next"); err != nil {
+		return &CursorError{"is not an object"}
 	}
 	next, err := cursorText(raw.Next)
 	if err != nil {
@@ -46,27 +48,25 @@ func (c *Cursor) UnmarshalJSON(data []byte) error {
 		c.Next, c.More = next, true
 	case string(raw.HasMore) == "false":
 	default:
-		return &CursorError{"has a has_more that is no boolean"}
+		return &CursorError{"has a has_more that is not a boolean"}
 	}
 	return nil
 }
 
-func cursorText(raw json.RawMessage) (string, error) {
+func cursorText(raw jsontext.Value) (string, error) {
 	switch {
 	case isNull(raw):
 		return "", nil
-	case raw[0] == '"' && !isUnicode(raw):
-		return "", &CursorError{"has a next that is no valid Unicode text"}
-	case raw[0] == '"':
-		var s string
-		err := json.Unmarshal(raw, &s)
-		return s, err
-	}
-	var n json.Number
-	if err := json.Unmarshal(raw, &n); err != nil {
+	case raw.Kind() == '0':
+		return string(raw), nil
+	case raw.Kind() != '"':
 		return "", &CursorError{"has a next that is neither a string nor a number"}
 	}
-	return n.String(), nil
+	text, err := jsontext.AppendUnquote(nil, raw)
+	if err != nil {
+		return "", &CursorError{"has a next that is not valid Unicode text"}
+	}
+	return string(text), nil
 }
 
 // maxToken bounds a cursor of the list, in bytes. It is shown to people, kept in files and

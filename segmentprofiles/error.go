@@ -1,7 +1,6 @@
 package segmentprofiles
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +9,7 @@ import (
 	"strings"
 
 	"segsync/internal/safetext"
+	"segsync/internal/strictjson"
 )
 
 // Route is a part of the API.
@@ -20,6 +20,7 @@ const (
 	RouteList Route = iota
 	RouteTraits
 	RouteExternalIDs
+	RouteMetadata
 )
 
 // Error is an answer of the API with a status other than 200. Its texts are printable.
@@ -70,9 +71,12 @@ func newError(route Route, resp *http.Response) *Error {
 	}
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
 	var parsed struct {
-		Error struct{ Code, Message string }
+		Error struct {
+			Code    string `json:"code"`
+			Message string `json:"message"`
+		} `json:"error"`
 	}
-	if json.Unmarshal(body, &parsed) == nil && parsed.Error.Code+parsed.Error.Message != "" {
+	if strictjson.Unmarshal(body, &parsed) == nil && parsed.Error.Code+parsed.Error.Message != "" {
 		e.Code, e.Message = shorten(parsed.Error.Code), shorten(parsed.Error.Message)
 	} else if len(body) > 0 {
 		e.Message = strconv.Quote(string(body[:min(len(body), 200)]))
@@ -94,11 +98,7 @@ func (e *AnswerError) Error() string {
 	if e.RequestID != "" {
 		text += " (request id " + e.RequestID + ")"
 	}
-	cause := e.Err.Error()
-	if _, ok := errors.AsType[*json.UnmarshalTypeError](e.Err); ok {
-		cause = "it is of another shape than documented" // its text speaks of Go types
-	}
-	return safetext.CutBytes(text+": "+cause, maxErrorText)
+	return safetext.CutBytes(text+": "+strictjson.Cause(e.Err), maxErrorText)
 }
 
 func (e *AnswerError) Unwrap() error { return e.Err }
@@ -137,13 +137,14 @@ type MalformedError struct {
 
 func (e *MalformedError) Error() string { return "malformed answer: " + e.What }
 
-// InvalidUTF8Error is an id that is no Unicode text: it has bytes that are no UTF-8, or
-// one half of a surrogate pair. Different ids of this kind would all become the same.
+// InvalidUTF8Error is an id, or another text beside the traits, that is not valid Unicode: it
+// has bytes that are not UTF-8, or one half of a surrogate pair. With U+FFFD in place of them,
+// different ids would become the same.
 type InvalidUTF8Error struct {
-	What string // which id
+	What string // which text
 }
 
-func (e *InvalidUTF8Error) Error() string { return e.What + " is no valid Unicode text" }
+func (e *InvalidUTF8Error) Error() string { return e.What + " is not valid Unicode text" }
 
 // OfProfile reports whether the error concerns the profile that was read, while other
 // profiles may be read well. The reason is one word: malformed, invalid_utf8 or incomplete.

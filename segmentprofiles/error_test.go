@@ -29,7 +29,7 @@ func routes() map[string]func(context.Context, *segmentprofiles.Client) error {
 			return err
 		},
 		"traits": func(ctx context.Context, c *segmentprofiles.Client) error {
-			_, err := c.Traits(ctx, id, 1, nil)
+			_, _, err := c.Traits(ctx, id, 1, nil)
 			return err
 		},
 		"external ids": func(ctx context.Context, c *segmentprofiles.Client) error {

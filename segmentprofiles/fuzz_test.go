@@ -3,7 +3,6 @@ package segmentprofiles_test
 import (
 	"bytes"
 	"encoding/json"
-	"strings"
 	"testing"
 
 	"segsync/segmentprofiles"
@@ -38,14 +37,7 @@ func FuzzCursor(f *testing.F) {
 		d := json.NewDecoder(bytes.NewReader(data))
 		d.UseNumber()
 		if err := d.Decode(&raw); err != nil {
-			t.Fatalf("%s: the cursor was accepted, but it is no object: %v", data, err)
-		}
-		for key := range raw { // encoding/json takes names in any case
-			for _, name := range []string{"next", "has_more"} {
-				if key != name && strings.EqualFold(key, name) {
-					return
-				}
-			}
+			t.Fatalf("%s: the cursor was accepted, but it is not an object: %v", data, err)
 		}
 		want := ""
 		switch next := raw["next"].(type) {

@@ -2,17 +2,18 @@ package segmentprofiles
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"iter"
 	"net/http"
 	"net/url"
 	"strconv"
 	"time"
-)
 
-// firstOfList is the cursor of the first page of the list.
-const firstOfList = "0"
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"segsync/internal/strictjson"
+)
 
 // Profile is an entry of the list.
 type Profile struct {
@@ -27,11 +28,10 @@ type Profile struct {
 func (p *Profile) UnmarshalJSON(data []byte) error {
 	*p = Profile{}
 	var entry struct {
-		SegmentID json.RawMessage `json:"segment_id"`
-		Metadata  json.RawMessage `json:"metadata"`
+		SegmentID jsontext.Value `json:"segment_id"`
+		Metadata  jsontext.Value `json:"metadata"`
 	}
-	if data[0] != '{' || json.Unmarshal(data, &entry) != nil {
-		p.Err = &MalformedError{"an entry of the list is no object"}
+	if p.Err = unmarshalPart(data, &entry, "an entry of the list", "segment_id"); p.Err != nil {
 		return nil
 	}
 	p.SegmentID, p.Err = idText(entry.SegmentID, "segment_id")
@@ -44,20 +44,20 @@ func (p *Profile) UnmarshalJSON(data []byte) error {
 type Metadata struct {
 	CreatedAt time.Time `json:"created_at"`
 	UpdatedAt time.Time `json:"updated_at"`
-	// Unreadable says that there is an updated_at and it is no time, so that nobody
+	// Unreadable says that there is an updated_at and it is not a timestamp, so that nobody
 	// knows when the profile was last active. The profile itself can be read.
 	Unreadable bool `json:"-"`
 }
 
-func metadataOf(raw json.RawMessage) Metadata {
+func metadataOf(raw jsontext.Value) Metadata {
 	if isNull(raw) {
 		return Metadata{}
 	}
 	var times struct {
-		CreatedAt json.RawMessage `json:"created_at"`
-		UpdatedAt json.RawMessage `json:"updated_at"`
+		CreatedAt jsontext.Value `json:"created_at"`
+		UpdatedAt jsontext.Value `json:"updated_at"`
 	}
-	if json.Unmarshal(raw, &times) != nil {
+	if strictjson.Unmarshal(raw, &times) != nil {
 		return Metadata{Unreadable: true}
 	}
 	var m Metadata
@@ -88,18 +88,18 @@ func (c *Client) profilesPage(ctx context.Context, next string, limit int) (*Pro
 		return nil, err
 	}
 	var list struct {
-		Data   json.RawMessage
-		Cursor *Cursor
+		Data   jsontext.Value `json:"data"`
+		Cursor *Cursor        `json:"cursor"`
 	}
-	if err := a.decode(&list); err != nil {
+	if err := a.decode(&list, "data", "cursor"); err != nil {
 		return nil, err
 	}
 	if list.Data == nil || isNull(list.Data) && list.Cursor == nil {
-		return nil, &IncompleteError{RouteList, "data: it is no list of profiles"}
+		return nil, &IncompleteError{RouteList, "data: expected a list of profiles"}
 	}
 	page := new(ProfilesPage)
-	if err := json.Unmarshal(list.Data, &page.Data); err != nil {
-		return nil, a.unreadable(errors.New("its data is no list of profiles"))
+	if err := json.Unmarshal(list.Data, &page.Data, strictjson.Lenient); err != nil {
+		return nil, a.unreadable(errors.New("expected a list of profiles"))
 	}
 	if list.Cursor != nil {
 		page.Cursor = *list.Cursor

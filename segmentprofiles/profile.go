@@ -2,7 +2,6 @@ package segmentprofiles
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -10,6 +9,11 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"segsync/internal/strictjson"
 )
 
 // Bounds of a profile's pages. Segment documents 1,000 external IDs and 6,000 traits per
@@ -36,12 +40,12 @@ type ExternalID struct {
 func (e *ExternalID) UnmarshalJSON(data []byte) error {
 	*e = ExternalID{}
 	var raw struct {
-		ID        json.RawMessage `json:"id"`
-		Type      json.RawMessage `json:"type"`
-		CreatedAt json.RawMessage `json:"created_at"`
+		ID        jsontext.Value `json:"id"`
+		Type      jsontext.Value `json:"type"`
+		CreatedAt jsontext.Value `json:"created_at"`
 	}
-	if data[0] != '{' || json.Unmarshal(data, &raw) != nil {
-		return &MalformedError{"an external ID is no object"}
+	if err := unmarshalPart(data, &raw, "an external ID", "id"); err != nil {
+		return err
 	}
 	idType, err := idText(raw.Type, "the type of an external ID")
 	if err != nil {
@@ -53,7 +57,7 @@ func (e *ExternalID) UnmarshalJSON(data []byte) error {
 	}
 	created, ok := readTime(raw.CreatedAt)
 	if !ok {
-		return &MalformedError{"created_at of an external ID is no time"}
+		return &MalformedError{"created_at of an external ID is not a timestamp"}
 	}
 	*e = ExternalID{ID: id, Type: idType, CreatedAt: created}
 	return nil
@@ -77,26 +81,26 @@ func (c *Client) externalIDsPage(ctx context.Context, id Identifier, next string
 	query := url.Values{"limit": {strconv.Itoa(MaxExternalIDsLimit)}}
 	setNonEmpty(query, "include", strings.Join(types, ","))
 	setNonEmpty(query, "next", next)
-	a, err := c.get(ctx, RouteExternalIDs, "/"+id.path()+"/external_ids", query)
+	a, err := c.getProfile(ctx, RouteExternalIDs, id, "/external_ids", query)
 	if err != nil {
 		return nil, err
 	}
 	var raw struct {
-		Data   json.RawMessage
-		Cursor *Cursor
+		Data   jsontext.Value `json:"data"`
+		Cursor *Cursor        `json:"cursor"`
 	}
-	if err := a.decode(&raw); err != nil {
-		return nil, ofThisProfile(err)
+	if err := a.decode(&raw, "data"); err != nil {
+		return nil, err
 	}
-	if raw.Data == nil || isNull(raw.Data) && raw.Cursor == nil {
+	if raw.Data == nil { // null is a profile without such IDs, and was seen; no data is half an answer
 		return nil, &IncompleteError{RouteExternalIDs, "data"}
 	}
 	var ids []ExternalID
-	if err := json.Unmarshal(raw.Data, &ids); err != nil {
+	if err := json.Unmarshal(raw.Data, &ids, strictjson.Lenient); err != nil {
 		if _, ok := OfProfile(err); ok {
-			return nil, err
+			return nil, errors.Unwrap(err) // without the place in the JSON
 		}
-		return nil, &MalformedError{"data of the external IDs is no array"}
+		return nil, &MalformedError{"expected a list of external IDs"}
 	}
 	cursor, err := cursorOf(RouteExternalIDs, raw.Cursor)
 	if err != nil {
@@ -129,15 +133,14 @@ func (c *Client) ExternalIDs(ctx context.Context, id Identifier, types []string)
 	return all, nil
 }
 
-// TraitsPage is one page of a profile's traits. Numbers are json.Number. Traits is
-// nil for a profile without any.
-//
-// In a text that is no valid Unicode, with half a surrogate pair for example, the damaged
-// characters are the byte 0xff, so that utf8.ValidString tells it from one that has U+FFFD.
-// In JSON both become U+FFFD.
+// TraitsPage is one page of a profile's traits. Numbers are json.Number of encoding/json.
+// Traits is nil for a profile without any.
 type TraitsPage struct {
-	Traits map[string]any `json:"traits"`
-	Cursor Cursor         `json:"cursor"`
+	Traits map[string]any
+	// Damaged has the names of the traits that were left out: the text of the value is not
+	// valid Unicode, with half a surrogate pair for example, or the name comes twice.
+	Damaged []string
+	Cursor  Cursor
 }
 
 // TraitsPage returns one page of the traits of a profile. next is "" for the first
@@ -151,35 +154,32 @@ func (c *Client) traitsPage(ctx context.Context, id Identifier, next string, lim
 	query := url.Values{"limit": {strconv.Itoa(limit)}}
 	setNonEmpty(query, "include", strings.Join(include, ","))
 	setNonEmpty(query, "next", next)
-	a, err := c.get(ctx, RouteTraits, "/"+id.path()+"/traits", query)
+	a, err := c.getProfile(ctx, RouteTraits, id, "/traits", query)
 	if err != nil {
 		return nil, err
 	}
 	var raw struct {
-		Traits map[string]any
-		Cursor *Cursor
+		Traits strictjson.Traits `json:"traits"`
+		Cursor *Cursor           `json:"cursor"`
 	}
-	if err := a.decode(&raw); err != nil {
-		return nil, ofThisProfile(err)
+	if err := a.decode(&raw, "traits"); err != nil {
+		return nil, err
 	}
-	if raw.Cursor == nil && raw.Traits == nil && !a.has("traits") {
+	if raw.Cursor == nil && !raw.Traits.Present {
 		return nil, &IncompleteError{RouteTraits, "traits"}
 	}
 	cursor, err := cursorOf(RouteTraits, raw.Cursor)
 	if err != nil {
 		return nil, err
 	}
-	if !isUnicode(a.body) {
-		markDamage(raw.Traits)
-	}
-	return &TraitsPage{raw.Traits, cursor}, nil
+	return &TraitsPage{raw.Traits.Values, raw.Traits.Damaged, cursor}, nil
 }
 
 // Traits returns the traits of a profile from all pages of limit traits, up to 6,000
 // in all, or only those in include; far more are a *MalformedError. See TraitsPage for the
-// values.
-func (c *Client) Traits(ctx context.Context, id Identifier, limit int, include []string) (map[string]any, error) {
-	all := make(map[string]any)
+// values, and for damaged.
+func (c *Client) Traits(ctx context.Context, id Identifier, limit int, include []string) (traits map[string]any, damaged []string, err error) {
+	traits = make(map[string]any)
 	n, maxPages := 0, maxTraits/max(limit, 1)+slackOfTraitPages
 	for page, err := range pages("", func(next string) (*TraitsPage, string, error) {
 		page, err := c.TraitsPage(ctx, id, next, limit, include)
@@ -189,14 +189,38 @@ func (c *Client) Traits(ctx context.Context, id Identifier, limit int, include [
 		return page, page.Cursor.Next, nil
 	}) {
 		if err != nil {
-			return nil, ofThisProfile(err)
+			return nil, nil, ofThisProfile(err)
 		}
-		maps.Copy(all, page.Traits)
-		if n++; len(all) > maxTraits || n == maxPages && page.Cursor.Next != "" {
-			return nil, &MalformedError{fmt.Sprintf("more than %d traits, or %d pages of them", maxTraits, maxPages)}
+		maps.Copy(traits, page.Traits)
+		damaged = append(damaged, page.Damaged...)
+		if n++; len(traits)+len(damaged) > maxTraits || n == maxPages && page.Cursor.Next != "" {
+			return nil, nil, &MalformedError{fmt.Sprintf("more than %d traits, or %d pages of them", maxTraits, maxPages)}
 		}
 	}
-	return all, nil
+	return traits, damaged, nil
+}
+
+// CanonicalID returns the segment_id of the profile that the identifier names, or "" where the
+// answer does not have it: it was seen in answers, and is not documented.
+func (c *Client) CanonicalID(ctx context.Context, id Identifier) (string, error) {
+	a, err := c.getProfile(ctx, RouteMetadata, id, "/metadata", url.Values{})
+	if err != nil {
+		return "", err
+	}
+	var raw struct {
+		SegmentID jsontext.Value `json:"segment_id"`
+	}
+	if err := a.decode(&raw); err != nil {
+		return "", err
+	}
+	if len(raw.SegmentID) == 0 || isNull(raw.SegmentID) {
+		return "", nil
+	}
+	segmentID, err := idText(raw.SegmentID, "segment_id")
+	if err != nil || strings.Contains(segmentID, ":") {
+		return "", &MalformedError{"segment_id is not an id"}
+	}
+	return segmentID, nil
 }
 
 // cursorOf returns the cursor of a profile's page, which may have none. One that claims
@@ -211,14 +235,10 @@ func cursorOf(route Route, c *Cursor) (Cursor, error) {
 	return *c, nil
 }
 
-// ofThisProfile makes a bad cursor, or a member of another type, an error of the profile
-// that was read.
+// ofThisProfile makes a bad cursor an error of the profile that was read.
 func ofThisProfile(err error) error {
 	if e, ok := errors.AsType[*CursorError](err); ok {
 		return &MalformedError{e.Error()}
-	}
-	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && e.Field != "" {
-		return &MalformedError{strings.ToLower(e.Field) + " is of another type than documented"}
 	}
 	return err
 }

@@ -86,7 +86,7 @@ func TestSandboxProfiles(t *testing.T) {
 				if !errors.As(err, &e) || !e.NotFound() {
 					t.Errorf("external ids of a vanished profile: %v, want one that is not found", err)
 				}
-				if _, err := c.Traits(t.Context(), id, 200, nil); !errors.As(err, &e) || !e.NotFound() {
+				if _, _, err := c.Traits(t.Context(), id, 200, nil); !errors.As(err, &e) || !e.NotFound() {
 					t.Errorf("traits of a vanished profile: %v, want one that is not found", err)
 				}
 				return
@@ -106,7 +106,7 @@ func TestSandboxProfiles(t *testing.T) {
 				if limit == 1 && len(p.Traits) > 30 {
 					continue // hundreds of requests show nothing more
 				}
-				traits, err := c.Traits(t.Context(), id, limit, nil)
+				traits, _, err := c.Traits(t.Context(), id, limit, nil)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -136,7 +136,7 @@ func checkReadByUserID(t *testing.T, c *segmentprofiles.Client, id segmentprofil
 	if strings.HasPrefix(p.Shape, "shared") {
 		return
 	}
-	got, err := c.Traits(t.Context(), segmentprofiles.Identifier{Type: id.Type, Value: id.ID}, 200, []string{"email", "name"})
+	got, _, err := c.Traits(t.Context(), segmentprofiles.Identifier{Type: id.Type, Value: id.ID}, 200, []string{"email", "name"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +175,7 @@ func TestSandboxReadByEMail(t *testing.T) {
 			continue
 		}
 		n++
-		got, err := c.Traits(t.Context(), segmentprofiles.Identifier{Type: "email", Value: email}, 10, []string{"email"})
+		got, _, err := c.Traits(t.Context(), segmentprofiles.Identifier{Type: "email", Value: email}, 10, []string{"email"})
 		if err != nil {
 			t.Fatalf("%s: %v", email, err)
 		}
@@ -206,11 +206,11 @@ func TestSandboxRefusals(t *testing.T) {
 	if !errors.As(err, &e) || e.Status != 400 || e.Refused() {
 		t.Errorf("limit 101: %v, want 400", err)
 	}
-	_, err = c.Traits(t.Context(), id, 201, nil)
+	_, _, err = c.Traits(t.Context(), id, 201, nil)
 	if !errors.As(err, &e) || e.Status != 400 || e.Route != segmentprofiles.RouteTraits {
 		t.Errorf("limit 201: %v, want 400 of the traits", err)
 	}
-	_, err = c.Traits(t.Context(), segmentprofiles.SegmentID(strings.ToLower(id.Value)), 10, nil)
+	_, _, err = c.Traits(t.Context(), segmentprofiles.SegmentID(strings.ToLower(id.Value)), 10, nil)
 	if !errors.As(err, &e) || !e.NotFound() {
 		t.Errorf("segment id in lower case: %v, want one that is not found", err)
 	}

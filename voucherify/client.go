@@ -5,9 +5,7 @@
 package voucherify
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +15,7 @@ import (
 	"slices"
 
 	"segsync/internal/safetext"
+	"segsync/internal/strictjson"
 )
 
 // DefaultBaseURL is the API of projects in Europe. Others have
@@ -60,7 +59,7 @@ func (c *Client) UpsertCustomers(ctx context.Context, customers [][]byte) (async
 	var answer struct {
 		AsyncActionID string `json:"async_action_id"`
 	}
-	if err := c.do(ctx, call{http.MethodPost, "/v1/customers/bulk/async", body, smallAnswer}, &answer); err != nil {
+	if err := c.do(ctx, call{http.MethodPost, "/v1/customers/bulk/async", body}, &answer); err != nil {
 		return "", err
 	}
 	if !isToken(answer.AsyncActionID) {
@@ -87,14 +86,14 @@ func isToken(id string) bool {
 // https://docs.voucherify.io/api-reference/customers/create-customer
 func (c *Client) UpsertCustomer(ctx context.Context, customer []byte) error {
 	var answer struct {
-		ID     string
-		Object string
+		ID     string `json:"id"`
+		Object string `json:"object"`
 	}
-	if err := c.do(ctx, call{http.MethodPost, "/v1/customers", [][]byte{customer}, largeAnswer}, &answer); err != nil {
+	if err := c.do(ctx, call{http.MethodPost, "/v1/customers", [][]byte{customer}}, &answer); err != nil {
 		return err
 	}
 	if answer.ID == "" || answer.Object != "customer" {
-		return &ForeignAnswerError{"is no customer"}
+		return &ForeignAnswerError{"is not a customer"}
 	}
 	return nil
 }
@@ -108,29 +107,11 @@ func BulkBytes(customers [][]byte) int {
 	return n
 }
 
-// Probe returns a request that costs little and that an API at work answers with 200 if
-// the keys are right.
-func (c *Client) Probe(ctx context.Context) (*http.Request, error) {
-	return c.newRequest(ctx, call{method: http.MethodGet, path: "/v1/async-actions?limit=1"})
-}
-
 // call is one request of the API.
 type call struct {
 	method, path string
 	body         [][]byte // parts of the JSON, which are sent without a copy of them; or nil
-	maxAnswer    int64    // bytes after decompression
 }
-
-// Bounds of answers, in bytes. The errors of a bulk request of 10 MB are as large as itself.
-const (
-	smallAnswer  = 1 << 20
-	largeAnswer  = 4 << 20
-	resultAnswer = 16 << 20
-)
-
-// maxValues bounds the JSON values of an answer: an empty object takes three bytes of JSON
-// and twenty times as much when it is decoded.
-const maxValues = 1_000_000
 
 func (c *Client) newRequest(ctx context.Context, call call) (*http.Request, error) {
 	req, err := http.NewRequestWithContext(ctx, call.method, c.base+call.path, nil)
@@ -157,6 +138,7 @@ func (c *Client) authenticate(req *http.Request) {
 	req.Header.Set("X-App-Token", c.secretKey)
 }
 
+// do sends a request and decodes the answer into into, while it is read; nil: it is not read.
 func (c *Client) do(ctx context.Context, call call, into any) error {
 	req, err := c.newRequest(ctx, call)
 	if err != nil {
@@ -174,20 +156,14 @@ func (c *Client) do(ctx context.Context, call call, into any) error {
 	if resp.StatusCode/100 != 2 {
 		return newError(resp)
 	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, call.maxAnswer+1))
-	switch {
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case err != nil:
-		return &AnswerError{err}
-	case int64(len(body)) > call.maxAnswer:
-		return &AnswerError{fmt.Errorf("it is larger than %d bytes", call.maxAnswer)}
-	case bytes.Count(body, []byte(","))+bytes.Count(body, []byte("[")) > maxValues:
-		return &AnswerError{fmt.Errorf("it has more than %d values", maxValues)}
+	if into == nil {
+		return nil
 	}
-	decoder := json.NewDecoder(bytes.NewReader(body))
-	decoder.UseNumber()
-	if err := decoder.Decode(into); err != nil {
+	err = strictjson.UnmarshalRead(resp.Body, into)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
 		return &AnswerError{err}
 	}
 	return nil

@@ -8,7 +8,10 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Customer is one record of POST /v1/customers/bulk/async: the fields to set on
@@ -60,6 +63,33 @@ func (c Customer) MarshalJSON() ([]byte, error) {
 	encoder.SetEscapeHTML(false)
 	err = encoder.Encode(record)
 	return b.Bytes(), err
+}
+
+// NullFields returns the fields that are sent as null, or with a null in them: those of Clear,
+// NoBirthdate, and keys of the metadata.
+func (c *Customer) NullFields() []string {
+	fields := slices.Clone(c.Clear)
+	if c.Birthdate.null && !slices.Contains(fields, "birthdate") {
+		fields = append(fields, "birthdate")
+	}
+	for key, v := range c.Metadata {
+		if hasNull(v) {
+			fields = append(fields, "metadata."+key)
+		}
+	}
+	return fields
+}
+
+func hasNull(v any) bool {
+	switch v := v.(type) {
+	case nil:
+		return true
+	case []any:
+		return slices.ContainsFunc(v, hasNull)
+	case map[string]any:
+		return slices.ContainsFunc(slices.Collect(maps.Values(v)), hasNull)
+	}
+	return false
 }
 
 // record returns what is encoded of the customer.
@@ -191,21 +221,37 @@ func (b *Birthdate) UnmarshalJSON(data []byte) error {
 //
 // https://docs.voucherify.io/api-reference/customers/get-customer
 func (c *Client) Customer(ctx context.Context, sourceID string) (*Customer, error) {
-	type plain Customer
+	type Plain Customer
 	var answer struct {
-		plain
-		SystemMetadata json.RawMessage `json:"system_metadata"`
+		Plain
+		SystemMetadata jsontext.Value `json:"system_metadata"`
 	}
 	path := url.PathEscape(sourceID)
 	if path == "." || path == ".." { // would lead to another path
 		path = strings.ReplaceAll(path, ".", "%2E")
 	}
-	if err := c.do(ctx, call{method: http.MethodGet, path: "/v1/customers/" + path, maxAnswer: largeAnswer}, &answer); err != nil {
+	if err := c.do(ctx, call{method: http.MethodGet, path: "/v1/customers/" + path}, &answer); err != nil {
 		return nil, err
 	}
 	if answer.SourceID != sourceID { // the API takes its own ids, too
 		return nil, &ForeignAnswerError{"is another customer, or none"}
 	}
-	customer := Customer(answer.plain)
+	customer := Customer(answer.Plain)
 	return &customer, nil
+}
+
+// CustomersTotal returns how many customers the project has.
+//
+// https://docs.voucherify.io/api-reference/customers/list-customers
+func (c *Client) CustomersTotal(ctx context.Context) (int, error) {
+	var answer struct {
+		Total *int `json:"total"`
+	}
+	if err := c.do(ctx, call{method: http.MethodGet, path: "/v1/customers?limit=1"}, &answer); err != nil {
+		return 0, err
+	}
+	if answer.Total == nil || *answer.Total < 0 {
+		return 0, &ForeignAnswerError{"is not a list of customers"}
+	}
+	return *answer.Total, nil
 }

@@ -192,3 +192,28 @@ func TestCustomerThatIsNotThere(t *testing.T) {
 		t.Errorf("another customer: %v, %v, want an error", customer, err)
 	}
 }
+
+func TestCustomersTotal(t *testing.T) {
+	var uri string
+	c := newClient(t, func(w http.ResponseWriter, r *http.Request) {
+		uri = r.Method + " " + r.RequestURI
+		io.WriteString(w, `{"object":"list","data_ref":"customers","customers":[{"id":"cust_1"}],"total":28001,"has_more":true}`)
+	})
+	if n, err := c.CustomersTotal(t.Context()); n != 28001 || err != nil || uri != "GET /v1/customers?limit=1" {
+		t.Errorf("%s: %d, %v, want 28001", uri, n, err)
+	}
+	for _, body := range []string{`{}`, `{"total":null}`, `{"total":-1}`, `{"total":"many"}`, `{"Total":1}`} {
+		if n, err := newClient(t, reply(200, body)).CustomersTotal(t.Context()); n != 0 || err == nil {
+			t.Errorf("%s: %d, %v, want an error", body, n, err)
+		}
+	}
+}
+
+// Names are exact: what only looks like the customer's member is another one.
+func TestCustomerHasExactNames(t *testing.T) {
+	got, err := newClient(t, reply(200, `{"source_id":"u1","NAME":"b","metadata":{"n":1.50,"N":2}}`)).Customer(t.Context(), "u1")
+	want := &voucherify.Customer{SourceID: "u1", Metadata: map[string]any{"n": json.Number("1.50"), "N": json.Number("2")}}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(voucherify.Birthdate{})); err != nil || diff != "" {
+		t.Errorf("%v, customer (-want +got):\n%s", err, diff)
+	}
+}

@@ -1,8 +1,6 @@
 package voucherify
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,6 +9,7 @@ import (
 	"strings"
 
 	"segsync/internal/safetext"
+	"segsync/internal/strictjson"
 )
 
 // Error is an answer of the API with a status that is no success. Its texts are printable.
@@ -50,7 +49,9 @@ func (e *Error) Error() string {
 func (e *Error) TooManyCustomers() bool { return e.Key == "too_many_customers" }
 
 // TooLarge reports whether the body was larger than the API, or a proxy, takes.
-func (e *Error) TooLarge() bool { return e.Status == http.StatusRequestEntityTooLarge }
+func (e *Error) TooLarge() bool {
+	return e.Status == http.StatusRequestEntityTooLarge || e.Key == "query_too_large"
+}
 
 // NotFound reports whether what was asked for does not exist.
 func (e *Error) NotFound() bool { return e.Status == http.StatusNotFound && e.Key == "not_found" }
@@ -70,12 +71,12 @@ func (e *Error) Unknown() bool {
 }
 
 // QuotaUsedUp reports whether no call will be answered until the next billing cycle.
-func (e *Error) QuotaUsedUp() bool { return e.LimitType == "api_calls_cycle" }
+func (e *Error) QuotaUsedUp() bool { return e.LimitType == cycleQuota }
 
 // OfRecords reports whether a record of the request was refused, and not the request as a
 // whole: without that record the same request may be accepted.
 func (e *Error) OfRecords() bool {
-	return (e.Status == http.StatusBadRequest || e.Status == http.StatusUnprocessableEntity) && !e.TooManyCustomers()
+	return (e.Status == http.StatusBadRequest || e.Status == http.StatusUnprocessableEntity) && !e.TooManyCustomers() && !e.TooLarge()
 }
 
 var atMost = regexp.MustCompile(`(?i)at most (\d{1,7})\b`)
@@ -102,12 +103,12 @@ func newError(resp *http.Response) *Error {
 	}
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
 	var parsed struct {
-		Key       string
-		Message   string
-		Details   any    // a string, says the documentation
+		Key       string `json:"key"`
+		Message   string `json:"message"`
+		Details   any    `json:"details"` // a string, says the documentation
 		RequestID string `json:"request_id"`
 	}
-	if json.Unmarshal(body, &parsed) == nil && parsed.Message != "" {
+	if strictjson.Unmarshal(body, &parsed) == nil && parsed.Message != "" {
 		e.Key, e.Message, e.RequestID = shorten(parsed.Key), shorten(parsed.Message), shorten(parsed.RequestID)
 		if parsed.Details != nil {
 			e.Details = shorten(fmt.Sprint(parsed.Details))
@@ -126,11 +127,7 @@ type AnswerError struct {
 }
 
 func (e *AnswerError) Error() string {
-	cause := e.Err.Error()
-	if _, ok := errors.AsType[*json.UnmarshalTypeError](e.Err); ok {
-		cause = "it is of another shape than documented" // its text speaks of Go types
-	}
-	return safetext.CutBytes("decoding Voucherify's answer: "+cause, maxErrorText)
+	return safetext.CutBytes("decoding Voucherify's answer: "+strictjson.Cause(e.Err), maxErrorText)
 }
 
 func (e *AnswerError) Unwrap() error { return e.Err }
@@ -142,11 +139,3 @@ type ForeignAnswerError struct {
 }
 
 func (e *ForeignAnswerError) Error() string { return "the answer " + e.What }
-
-// MalformedError is a part of an answer that is not as documented. Its text quotes nothing
-// of the answer.
-type MalformedError struct {
-	What string
-}
-
-func (e *MalformedError) Error() string { return "malformed answer: " + e.What }

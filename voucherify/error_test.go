@@ -86,6 +86,10 @@ func TestErrors(t *testing.T) {
 			voucherify.Error{Status: 413, Message: `"<html>413 Request Entity Too Large</html>"`},
 			shown{Text: `Voucherify answered 413: "<html>413 Request Entity Too Large</html>"`, TooLarge: true},
 		}, {
+			"too large, by its key", 400, `{"code":400,"key":"query_too_large","message":"Query too large"}`, nil,
+			voucherify.Error{Status: 400, Key: "query_too_large", Message: "Query too large"},
+			shown{Text: "Voucherify answered 400: query_too_large: Query too large", TooLarge: true},
+		}, {
 			"429 has no key", 429, `{"code":429,"message":"Too many requests hit the API too quickly."}`,
 			[]string{"X-Rate-Limit-Type", "bulk_api_calls", "X-Attempts", "10"},
 			voucherify.Error{Status: 429, Message: "Too many requests hit the API too quickly.", LimitType: "bulk_api_calls", Attempts: 10},

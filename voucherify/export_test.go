@@ -41,13 +41,19 @@ func TestCreateExport(t *testing.T) {
 
 func TestExport(t *testing.T) {
 	for body, want := range map[string]*voucherify.Export{
-		`{"id":"exp_1","status":"SCHEDULED"}`:                                                   {Status: "SCHEDULED"},
-		`{"id":"exp_1","status":"IN_PROGRESS","result":null}`:                                   {Status: "IN_PROGRESS"},
-		`{"id":"exp_1","status":"ERROR","result":{"error":{"message":"x"}}}`:                    {Status: "ERROR"},
-		`{"id":"exp_1","status":"DONE","result":{"url":"https://download.voucherify.io/?t=1"}}`: {Status: "DONE", URL: "https://download.voucherify.io/?t=1"},
-		`{"status":"DONE","result":null}`:                                                       nil,
-		`{"status":"done"}`:                                                                     nil,
-		`{}`:                                                                                    nil,
+		`{"id":"exp_1","status":"SCHEDULED"}`:                                                                   {Status: "SCHEDULED"},
+		`{"id":"exp_1","status":"IN_PROGRESS","result":null}`:                                                   {Status: "IN_PROGRESS"},
+		`{"id":"exp_1","status":"ERROR","result":{"error":{"message":"x"}}}`:                                    {Status: "ERROR"},
+		`{"id":"exp_1","status":"DONE","result":{"url":"https://download.voucherify.io/?t=1"}}`:                 {Status: "DONE", URLs: []string{"https://download.voucherify.io/?t=1"}},
+		`{"id":"exp_1","status":"DONE","result":{"urls":["https://a.example/1","https://a.example/2"]}}`:        {Status: "DONE", URLs: []string{"https://a.example/1", "https://a.example/2"}},
+		`{"id":"exp_1","status":"DONE","result":[{"url":"https://a.example/1"},{"url":"https://a.example/2"}]}`: {Status: "DONE", URLs: []string{"https://a.example/1", "https://a.example/2"}},
+		`{"id":"exp_1","status":"DONE","result":["https://a.example/1"]}`:                                       {Status: "DONE", URLs: []string{"https://a.example/1"}},
+		`{"status":"DONE","result":["https://a.example/1",""]}`:                                                 nil,
+		`{"status":"DONE","result":[{"url":"https://a.example/1"},{}]}`:                                         nil,
+		`{"status":"DONE","result":{}}`:                                                                         nil,
+		`{"status":"DONE","result":null}`:                                                                       nil,
+		`{"status":"done"}`:                                                                                     nil,
+		`{}`:                                                                                                    nil,
 	} {
 		var uri string
 		c := newClient(t, func(w http.ResponseWriter, r *http.Request) {
@@ -67,7 +73,7 @@ func TestExport(t *testing.T) {
 
 // The token in the URL is a secret.
 func TestExportIsShownWithoutItsURL(t *testing.T) {
-	e := voucherify.Export{Status: "DONE", URL: "https://download.voucherify.io/v1/exports/exp_1?token=CANARY"}
+	e := voucherify.Export{Status: "DONE", URLs: []string{"https://download.voucherify.io/v1/exports/exp_1?token=CANARY"}}
 	data, err := json.Marshal(e)
 	if err != nil {
 		t.Fatal(err)
@@ -130,5 +136,20 @@ func TestDownloadRequest(t *testing.T) {
 		if err == nil || err.Error() != want || req != nil {
 			t.Errorf("%q: %v, %v, want %s", url, req, err, want)
 		}
+	}
+}
+
+func TestDeleteExport(t *testing.T) {
+	var uri string
+	c := newClient(t, func(w http.ResponseWriter, r *http.Request) {
+		uri = r.Method + " " + r.RequestURI
+		w.WriteHeader(http.StatusNoContent)
+	})
+	if err := c.DeleteExport(t.Context(), "exp_1/.."); err != nil || uri != "DELETE /v1/exports/exp_1%2F.." {
+		t.Errorf("%s: %v", uri, err)
+	}
+	err := newClient(t, reply(404, `{"key":"not_found","message":"Resource not found"}`)).DeleteExport(t.Context(), "exp_1")
+	if e, ok := errors.AsType[*voucherify.Error](err); !ok || !e.NotFound() {
+		t.Errorf("an unknown export: %v", err)
 	}
 }

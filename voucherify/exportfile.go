@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"compress/gzip"
 	"encoding/csv"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"segsync/internal/safetext"
+	"segsync/internal/strictjson"
 )
 
 // ExportedCustomer is one row of an export.
@@ -27,17 +27,17 @@ type ExportedCustomer struct {
 	// with numbers as json.Number.
 	Metadata map[string]any
 	// AllMetadata says that Metadata is from a column of JSON: a key that is not in it is
-	// empty.
+	// empty, or its value is damaged.
 	AllMetadata bool
 }
 
 // exportFields are the fields of an export and other titles that they may have, in the form
-// of normal.
+// of normal. Those of the two times were seen in production, in exports of vouchers.
 var exportFields = map[string][]string{
-	"id": nil, "name": nil, "description": nil, "email": {"e_mail"}, "source_id": nil, "created_at": nil, "updated_at": nil,
-	"phone": {"phone_number"}, "birthday": nil, "birthdate": {"birth_date"},
+	"id": {"customer_id"}, "name": nil, "description": nil, "email": {"e_mail"}, "source_id": nil, "created_at": {"creation_date"}, "updated_at": {"last_update_date"},
+	"phone": {"phone_number"}, "birthday": nil, "birthdate": {"birth_date", "date_of_birth"},
 	"address_city": {"city"}, "address_state": {"state"}, "address_line_1": {"line_1"}, "address_line_2": {"line_2"},
-	"address_country": {"country"}, "address_postal_code": {"postal_code", "address_zip_code"}, "metadata": nil,
+	"address_country": {"country"}, "address_postal_code": {"postal_code", "address_zip_code", "zip_code", "postcode"}, "metadata": nil,
 }
 
 // maxRecord bounds a row of an export, in bytes.
@@ -56,54 +56,79 @@ const maxRecord = 4 << 20
 // project defines, which tell a key such as phone from the field.
 //
 // With fields nil the columns are taken by their titles alone, and all others as metadata.
-func ReadExport(r io.Reader, fields, schemaKeys []string) iter.Seq2[*ExportedCustomer, error] {
+//
+// An export of several files has the same header in each of them.
+func ReadExport(fields, schemaKeys []string, files ...io.Reader) iter.Seq2[*ExportedCustomer, error] {
 	return func(yield func(*ExportedCustomer, error) bool) {
-		plain, err := decompress(r)
-		if err != nil {
-			yield(nil, exportError("header", err))
-			return
-		}
-		limited := &recordReader{r: plain, left: maxRecord}
-		in := csv.NewReader(&quotedLineEnds{r: withoutBOM(limited)})
-		in.ReuseRecord = true
-		header, err := readRecord(in)
-		if err == io.EOF {
-			err = errors.New("the file is empty")
-		}
-		if err != nil {
-			yield(nil, exportError("header", err))
-			return
-		}
-		columns, err := columnsOf(header, fields, schemaKeys)
-		if err != nil {
-			yield(nil, fmt.Errorf("reading the export's header: %w", err))
-			return
-		}
-		for n := 1; ; n++ {
-			limited.left = maxRecord
-			record, err := readRecord(in)
-			if err == io.EOF {
+		var first []string
+		n := 0
+		for _, file := range files {
+			in, header, err := openExport(file)
+			if err != nil {
+				yield(nil, exportError("header", err))
 				return
 			}
-			var customer *ExportedCustomer
-			if err == nil {
-				customer, err = customerOf(record, columns)
+			if first == nil {
+				first = slices.Clone(header)
+			}
+			columns, err := columnsOf(header, fields, schemaKeys)
+			if err == nil && !slices.Equal(header, first) {
+				err = errors.New("the files of the export have different headers")
 			}
 			if err != nil {
-				yield(nil, exportError(fmt.Sprintf("customer %d", n), err))
+				yield(nil, fmt.Errorf("reading the export's header: %w", err))
 				return
 			}
-			if !yield(customer, nil) {
-				return
+			for {
+				n++
+				record, err := in.next()
+				if err == io.EOF {
+					n--
+					break
+				}
+				var customer *ExportedCustomer
+				if err == nil {
+					customer, err = customerOf(record, columns)
+				}
+				if err != nil {
+					yield(nil, exportError(fmt.Sprintf("customer %d", n), err))
+					return
+				}
+				if !yield(customer, nil) {
+					return
+				}
 			}
 		}
 	}
 }
 
-// readRecord returns the next record, which must be UTF-8: of another encoding the source ids
+// exportReader reads the records of one file.
+type exportReader struct {
+	csv     *csv.Reader
+	limited *recordReader
+}
+
+// openExport returns a reader behind the header of the file.
+func openExport(file io.Reader) (*exportReader, []string, error) {
+	plain, err := decompress(file)
+	if err != nil {
+		return nil, nil, err
+	}
+	limited := &recordReader{r: plain, left: maxRecord}
+	in := &exportReader{csv.NewReader(&quotedLineEnds{r: withoutBOM(limited)}), limited}
+	in.csv.ReuseRecord = true
+	header, err := in.next()
+	if err == io.EOF {
+		err = errors.New("the file is empty")
+	}
+	return in, header, err
+}
+
+// next returns the next record, which must be UTF-8: of another encoding the source ids
 // would be others.
-func readRecord(in *csv.Reader) ([]string, error) {
-	record, err := in.Read()
+func (r *exportReader) next() ([]string, error) {
+	r.limited.left = maxRecord
+	record, err := r.csv.Read()
 	if err == nil && slices.ContainsFunc(record, func(value string) bool { return !utf8.ValidString(value) }) {
 		err = errors.New("it is not UTF-8 text")
 	}
@@ -293,11 +318,11 @@ func customerOf(record []string, columns []column) (*ExportedCustomer, error) {
 			if value == "" {
 				continue
 			}
-			decoder := json.NewDecoder(strings.NewReader(value))
-			decoder.UseNumber()
-			if decoder.Decode(&customer.Metadata) != nil || decoder.More() {
-				return nil, errors.New("its metadata is no JSON object")
+			metadata, err := strictjson.Object([]byte(value))
+			if err != nil {
+				return nil, errors.New("its metadata is not a JSON object")
 			}
+			customer.Metadata = metadata
 		case c.field != "":
 			customer.Fields[c.field] = value
 		}

@@ -17,7 +17,7 @@ import (
 )
 
 func readExport(r io.Reader, fields, schemaKeys []string) (all []voucherify.ExportedCustomer, err error) {
-	for customer, err := range voucherify.ReadExport(r, fields, schemaKeys) {
+	for customer, err := range voucherify.ReadExport(fields, schemaKeys, r) {
 		if err != nil {
 			return all, err
 		}
@@ -125,12 +125,12 @@ func TestReadExportErrors(t *testing.T) {
 		{"a field twice", two, "Name,Name\nu1,Ada\n", 0, `reading the export's header: there are two columns of name, "Name" is one of them`},
 		{"a metadata key twice", withMetadata, "Source ID,plan,metadata.plan\n", 0, `reading the export's header: there are two columns of the metadata key "plan"`},
 		{"both forms of metadata", withMetadata, "Source ID,Metadata,plan\n", 0, "reading the export's header: there is a column of all metadata, and columns of single keys"},
-		{"metadata that is no JSON", withMetadata, "Source ID,Metadata\nu1,CANARY\n", 0, "reading the export's customer 1: its metadata is no JSON object"},
-		{"metadata that is no object", withMetadata, "Source ID,Metadata\nu1,[1]\n", 0, "reading the export's customer 1: its metadata is no JSON object"},
+		{"metadata that is no JSON", withMetadata, "Source ID,Metadata\nu1,CANARY\n", 0, "reading the export's customer 1: its metadata is not a JSON object"},
+		{"metadata that is no object", withMetadata, "Source ID,Metadata\nu1,[1]\n", 0, "reading the export's customer 1: its metadata is not a JSON object"},
 		{"compressed, and cut", two, compressed("Source ID,Name\nu1,Ada\n")[:20], 0, "reading the export's header: unexpected EOF"},
 		{"not UTF-8", two, "Source ID,Name\nu1,Ada\nu2,CANARY\xf3\n", 1, "reading the export's customer 2: it is not UTF-8 text"},
 		{"a header that is not UTF-8", two, "Source ID,\xf3CANARY\n", 0, "reading the export's header: it is not UTF-8 text"},
-		{"metadata with a tail", withMetadata, "Source ID,Metadata\nu1,{} {}\n", 0, "reading the export's customer 1: its metadata is no JSON object"},
+		{"metadata with a tail", withMetadata, "Source ID,Metadata\nu1,{} {}\n", 0, "reading the export's customer 1: its metadata is not a JSON object"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := readExport(strings.NewReader(c.file), c.fields, nil)
@@ -176,7 +176,7 @@ func TestSourceIDDoesNotKeepTheRow(t *testing.T) {
 	}
 	var ids []string
 	r := io.MultiReader(parts...)
-	for customer, err := range voucherify.ReadExport(r, []string{"source_id", "name"}, nil) {
+	for customer, err := range voucherify.ReadExport([]string{"source_id", "name"}, nil, r) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -192,7 +192,7 @@ func TestSourceIDDoesNotKeepTheRow(t *testing.T) {
 }
 
 func TestReadExportStops(t *testing.T) {
-	for range voucherify.ReadExport(strings.NewReader("Source ID\nu1\nu2\n"), []string{"source_id"}, nil) {
+	for range voucherify.ReadExport([]string{"source_id"}, nil, strings.NewReader("Source ID\nu1\nu2\n")) {
 		break // must not panic
 	}
 }

@@ -1,12 +1,13 @@
 package voucherify
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
 	"net/url"
+
+	"segsync/internal/strictjson"
 )
 
 // MetadataSchema says what the metadata of one kind of resource may hold.
@@ -40,10 +41,8 @@ type Property struct {
 // UnmarshalJSON takes what is of another kind than documented, or null, for absent: the
 // documents call everything nullable.
 func (p *Property) UnmarshalJSON(data []byte) error {
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.UseNumber()
 	var m map[string]any
-	if err := d.Decode(&m); err != nil {
+	if err := strictjson.Unmarshal(data, &m); err != nil {
 		return err
 	}
 	*p = Property{
@@ -94,7 +93,7 @@ func length(v any) *int {
 // for the key not_found is not guaranteed.
 func (c *Client) MetadataSchema(ctx context.Context, resource string) (*MetadataSchema, error) {
 	schema := new(MetadataSchema)
-	err := c.do(ctx, call{method: http.MethodGet, path: "/v1/metadata-schemas/" + url.PathEscape(resource), maxAnswer: largeAnswer}, schema)
+	err := c.do(ctx, call{method: http.MethodGet, path: "/v1/metadata-schemas/" + url.PathEscape(resource)}, schema)
 	var answer *Error
 	switch {
 	case errors.As(err, &answer) && answer.Status == http.StatusNotFound:
@@ -102,7 +101,7 @@ func (c *Client) MetadataSchema(ctx context.Context, resource string) (*Metadata
 	case err != nil:
 		return nil, err
 	case schema.RelatedObject == "" && schema.Properties == nil:
-		return nil, &ForeignAnswerError{"is no metadata schema"}
+		return nil, &ForeignAnswerError{"is not a metadata schema"}
 	}
 	return schema, nil
 }

@@ -13,7 +13,7 @@ import (
 var flagValues = map[string][]cobra.Completion{
 	"color":      {"auto", "always", "never"},
 	"dialect":    profilessync.Dialects(),
-	"from":       {fromAPI, fromWarehouse},
+	"from":       {"api", "warehouse"},
 	"log-format": {"text", "json"},
 	"verify":     {"on", "off"},
 	"since":      {"last"},

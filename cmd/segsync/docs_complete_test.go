@@ -8,15 +8,18 @@ import (
 	"go/token"
 	"os"
 	"path/filepath"
-	"reflect"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/joho/godotenv"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"segsync/internal/settings"
 )
 
 func readDocument(t *testing.T, name string) string {
@@ -64,7 +67,7 @@ func TestDocumentsNameCommandsThatExist(t *testing.T) {
 	}
 }
 
-var commandStart = regexp.MustCompile(`(?:^\$ |^|[|&;(] *|Continue with: |ExecStart=\S*/|[0-9*] |go run \./cmd/|"|\x60)segsync ((?:import|verify|plan|check|sandbox|inspect|mapping|outstanding|version|completion)\b.*)`)
+var commandStart = regexp.MustCompile(`(?:^\$ |^|[|&;(] *|Continue with: |ExecStart=\S*/|[0-9*] |go run \./cmd/|"|\x60)segsync ((?:import|verify|plan|check|sandbox|inspect|mapping|outstanding|sql|status|test|version|completion)\b.*)`)
 
 // segsyncCommands returns the arguments of each segsync command in a line.
 func segsyncCommands(line string) [][]string {
@@ -211,37 +214,14 @@ func sources(t *testing.T, dirs ...string) []*ast.File {
 	return files
 }
 
-// settingNames returns the settings that the program knows.
-func settingNames(t *testing.T) []string {
-	t.Helper()
-	name := regexp.MustCompile(`^(SEGMENT|VOUCHERIFY|IDENTIFIER|METADATA|SEGSYNC)_[A-Z_]+$`)
-	var names []string
-	for _, file := range sources(t, "cmd/segsync") {
-		ast.Inspect(file, func(n ast.Node) bool {
-			if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING {
-				if s, err := strconv.Unquote(lit.Value); err == nil && name.MatchString(s) {
-					names = append(names, s)
-				}
-			}
-			return true
-		})
-	}
-	loadSettings(func(name string) string { names = append(names, name); return "" })
-	slices.Sort(names)
-	return slices.Compact(names)
-}
-
 func TestEverySettingIsDocumented(t *testing.T) {
 	t.Parallel()
 	readme, example := readDocument(t, "docs/reference.md"), readDocument(t, ".env-example")
-	values, badLine := parseEnv([]byte(example))
-	if badLine != 0 {
-		t.Fatalf(".env-example, line %d", badLine)
+	values, err := godotenv.Unmarshal(example)
+	if err != nil {
+		t.Fatal(err)
 	}
-	names := settingNames(t)
-	if len(names) < 12 {
-		t.Fatalf("only the settings %q were found", names)
-	}
+	names := settings.Names()
 	for _, name := range names {
 		row := regexp.MustCompile("(?m)^\\| `" + name + "` \\| *(.*?) *\\|").FindStringSubmatch(readme)
 		value, there := values[name]
@@ -262,23 +242,21 @@ func TestEverySettingIsDocumented(t *testing.T) {
 		}
 	}
 	// What .env-example says are the defaults are the defaults.
-	required := func(name string) string {
-		switch name {
-		case "SEGMENT_ACCESS_TOKEN", "SEGMENT_SPACE_ID", "VOUCHERIFY_APPLICATION_ID", "VOUCHERIFY_SECRET_KEY":
-			return "x"
-		}
-		return ""
-	}
-	byDefault, err := loadSettings(required)
+	file, err := settings.ReadFile(filepath.Join(repository, ".env-example"), true)
 	if err != nil {
 		t.Fatal(err)
 	}
-	byExample, err := loadSettings(func(name string) string { return values[name] + required(name) })
+	byDefault, err := settings.Load(settings.Env{}, settings.Needs{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !reflect.DeepEqual(byDefault, byExample) {
-		t.Errorf("the defaults are\n%+v\nand .env-example says\n%+v", byDefault, byExample)
+	byExample, err := settings.Load(settings.Env{File: file}, settings.Needs{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	withoutFrom := cmpopts.IgnoreFields(settings.Item{}, "From")
+	if diff := cmp.Diff(byDefault.List(), byExample.List(), withoutFrom); diff != "" {
+		t.Errorf("the defaults (-) and what .env-example says (+):\n%s", diff)
 	}
 }
 
@@ -286,7 +264,7 @@ func TestEveryExitCodeIsDocumented(t *testing.T) {
 	t.Parallel()
 	reference, unattended := readDocument(t, "docs/reference.md"), readDocument(t, "docs/unattended.md")
 	found := 0
-	for _, file := range sources(t, "cmd/segsync") {
+	for _, file := range sources(t, "internal/app") {
 		for _, declaration := range file.Decls {
 			g, ok := declaration.(*ast.GenDecl)
 			if !ok || g.Tok != token.CONST {
@@ -295,7 +273,7 @@ func TestEveryExitCodeIsDocumented(t *testing.T) {
 			for _, spec := range g.Specs {
 				v := spec.(*ast.ValueSpec)
 				for i, name := range v.Names {
-					if !strings.HasPrefix(name.Name, "exit") || i >= len(v.Values) {
+					if !strings.HasPrefix(name.Name, "Exit") || i >= len(v.Values) {
 						continue
 					}
 					lit, ok := v.Values[i].(*ast.BasicLit)

@@ -276,7 +276,7 @@ func runOnTerminal(t *testing.T, cmd *exec.Cmd, answer string) string {
 	if err := pty.Setsize(terminal, &pty.Winsize{Rows: 24, Cols: 80}); err != nil {
 		t.Fatal(err)
 	}
-	p := &process{cmd: cmd, stdout: newOutput()}
+	p := &process{cmd: cmd, stdout: newWritten()}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = tty, tty, tty
 	cmd.Env = append(cmd.Env, "TERM=xterm")
 	read := make(chan struct{})

@@ -6,264 +6,148 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
-	"unicode"
 
 	"github.com/spf13/pflag"
 
 	"segsync/importer/journal"
+	"segsync/internal/app"
+	"segsync/internal/settings"
+	"segsync/internal/term"
 )
-
-// settingsFlags say where settings come from.
-type settingsFlags struct {
-	envFile string
-	mapping string
-	from    string // where the profiles come from: see from.go
-	offline bool   // Voucherify is not asked
-	sandbox bool
-}
-
-func (o *settingsFlags) addEnvFile(f *pflag.FlagSet) {
-	f.StringVar(&o.envFile, "env-file", ".env", "`file` with settings")
-}
-
-func (o *settingsFlags) addMapping(f *pflag.FlagSet) {
-	f.StringVar(&o.mapping, "mapping", "", "map traits as this YAML `file` says (default: $SEGSYNC_MAPPING, else as segsync mapping prints)")
-}
-
-// mappingSetting returns the mapping file that the settings name, "" if they name none or
-// cannot be read yet.
-func (o *settingsFlags) mappingSetting() string {
-	file, err := readEnvFile(o.envFile, false)
-	if err != nil {
-		file = nil // loading the settings says so
-	}
-	return lookupIn(file)("SEGSYNC_MAPPING")
-}
-
-// runFlags are those that import and verify both have.
-type runFlags struct {
-	settings     settingsFlags
-	dir          string
-	profilesFrom string
-	confirm      confirmFlags
-	wait         waitFlags
-	report       reportFlags
-}
-
-// confirmFlags say how to find out what became of the customers sent.
-type confirmFlags struct {
-	verify     string // on or off
-	interval   time.Duration
-	timeout    time.Duration
-	maxRejects int
-}
-
-// waitFlags bound what is waited for.
-type waitFlags struct {
-	maxWait        time.Duration
-	retryFor       time.Duration // 0: the default
-	nonInteractive bool
-}
-
-// reportFlags say what is told, and where.
-type reportFlags struct {
-	summary        string
-	metricsFile    string
-	logFormat      string
-	color          string
-	verbose, quiet bool
-}
-
-func (o *runFlags) addTo(f *pflag.FlagSet) {
-	f.StringVar(&o.dir, "dir", ".", "`directory` for the files of the import")
-	o.settings.addEnvFile(f)
-	o.settings.addFrom(f)
-	f.DurationVar(&o.confirm.timeout, "verify-timeout", 10*time.Minute, "how long to wait for Voucherify to confirm the last customers")
-	f.DurationVar(&o.wait.maxWait, "max-wait", 5*time.Minute, "the longest pause to wait out when a server asks for one; after a longer one, exit code 5")
-	f.DurationVar(&o.wait.retryFor, "retry-for", 0, "how long to retry while an API does not answer (default 30m, on a terminal 3m)")
-	f.StringVar(&o.report.summary, "summary", "", "write the summary as JSON to this `file`, too")
-	f.StringVar(&o.report.metricsFile, "metrics-file", "", "write metrics to this `file` every minute, in Prometheus' text format")
-	f.StringVar(&o.report.logFormat, "log-format", "text", "`format` of the log on stderr: text or json")
-	f.StringVar(&o.report.color, "color", "auto", "`when` to use colours on the terminal: auto, always or never")
-	f.BoolVarP(&o.report.verbose, "verbose", "v", false, "log every retry, bulk request and warning")
-	f.BoolVarP(&o.report.quiet, "quiet", "q", false, "log nothing but errors and warnings about settings; progress and the summary are shown all the same")
-}
-
-// startFlags say where an import starts.
-type startFlags struct {
-	offset  string
-	resume  bool
-	restart bool
-	noRetry bool // of what is outstanding
-}
-
-// selectFlags say which profiles are imported.
-type selectFlags struct {
-	since     string
-	noCatchUp bool
-	recheck   bool
-	limit     int // 0: none
-	values    bool
-	maxClears int // negative: the default
-	// onlyChanges sends only what differs from what Voucherify has.
-	onlyChanges bool
-}
-
-// dryFlags are those of a dry run.
-type dryFlags struct {
-	run    bool
-	output string
-}
-
-// importOptions are the flags of segsync import.
-type importOptions struct {
-	run    runFlags
-	start  startFlags
-	choose selectFlags
-	dry    dryFlags
-}
 
 // mistakes collects what is wrong with flags.
 type mistakes []error
 
 func (m *mistakes) add(format string, args ...any) { *m = append(*m, fmt.Errorf(format, args...)) }
 
-func (o *importOptions) check(flags *pflag.FlagSet) error {
-	var m mistakes
-	if !plausibleOffset(o.start.offset) {
-		m.add("invalid offset %q: use the number that an earlier run printed", o.start.offset)
-	}
-	if o.run.confirm.verify != "on" && o.run.confirm.verify != "off" {
-		m.add("--verify %q: it must be on or off", o.run.confirm.verify)
-	}
-	if o.choose.since != "" && o.choose.since != lastImport {
-		if _, err := parseSince(o.choose.since, time.Now()); err != nil {
-			m.add("--since %q: %w", o.choose.since, err)
-		}
-	}
-	if o.dry.output != "" && !o.dry.run {
-		m.add("--output goes with --dry-run")
-	}
-	if flags.Changed("limit") && o.choose.limit < 1 {
-		m.add("--limit %d: it must be a number of profiles above 0", o.choose.limit)
-	}
-	if flags.Changed("max-rejects") && o.run.confirm.maxRejects < 0 {
-		m.add("--max-rejects %d is negative", o.run.confirm.maxRejects)
-	}
-	if flags.Changed("max-clears") && o.choose.maxClears < 0 {
-		m.add("--max-clears %d is negative", o.choose.maxClears)
-	}
-	m = append(m, o.run.check(flags, o.dry.output)...)
-	m = append(m, o.checkFrom(flags)...)
-	return errors.Join(m...)
+// outputFlags are the flags for how a command speaks.
+type outputFlags struct{ term.Options }
+
+func (o *outputFlags) addTo(f *pflag.FlagSet) {
+	f.StringVar(&o.LogFormat, "log-format", "text", "`format` of the log on stderr: text or json")
+	f.StringVar(&o.Color, "color", "auto", "`when` to use colours on the terminal: auto, always or never")
+	f.BoolVarP(&o.Verbose, "verbose", "v", false, "log every retry, bulk request and warning")
+	f.BoolVarP(&o.Quiet, "quiet", "q", false, "print nothing where all is well, else the reason and the next command")
 }
 
-// checkCommon returns what is wrong with the flags that plan has, too.
-func (o *runFlags) checkCommon() mistakes {
-	var m mistakes
-	if o.report.logFormat != "text" && o.report.logFormat != "json" {
-		m.add("--log-format %q: it must be text or json", o.report.logFormat)
-	}
-	if o.wait.maxWait <= 0 {
-		m.add("--max-wait %s: it must be above 0", o.wait.maxWait)
+func (o *outputFlags) check() (m mistakes) {
+	if o.LogFormat != "text" && o.LogFormat != "json" {
+		m.add("--log-format %q: it must be text or json", o.LogFormat)
 	}
 	return m
 }
 
-// check returns what is wrong with the flags. output is the file of a dry run, or "".
-func (o *runFlags) check(flags *pflag.FlagSet, output string) mistakes {
-	var m mistakes
-	m = append(m, o.checkCommon()...)
-	if o.wait.retryFor < 0 || flags.Changed("retry-for") && o.wait.retryFor == 0 {
-		m.add("--retry-for %s: it must be above 0", o.wait.retryFor)
+func addSettings(f *pflag.FlagSet, o *app.SettingsOptions) {
+	f.StringVar(&o.EnvFile, "env-file", ".env", "`file` with settings")
+	f.StringVar(&o.Mapping, "mapping", "", "map traits as this YAML `file` says (default: $SEGSYNC_MAPPING, else as segsync mapping prints)")
+}
+
+func addFrom(f *pflag.FlagSet, o *app.SettingsOptions) {
+	f.Var(&o.From, "from", "where the profiles come from: api, warehouse, or a `file`, folder or pattern in quotes, several times if need be; - for stdin")
+}
+
+func addDir(f *pflag.FlagSet, dir *string) {
+	f.StringVar(dir, "dir", ".", "`directory` for the files of the import")
+}
+
+func addWait(f *pflag.FlagSet, o *app.WaitOptions) {
+	f.DurationVar(&o.MaxWait, "max-wait", 0, "the longest pause to wait out when a server asks for one; after a longer one, exit code 5 (default 2h, on a terminal 5m)")
+	f.DurationVar(&o.RetryFor, "retry-for", 0, "how long to retry while an API does not answer (default 30m, on a terminal 3m)")
+}
+
+func checkWait(f *pflag.FlagSet, o *app.WaitOptions) (m mistakes) {
+	for _, flag := range []struct {
+		name  string
+		value time.Duration
+	}{{"max-wait", o.MaxWait}, {"retry-for", o.RetryFor}} {
+		if flag.value < 0 || f.Changed(flag.name) && flag.value == 0 {
+			m.add("--%s %s: it must be above 0", flag.name, flag.value)
+		}
 	}
-	if o.confirm.interval <= 0 {
-		m.add("--verify-interval %s: it must be above 0", o.confirm.interval)
+	return m
+}
+
+// addReports adds the flags of import and verify for what is written and waited for.
+func addReports(f *pflag.FlagSet, o *app.ImportOptions) {
+	f.DurationVar(&o.Confirm.Timeout, "verify-timeout", 10*time.Minute, "how long to wait for Voucherify to confirm the last customers")
+	f.DurationVar(&o.Confirm.Interval, "verify-interval", 30*time.Second, "the longest time between two status checks")
+	f.StringVar(&o.Report.Summary, "summary", "", "write the summary as JSON to this `file`, too")
+	f.StringVar(&o.Report.MetricsFile, "metrics-file", "", "write metrics to this `file` every minute, in Prometheus' text format")
+}
+
+func checkReports(f *pflag.FlagSet, o *app.ImportOptions) (m mistakes) {
+	if o.Confirm.Interval <= 0 {
+		m.add("--verify-interval %s: it must be above 0", o.Confirm.Interval)
 	}
-	if o.confirm.timeout < 0 {
-		m.add("--verify-timeout %s is negative", o.confirm.timeout)
+	if o.Confirm.Timeout < 0 {
+		m.add("--verify-timeout %s is negative", o.Confirm.Timeout)
 	}
 	for _, name := range []string{"summary", "metrics-file"} {
-		path := flags.Lookup(name).Value.String()
-		if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
-			m.add("--%s %s is not a regular file", name, path)
-		}
+		path := f.Lookup(name).Value.String()
 		if path == "" {
 			continue
+		}
+		if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+			m.add("--%s %s is not a regular file", name, path)
 		}
 		if err := writable(filepath.Dir(path)); err != nil {
 			m.add("--%s %s cannot be written: %w", name, path, err)
 		}
 	}
-	m = append(m, o.overwritten(output)...)
-	return append(m, empty(flags, "dir", "env-file", "profiles-from", "mapping", "since", "summary", "output", "metrics-file")...)
-}
-
-// empty returns an error for each of the flags that was given an empty value.
-func empty(flags *pflag.FlagSet, names ...string) mistakes {
-	var m mistakes
-	for _, name := range names {
-		if flags.Changed(name) && flags.Lookup(name).Value.String() == "" {
-			m.add("--%s is empty", name)
-		}
-	}
-	return m
+	return append(m, overwritten(o)...)
 }
 
 // overwritten returns an error for each flag whose file would take the place of one that is
 // read, of one that is the import's own, or of another flag's.
-func (o *runFlags) overwritten(output string) []error {
-	taken := append(o.names(false).Paths(), journal.NewNames(o.dir, "").Paths()...)
-	taken = append(taken, o.settings.fromFile(), o.settings.envFile, o.profilesFrom, o.settings.mapping, o.settings.mappingSetting())
-	var errs []error
-	for _, f := range []struct{ flag, file string }{{"output", output}, {"summary", o.report.summary}, {"metrics-file", o.report.metricsFile}} {
+func overwritten(o *app.ImportOptions) (m mistakes) {
+	taken := append(app.Names(o.Dir, o.Choose.ProfilesFrom, false).Paths(), journal.NewNames(o.Dir, "").Paths()...)
+	files, _ := o.Settings.From.Files() // opening them reports what is wrong
+	taken = append(append(taken, files...), o.Settings.EnvFile, o.Choose.ProfilesFrom, o.Settings.Mapping, mappingSetting(o.Settings))
+	for _, f := range []struct{ flag, file string }{{"output", o.Send.Output}, {"summary", o.Report.Summary}, {"metrics-file", o.Report.MetricsFile}} {
 		if f.file == "" {
 			continue
 		}
-		if slices.ContainsFunc(taken, func(other string) bool { return other != "" && sameFile(f.file, other) }) {
-			errs = append(errs, fmt.Errorf("--%s %s would overwrite a file that this command needs", f.flag, f.file))
+		if journal.OwnsPath(o.Dir, f.file) || slices.ContainsFunc(taken, func(other string) bool { return other != "" && app.SameFile(f.file, other) }) {
+			m.add("--%s %s would overwrite a file that this command needs", f.flag, f.file)
 		}
 		taken = append(taken, f.file)
 	}
-	return errs
+	return m
 }
 
-// plausibleOffset tells an offset, which is whatever Segment's list gave as its cursor,
-// from what a slip of the fingers gives: a sign, a fraction, a word.
-func plausibleOffset(s string) bool {
-	return strings.ContainsFunc(s, unicode.IsDigit) && !strings.HasPrefix(s, "-") &&
-		!strings.ContainsFunc(s, func(r rune) bool {
-			return r > unicode.MaxASCII || !unicode.IsPrint(r) || strings.ContainsRune(" .,+\"'`$\\", r)
-		})
+// mappingSetting returns the mapping file that the settings name, "" if they name none or
+// cannot be read yet.
+func mappingSetting(o app.SettingsOptions) string {
+	env, err := app.ReadEnv(o)
+	if err != nil {
+		return "" // loading the settings says so
+	}
+	set, _ := settings.Load(env, settings.Needs{})
+	if set == nil {
+		return ""
+	}
+	return set.MappingFile
 }
 
-// names returns the names of the files of this import. With --profiles-from they have
-// "-retry" before the ending, as often as it takes to keep clear of the file that is read.
-func (o *runFlags) names(dryRun bool) journal.Names {
-	dry := ""
-	if dryRun {
-		dry = "-dry-run"
+// writable reports whether a file can be made in the directory.
+func writable(dir string) error {
+	file, err := os.CreateTemp(dir, ".segsync-*.tmp")
+	if err != nil {
+		if path, ok := errors.AsType[*os.PathError](err); ok {
+			return path.Err
+		}
+		return err
 	}
-	if o.profilesFrom == "" {
-		return journal.NewNames(o.dir, dry)
-	}
-	for suffix := "-retry"; ; suffix += "-retry" {
-		names := journal.NewNames(o.dir, suffix+dry)
-		if !sameFile(o.profilesFrom, names.Path(names.NotImported)) && !sameFile(o.profilesFrom, names.Path(names.WithoutIdentifier)) {
-			return names
+	return errors.Join(file.Close(), os.Remove(file.Name()))
+}
+
+// empty returns an error for each of the flags that was given an empty value.
+func empty(f *pflag.FlagSet, names ...string) (m mistakes) {
+	for _, name := range names {
+		if f.Lookup(name) != nil && f.Changed(name) && f.Lookup(name).Value.String() == "" {
+			m.add("--%s is empty", name)
 		}
 	}
-}
-
-func sameFile(a, b string) bool {
-	if infoA, err := os.Stat(a); err == nil {
-		if infoB, err := os.Stat(b); err == nil {
-			return os.SameFile(infoA, infoB)
-		}
-	}
-	a, errA := filepath.Abs(a)
-	b, errB := filepath.Abs(b)
-	return errA == nil && errB == nil && a == b
+	return m
 }

@@ -8,8 +8,10 @@ import (
 	"strings"
 	"testing"
 
+	"segsync/internal/app"
 	"segsync/internal/pgtest"
 	"segsync/internal/sandbox"
+	"segsync/internal/warehousetest"
 	"segsync/profilessync"
 )
 
@@ -21,7 +23,7 @@ func TestKilledImportFromElsewhereIsContinued(t *testing.T) {
 	for from, prepare := range map[string]func(t *testing.T, k *killer) (args, env []string){
 		"file": func(t *testing.T, k *killer) ([]string, []string) {
 			path := filepath.Join(k.dir, "people.ndjson")
-			if err := writeNDJSON(path, os.Stdout, profilesOf(k.box)); err != nil {
+			if err := writeNDJSON(path, os.Stdout, k.box.People()); err != nil {
 				t.Fatal(err)
 			}
 			return []string{"--from", "people.ndjson"}, nil
@@ -29,11 +31,12 @@ func TestKilledImportFromElsewhereIsContinued(t *testing.T) {
 		"warehouse": func(t *testing.T, k *killer) ([]string, []string) {
 			url := pgtest.URL(t)
 			schema := pgtest.Schema(t, url)
-			if err := profilessync.Fill(t.Context(), url, schema, profilesOf(k.box)); err != nil {
-				t.Fatal(err)
-			}
+			pgtest.Fill(t, url, schema, k.box.People())
 			return []string{"--from", "warehouse"}, []string{"SEGSYNC_WAREHOUSE_URL=" + url, "SEGSYNC_WAREHOUSE_SCHEMA=" + schema}
 		},
+		"snowflake":  fromFake("snowflake"),
+		"bigquery":   fromFake("bigquery"),
+		"databricks": fromFake("databricks"),
 	} {
 		t.Run(from, func(t *testing.T) {
 			t.Parallel()
@@ -50,7 +53,7 @@ func TestKilledImportFromElsewhereIsContinued(t *testing.T) {
 				if p.cmd.ProcessState.ExitCode() == -1 {
 					continue
 				}
-				p.wantExit(t, exitDone)
+				p.wantExit(t, app.ExitDone)
 				if killed < 2 { // two points may be reached at the same time
 					t.Errorf("segsync was killed %d times", killed)
 				}
@@ -67,12 +70,40 @@ func TestKilledImportFromElsewhereIsContinued(t *testing.T) {
 	}
 }
 
+// fromFake prepares a fake vendor with the rows of a Postgres, whose result is gone once while it is read.
+func fromFake(vendor string) func(t *testing.T, k *killer) (args, env []string) {
+	return func(t *testing.T, k *killer) (args, env []string) {
+		url := pgtest.URL(t)
+		schema := pgtest.Schema(t, url)
+		pgtest.Fill(t, url, schema, k.box.People())
+		sql, err := profilessync.SQL("postgres", schema, profilessync.Query{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var rows []warehousetest.Row
+		for _, r := range pgtest.Exec(t, url, sql) {
+			values := []any{r[1], r[2], r[3], r[4]}
+			if r[3] == "" {
+				values[2] = nil
+			}
+			rows = append(rows, warehousetest.Row{ID: r[0], Values: values})
+		}
+		f := warehousetest.New(t, vendor, rows)
+		f.PageRows, f.GonePage = 100, 2
+		env = []string{"SEGSYNC_WAREHOUSE_URL=" + f.URL()}
+		for name, value := range f.Settings() {
+			env = append(env, name+"="+value)
+		}
+		return []string{"--from", "warehouse"}, env
+	}
+}
+
 // An interrupt also ends an import that waits for more from stdin, or from another pipe.
 func TestInterruptWhileAPipeIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	w := startWorld(t, sandbox.Options{Profiles: 200, Plain: true})
 	var people strings.Builder
-	if err := writeNDJSON("-", &people, profilesOf(w.box)); err != nil {
+	if err := writeNDJSON("-", &people, w.box.People()); err != nil {
 		t.Fatal(err)
 	}
 	for name, from := range map[string]string{"stdin": "-", "pipe": "/dev/fd/0"} {
@@ -89,7 +120,7 @@ func TestInterruptWhileAPipeIsWaitedFor(t *testing.T) {
 			}
 			p.stderr.await(t, "customers sent", 2)
 			p.signal(t, os.Interrupt)
-			p.wantExit(t, exitInterrupted)
+			p.wantExit(t, app.ExitInterrupted)
 			wantMatch(t, p.stderr.String(), `^Stopped after line \d+\. It cannot be read again from there: start anew with the same input\.\n`+
 				`Continue with: segsync import --restart --from `+from+` --verbose --dir `+name+`\n$`)
 		})

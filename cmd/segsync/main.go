@@ -1,5 +1,5 @@
 // Segsync copies the profiles of a Segment space into the customers of a Voucherify
-// project. See package importer for how it works.
+// project. See package importer for how it works, and package app for what a command does.
 package main
 
 import (
@@ -11,28 +11,19 @@ import (
 	"slices"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"segsync/internal/app"
+	"segsync/internal/term"
 )
 
 func main() {
 	// net/http logs what a server sends between answers, bodies with personal data
 	// included. Nothing else uses this logger.
 	log.SetOutput(io.Discard)
+	app.Version = buildVersion()
 	os.Exit(run(os.Args[1:]))
 }
-
-// Exit codes. They are part of the interface: cron jobs and monitoring read them.
-const (
-	exitDone        = 0
-	exitFailed      = 1 // can be continued
-	exitUsage       = 2 // wrong usage, settings or credentials
-	exitNotImported = 3 // done, but profiles are outstanding
-	exitUnconfirmed = 4 // done, but some customers are sent and not confirmed
-	exitLater       = 5 // stopped for a quota; continue later
-	exitChanges     = 6 // of segsync plan --exit-code: an import would change something
-	exitLocked      = 11
-	exitInterrupted = 130
-	exitTerminated  = 143
-)
 
 const exitCodes = `Exit codes:
   0    done
@@ -45,60 +36,56 @@ const exitCodes = `Exit codes:
   11   another import is running in the same directory
   130  interrupted by Ctrl-C (143: by SIGTERM); the last lines say how to continue`
 
-// exitError ends the program with a code. Err is nil if everything was said already.
-type exitError struct {
-	code int
-	err  error
-}
-
-func (e *exitError) Error() string {
-	if e.err == nil {
-		return fmt.Sprintf("exit code %d", e.code)
-	}
-	return e.err.Error()
-}
-
-func (e *exitError) Unwrap() error { return e.err }
-
-// hinted is an error that comes with advice.
-type hinted struct {
-	error
-	hint string
-}
-
-func (h *hinted) Hint() string  { return h.hint }
-func (h *hinted) Unwrap() error { return h.error }
-
 // run runs the program with these arguments and returns its exit code.
 func run(args []string) int {
-	root, out := newRootCommand(), &standardOutput{file: os.Stdout}
+	root, stdout := newRootCommand(), &firstError{file: os.Stdout}
 	root.SetArgs(args)
-	root.SetOut(out)
+	root.SetOut(stdout)
 	command, err := root.ExecuteC()
-	if err == nil && out.err != nil {
-		err = &exitError{exitFailed, fmt.Errorf("writing the output: %w", out.err)}
+	if err == nil && stdout.err != nil {
+		err = &app.Error{Code: app.ExitFailed, Err: fmt.Errorf("writing the output: %w", stdout.err)}
 	}
 	if err == nil {
-		return exitDone
+		return app.ExitDone
 	}
-	var exit *exitError
+	var exit *app.Error
 	if !errors.As(err, &exit) { // cobra's own: a flag or argument it does not know
-		exit = &exitError{exitUsage, &hinted{usageError(err), fmt.Sprintf("see %s --help", command.CommandPath())}}
+		exit = &app.Error{Code: app.ExitUsage, Err: app.WithHint(usageError(err), fmt.Sprintf("see %s --help", command.CommandPath()))}
 	}
-	if exit.err != nil {
-		printError(newPage(os.Stderr), exit.err)
+	if exit.Err != nil {
+		printError(args, exit.Err)
 	}
-	return exit.code
+	return exit.Code
 }
 
-// standardOutput is stdout, and remembers the first error of writing to it: what a command says
+// printError prints the error that ends the program, as JSON where the log is.
+func printError(args []string, err error) {
+	options := term.Options{}
+	if slices.Contains(args, "--log-format=json") || isFollowed(args, "--log-format", "json") {
+		options.LogFormat = "json"
+	}
+	out, outErr := term.New(os.Stdout, os.Stderr, options)
+	if outErr != nil {
+		fmt.Fprintln(os.Stderr, "segsync: error:", err)
+		return
+	}
+	out.PrintError(err, app.Hints(err))
+}
+
+// isFollowed reports whether a flag is followed by the value.
+func isFollowed(args []string, flag, value string) bool {
+	i := slices.Index(args, flag)
+	return i >= 0 && i+1 < len(args) && args[i+1] == value
+}
+
+// firstError is stdout, and remembers the first error of writing to it: what a command says
 // there is what it was run for.
-type standardOutput struct {
+type firstError struct {
 	file *os.File
 	err  error
 }
 
-func (o *standardOutput) Write(p []byte) (int, error) {
+func (o *firstError) Write(p []byte) (int, error) {
 	n, err := o.file.Write(p)
 	if o.err == nil {
 		o.err = err
@@ -106,23 +93,25 @@ func (o *standardOutput) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// hints returns the advice that the error and those it wraps have to give.
-func hints(err error) []string {
-	var all []string
-	if hint := hintOf(err); hint != "" {
-		all = append(all, hint)
+// Fd lets stdout be told from a pipe.
+func (o *firstError) Fd() uintptr { return o.file.Fd() }
+
+// newOutput returns what a command speaks with.
+func newOutput(cmd *cobra.Command, options term.Options) (*term.Output, error) {
+	options.Stdin = cmd.InOrStdin()
+	out, err := term.New(cmd.OutOrStdout(), os.Stderr, options)
+	if err != nil {
+		return nil, app.Usage(err)
 	}
-	switch e := err.(type) {
-	case interface{ Unwrap() error }:
-		if inner := e.Unwrap(); inner != nil {
-			all = append(all, hints(inner)...)
-		}
-	case interface{ Unwrap() []error }:
-		for _, inner := range e.Unwrap() {
-			all = append(all, hints(inner)...)
-		}
-	}
-	return slices.Compact(all) // an error and what it wraps may give the same advice
+	return out, nil
+}
+
+// given returns the flags that were given, for the command that continues.
+func given(f *pflag.FlagSet) (flags []app.Flag) {
+	f.Visit(func(f *pflag.Flag) {
+		flags = append(flags, app.Flag{Name: f.Name, Value: f.Value.String(), IsBool: f.Value.Type() == "bool"})
+	})
+	return flags
 }
 
 func newRootCommand() *cobra.Command {
@@ -139,7 +128,7 @@ project. Try it without any settings:
 			return cmd.Help()
 		},
 	}
-	root.AddCommand(newImportCommand(), newPlanCommand(), newVerifyCommand(), newOutstandingCommand(), newCheckCommand(), newInspectCommand(),
+	root.AddCommand(newImportCommand(), newPlanCommand(), newVerifyCommand(), newStatusCommand(), newOutstandingCommand(), newCheckCommand(), newInspectCommand(), newTestCommand(),
 		newMappingCommand(), newSQLCommand(), newSandboxCommand(), newVersionCommand())
 	root.AddCommand(developerCommands()...)
 	useUsageErrors(root)

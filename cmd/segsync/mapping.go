@@ -2,48 +2,36 @@ package main
 
 import (
 	"fmt"
-	"os"
+
 	"segsync/importer/mapping"
+	"segsync/internal/app"
 
 	"github.com/spf13/cobra"
 )
 
 func newMappingCommand() *cobra.Command {
-	return &cobra.Command{
+	var schema bool
+	cmd := &cobra.Command{
 		Use:   "mapping",
 		Short: "Print the default mapping, to start one's own from",
 		Long: `Mapping prints the default mapping of traits to the fields of a customer as YAML, with
 comments that explain the form. A copy of it that was changed is used with --mapping, or
-the setting SEGSYNC_MAPPING.`,
+the setting SEGSYNC_MAPPING. With the schema beside it, an editor completes and checks it.`,
 		Example: `  segsync mapping > mapping.yaml
+  segsync mapping --schema > mapping.schema.json
   segsync import --mapping mapping.yaml`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if _, err := fmt.Fprint(cmd.OutOrStdout(), mapping.DefaultFile()); err != nil {
-				return &exitError{exitFailed, err}
+			text := mapping.DefaultFile()
+			if schema {
+				text = mapping.FileSchema()
+			}
+			if _, err := fmt.Fprint(cmd.OutOrStdout(), text); err != nil {
+				return &app.Error{Code: app.ExitFailed, Err: err}
 			}
 			return nil
 		},
 	}
-}
-
-// readMapping reads the mapping from the file that the flag names, or else the setting; if
-// there is neither, the default mapping stays.
-func (s *settings) readMapping(flag string) error {
-	named := "--mapping"
-	if flag == "" {
-		named, flag = "SEGSYNC_MAPPING", s.mappingFile
-	}
-	if s.mappingFile = flag; flag == "" {
-		return nil
-	}
-	data, err := os.ReadFile(flag)
-	if err != nil {
-		return &hinted{fmt.Errorf("%s: reading the mapping: %w", named, err), "segsync mapping > FILE makes one to start from"}
-	}
-	if s.mapping, err = mapping.Parse(s.mappingFile, data); err != nil {
-		return &hinted{fmt.Errorf("the mapping has mistakes:\n%w", err),
-			"segsync mapping prints the default one, with comments that explain the form"}
-	}
-	return nil
+	cmd.Flags().BoolVar(&schema, "schema", false, "print the JSON Schema of mapping files instead, for editors")
+	return cmd
 }

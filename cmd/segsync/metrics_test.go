@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"segsync/internal/app"
 	"segsync/internal/sandbox"
 )
 
@@ -148,7 +149,7 @@ func TestFilesForMonitoringThatAreLost(t *testing.T) {
 			await(t, "the request", reached)
 			check(t, os.RemoveAll(filepath.Join(w.dir, "gone")))
 			w.mend()
-			p.wantExit(t, exitFailed)
+			p.wantExit(t, app.ExitFailed)
 			wantMatch(t, p.stderr.String(), `segsync: error: --`+lost+`: .*gone`)
 			data, err := os.ReadFile(filepath.Join(w.dir, "kept"))
 			check(t, err, w.addsUp(p.stdout.String()), w.complete())

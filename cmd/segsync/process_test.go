@@ -12,8 +12,9 @@ import (
 	"time"
 )
 
-// patience is how long a test waits for what must come before it fails.
-const patience = time.Minute
+// patience is how long a test waits for what must come before it fails, also on a machine
+// that is busy with much else.
+const patience = 4 * time.Minute
 
 // output is what a process has written so far.
 type output struct {
@@ -22,7 +23,7 @@ type output struct {
 	changed chan struct{} // closed and replaced with each write
 }
 
-func newOutput() *output { return &output{changed: make(chan struct{})} }
+func newWritten() *output { return &output{changed: make(chan struct{})} }
 
 func (o *output) Write(p []byte) (int, error) {
 	o.mu.Lock()
@@ -85,7 +86,7 @@ func (w *world) start(t *testing.T, args ...string) *process {
 
 func startProcess(t *testing.T, dir string, env []string, stdin io.Reader, args ...string) *process {
 	t.Helper()
-	p := &process{cmd: exec.Command("segsync", args...), stdout: newOutput(), stderr: newOutput()}
+	p := &process{cmd: exec.Command("segsync", args...), stdout: newWritten(), stderr: newWritten()}
 	p.cmd.Dir, p.cmd.Env = dir, env
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = stdin, p.stdout, p.stderr
 	p.run(t)
@@ -134,7 +135,7 @@ func (w *world) resume(t *testing.T, p *process, code int) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	next := &process{cmd: exec.Command("sh", "-c", command), stdout: newOutput(), stderr: newOutput()}
+	next := &process{cmd: exec.Command("sh", "-c", command), stdout: newWritten(), stderr: newWritten()}
 	next.cmd.Dir, next.cmd.Env = w.dir, w.environ()
 	next.cmd.Stdout, next.cmd.Stderr = next.stdout, next.stderr
 	next.run(t)

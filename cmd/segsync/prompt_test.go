@@ -4,6 +4,7 @@ package main
 
 import (
 	"io"
+	"os"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -12,13 +13,17 @@ import (
 
 	"github.com/creack/pty"
 
+	"segsync/internal/app"
 	"segsync/internal/sandbox"
 )
 
 const question = `Do you wish to resume the process from the offset: 400? Type "yes" or "no":`
 
-// blockHead is in the block of progress, and nowhere else.
-const blockHead = "  →  "
+// unfinished asks what to do about an import that is not finished.
+const unfinished = "continue / restart / cancel?"
+
+// barHead is in the progress bar, and nowhere else.
+const barHead = "% ░"
 
 // onTerminal starts segsync with a terminal as its stdin and stderr, and a pipe as its
 // stdout. What it writes to the terminal is the stderr of the process.
@@ -34,7 +39,7 @@ func (w *world) startOnTerminal(t *testing.T, change func(*exec.Cmd), args ...st
 	if err != nil {
 		t.Fatal(err)
 	}
-	p = &process{cmd: exec.Command("segsync", args...), stdout: newOutput(), stderr: newOutput()}
+	p = &process{cmd: exec.Command("segsync", args...), stdout: newWritten(), stderr: newWritten()}
 	p.cmd.Dir, p.cmd.Env = w.dir, w.environ("TERM=xterm")
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = tty, p.stdout, tty
 	if change != nil {
@@ -142,8 +147,8 @@ func TestPromptNotWithNonInteractive(t *testing.T) {
 	if strings.Contains(p.stderr.String(), "Do you wish") {
 		t.Errorf("asked:\n%s", p.stderr)
 	}
-	if !strings.Contains(p.stderr.String(), blockHead) {
-		t.Errorf("a terminal has a block all the same:\n%s", p.stderr)
+	if !strings.Contains(p.stderr.String(), barHead) {
+		t.Errorf("a terminal has a bar all the same:\n%s", p.stderr)
 	}
 	w.resume(t, p, 0)
 }
@@ -164,7 +169,7 @@ func TestPromptNeedsATerminalForStdinAndStderr(t *testing.T) {
 	t.Parallel()
 	for name, redirect := range map[string]func(*exec.Cmd){
 		"stdin":  func(c *exec.Cmd) { c.Stdin = strings.NewReader("yes\n") },
-		"stderr": func(c *exec.Cmd) { c.Stderr = newOutput() },
+		"stderr": func(c *exec.Cmd) { c.Stderr = newWritten() },
 	} {
 		w := failing(t, 1)
 		p, _ := w.startOnTerminal(t, redirect, "import")
@@ -175,13 +180,13 @@ func TestPromptNeedsATerminalForStdinAndStderr(t *testing.T) {
 	}
 }
 
-// The block is drawn on the terminal, and only there; -q keeps it, a log of JSON does not.
-func TestBlockIsDrawnOnTheTerminalOnly(t *testing.T) {
+// The bar is drawn on the terminal, and only there; with -q and a log of JSON there is none.
+func TestBarIsDrawnOnTheTerminalOnly(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		flag  string
 		block bool
-	}{{"--verbose", true}, {"-q", true}, {"--log-format=json", false}} {
+	}{{"--verbose", true}, {"-q", false}, {"--log-format=json", false}} {
 		t.Run(c.flag, func(t *testing.T) {
 			t.Parallel()
 			w := startWorld(t, sandbox.Options{Profiles: 300})
@@ -189,17 +194,19 @@ func TestBlockIsDrawnOnTheTerminalOnly(t *testing.T) {
 			p, _ := w.onTerminal(t, "import", c.flag)
 			await(t, "the request", reached)
 			if c.block {
-				p.stderr.await(t, blockHead, 2)
+				p.stderr.await(t, barHead, 1)
 			}
 			w.mend()
 			p.wantExit(t, 0)
 			if strings.ContainsAny(p.stdout.String(), "\x1b\r█") {
 				t.Errorf("stdout:\n%q", p.stdout)
 			}
-			if got := strings.Contains(p.stderr.String(), blockHead); got != c.block {
-				t.Errorf("a block is drawn: %v:\n%q", got, p.stderr)
+			if got := strings.Contains(p.stderr.String(), barHead); got != c.block {
+				t.Errorf("a bar is drawn: %v:\n%q", got, p.stderr)
 			}
-			if !strings.HasSuffix(p.stderr.String(), "\n") {
+			if got := p.stderr.String(); c.flag == "-q" && got+p.stdout.String() != "" {
+				t.Errorf("-q printed %q", got)
+			} else if got != "" && !strings.HasSuffix(got, "\n") {
 				t.Errorf("the last line does not end: %q", p.stderr)
 			}
 			if strings.Contains(p.stderr.String(), "level=") {
@@ -216,7 +223,7 @@ func TestDumbTerminal(t *testing.T) {
 	p, _ := w.startOnTerminal(t, func(cmd *exec.Cmd) { cmd.Env = append(cmd.Env, "TERM=dumb") }, "import")
 	p.wantExit(t, 0)
 	got := p.stderr.String()
-	if strings.ContainsAny(got+p.stdout.String(), "\x1b█") || strings.Contains(got, "level=") || !strings.Contains(got, "permanent. Mapping: ") {
+	if strings.ContainsAny(got+p.stdout.String(), "\x1b█") || strings.Contains(got, "level=") || !strings.Contains(got, "mapping    the default") {
 		t.Errorf("stderr:\n%q\nstdout:\n%q", got, p.stdout)
 	}
 }
@@ -228,14 +235,14 @@ func TestPromptContinuesAnUnfinishedImport(t *testing.T) {
 		answer  string
 		first   int // how often the first page is listed by the second import
 		profile string
-	}{{"y\r", 1, "continued"}, {"what\ry\r", 1, "continued"}, {"no\r", 2, "anew"}} {
+	}{{"continue\r", 1, "continued"}, {"what\rContinue\r", 1, "continued"}, {"r\r", 2, "anew"}} {
 		t.Run(strconv.Quote(c.answer), func(t *testing.T) {
 			t.Parallel()
 			w := failing(t, 1)
 			w.start(t, "import").wantExit(t, 1)
 			before := w.requests(`limit=100&next=0$`)
 			p, keyboard := w.onTerminal(t, "import")
-			answerEach(t, p, keyboard, "The import in this directory is not finished: 400 profiles read, ", c.answer)
+			answerEach(t, p, keyboard, unfinished, c.answer)
 			p.wantExit(t, 0)
 			if n := w.requests(`limit=100&next=0$`) - before; n != c.first {
 				t.Errorf("%s: the first page was listed %d times, want %d", c.profile, n, c.first)
@@ -248,16 +255,41 @@ func TestPromptContinuesAnUnfinishedImport(t *testing.T) {
 // Without an answer, an unfinished import is neither continued nor replaced.
 func TestPromptWithoutAnAnswerBeginsNothing(t *testing.T) {
 	t.Parallel()
+	each(t, []string{"\x04", "\r", "cancel\r", "c\rcancel\r"}, func(t *testing.T, answer string) {
+		w := failing(t, 1)
+		w.start(t, "import").wantExit(t, 1)
+		before := w.requests(`.`)
+		p, keyboard := w.onTerminal(t, "import")
+		answerEach(t, p, keyboard, unfinished, answer)
+		p.wantExit(t, app.ExitInterrupted)
+		wantMatch(t, p.stderr.String(), `not finished: 400 profiles read, `)
+		wantMatch(t, p.stderr.String(), `cancelled: nothing was changed`)
+		if n := w.requests(`.`) - before; n != 0 {
+			t.Errorf("%d requests", n)
+		}
+		w.start(t, "import", "--resume").wantExit(t, 0)
+		check(t, w.complete(), w.reportsExact(w.dir))
+	})
+}
+
+// Until something is written, an import that was to be restarted is intact, and can be continued.
+func TestRestartThatIsInterruptedAtOnce(t *testing.T) {
+	t.Parallel()
 	w := failing(t, 1)
 	w.start(t, "import").wantExit(t, 1)
-	before := w.requests(`.`)
 	p, keyboard := w.onTerminal(t, "import")
-	answerEach(t, p, keyboard, "The import in this directory is not finished: 400 profiles read, ", "\x04")
-	p.wantExit(t, exitInterrupted)
-	wantMatch(t, p.stderr.String(), `no answer: nothing was begun`)
-	if n := w.requests(`.`) - before; n != 0 {
-		t.Errorf("%d requests", n)
+	answerEach(t, p, keyboard, unfinished, "restart\r")
+	p.stderr.await(t, "Ctrl-C within 2 seconds writes nothing.", 1)
+	p.signal(t, os.Interrupt)
+	p.wantExit(t, app.ExitInterrupted)
+	command, _, err := printedCommand(shown(p.stderr.String()))
+	if err != nil || command != "segsync import --resume" {
+		t.Errorf("the last line is %q, %v", command, err)
 	}
-	w.start(t, "import", "--resume").wantExit(t, 0)
+	before := w.requests(`limit=100&next=0$`)
+	w.resume(t, p, 0)
+	if n := w.requests(`limit=100&next=0$`) - before; n > 1 { // at the end, for profiles that moved
+		t.Errorf("the first page was listed %d times: it was not continued", n)
+	}
 	check(t, w.complete(), w.reportsExact(w.dir))
 }

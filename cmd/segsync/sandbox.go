@@ -1,9 +1,12 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"iter"
 	"net"
 	"os"
 	"os/signal"
@@ -15,7 +18,9 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"segsync/internal/app"
 	"segsync/internal/sandbox"
+	"segsync/profilessync"
 )
 
 // sandboxFlags are the flags of segsync sandbox.
@@ -94,7 +99,7 @@ instead, to try segsync import --from.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.check(); err != nil {
-				return &exitError{exitUsage, &hinted{err, "see segsync sandbox --help"}}
+				return app.Usage(app.WithHint(err, "see segsync sandbox --help"))
 			}
 			if o.out.any() {
 				return o.fill(cmd)
@@ -114,7 +119,7 @@ func (o *sandboxFlags) addTo(f *pflag.FlagSet) {
 	f.IntVar(&o.profiles, "profiles", 1000, "`number` of profiles")
 	f.Uint64Var(&o.seed, "seed", 1, "the same `number` gives the same profiles")
 	f.BoolVar(&o.clean, "clean", false, "no profiles that an import complains about")
-	f.BoolVar(&o.plain, "plain", false, "only simple, valid profiles")
+	f.BoolVar(&o.plain, "plain", false, "only simple, valid profiles; customers are not kept")
 	f.Float64Var(&o.identified, "identified", 0, "`share` of profiles that have a user_id, from 0 to 1 (default: about 0.85; 1 with --plain)")
 	f.Float64Var(&o.activity, "activity", 0, "`number` of profiles that become active, and move to the head of the list, with each page of it")
 	group(f, "Profiles", "profiles", "seed", "clean", "plain", "identified", "activity")
@@ -210,17 +215,77 @@ func serveSandbox(cmd *cobra.Command, o *sandboxFlags) error {
 	box := sandbox.New(o.options())
 	server, err := box.Listen(o.listen)
 	if err != nil {
-		return &exitError{exitUsage, fmt.Errorf("--listen %s: %w", o.listen, err)}
+		return app.Usage(fmt.Errorf("--listen %s: %w", o.listen, err))
 	}
 	defer server.Close()
 	for _, s := range box.Settings(server.URL) {
-		fmt.Fprintf(cmd.OutOrStdout(), "export %s=%s\n", s.Name, shellQuote(s.Value))
+		fmt.Fprintf(cmd.OutOrStdout(), "export %s=%s\n", s.Name, app.ShellQuote(s.Value))
 	}
-	newPage(cmd.ErrOrStderr()).line(0, "The sandbox is serving; interrupt it with Ctrl-C.")
+	fmt.Fprintln(cmd.ErrOrStderr(), "The sandbox is serving; interrupt it with Ctrl-C.")
 	<-interrupted
 	st := box.Stats()
-	newPage(cmd.ErrOrStderr()).linef("Served %d requests to Segment (%d answered 429) in %s, %d to Voucherify (%d bulk), %d customers.",
+	fmt.Fprintf(cmd.ErrOrStderr(), "Served %d requests to Segment (%d answered 429) in %s, %d to Voucherify (%d bulk), %d customers.\n",
 		st.SegmentRequests, st.Segment429, st.LastSegment.Sub(st.FirstSegment).Round(time.Millisecond),
 		st.VoucherifyRequests, st.BulkRequests, st.Customers)
 	return nil
+}
+
+// fillFlags say where the made-up profiles are written to, instead of being served.
+type fillFlags struct {
+	ndjson   string
+	postgres string
+	schema   string
+}
+
+func (o *fillFlags) addTo(f *pflag.FlagSet) {
+	f.StringVar(&o.ndjson, "ndjson", "", "write the profiles to this `file`, one a line, instead of serving them; - for stdout")
+	f.StringVar(&o.postgres, "postgres", "", "write the profiles to the Postgres at this `URL`, as Profiles Sync does, instead of serving them")
+	f.StringVar(&o.schema, "schema", "profiles", "`name` of the schema that --postgres makes")
+}
+
+func (o *fillFlags) any() bool { return o.ndjson != "" || o.postgres != "" }
+
+// fill writes the profiles of the sandbox.
+func (o *sandboxFlags) fill(cmd *cobra.Command) error {
+	box := sandbox.New(o.options())
+	if o.out.ndjson != "" {
+		if err := writeNDJSON(o.out.ndjson, cmd.OutOrStdout(), box.People()); err != nil {
+			return &app.Error{Code: app.ExitFailed, Err: fmt.Errorf("--ndjson: %w", err)}
+		}
+	}
+	if o.out.postgres == "" {
+		return nil
+	}
+	if err := o.fillPostgres(cmd.Context(), box); err != nil {
+		if errors.Is(err, context.Canceled) {
+			return &app.Error{Code: app.ExitFailed, Err: err}
+		}
+		return &app.Error{Code: app.CodeOf(err), Err: fmt.Errorf("--postgres: %w", err)}
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "export SEGSYNC_WAREHOUSE_URL=%s\nexport SEGSYNC_WAREHOUSE_SCHEMA=%s\n",
+		app.ShellQuote(o.out.postgres), app.ShellQuote(o.out.schema))
+	return nil
+}
+
+func (o *sandboxFlags) fillPostgres(ctx context.Context, box *sandbox.Sandbox) error {
+	conn, err := profilessync.Connect(ctx, o.out.postgres)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	return sandbox.FillPostgres(ctx, conn, o.out.schema, box.People())
+}
+
+// writeNDJSON writes a file of profiles, one a line.
+func writeNDJSON(path string, stdout io.Writer, people iter.Seq[sandbox.Person]) (err error) {
+	to := stdout
+	if path != "-" {
+		file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, file.Close()) }()
+		to = file
+	}
+	return sandbox.WriteNDJSON(to, people)
 }

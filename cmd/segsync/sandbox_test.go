@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"segsync/internal/app"
 )
 
 // Each failure that segsync sandbox offers is one that an import meets.
@@ -16,7 +18,7 @@ func TestSandboxFailures(t *testing.T) {
 		stdout, stderr string // have this
 	}{
 		{name: "clean", flags: "--clean"},
-		{name: "rejections", flags: "--clean --reject 0.1", code: exitNotImported, stderr: "metadata_validation_failed"},
+		{name: "rejections", flags: "--clean --reject 0.1", code: app.ExitNotImported, stderr: "metadata_validation_failed"},
 		{name: "schema", flags: "--clean --strict-schema", stdout: "Metadata left out"},
 		{name: "outage", flags: "--clean --outage-after 20 --outage-for 1s", stderr: "503"},
 	} {

@@ -11,8 +11,8 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
-	"segsync/importer"
 	"segsync/importer/journal"
+	"segsync/internal/report"
 	"segsync/internal/sandbox"
 )
 
@@ -33,7 +33,7 @@ func summaryValid(data []byte) error {
 
 // writtenSummary is a summary as it is in its file.
 type writtenSummary struct {
-	summary
+	report.Summary
 	Counts countsRead `json:"counts"`
 }
 
@@ -111,11 +111,11 @@ func TestSummarySchemaNamesEveryField(t *testing.T) {
 			}
 		}
 	}
-	full := summary{
+	full := report.Summary{
 		Error: "e", Hints: []string{"h"}, Continue: "c",
-		Counts: summaryCounts{state: journal.NewState(journal.Identity{Source: "s"}, importer.Beginning)},
+		Counts: report.Counts{State: &journal.State{Import: journal.Import{Identity: journal.Identity{Source: "s"}}}},
 	}
-	full.Costs = &costs{All: new(cost)}
+	full.Costs = &report.Costs{All: new(report.Cost)}
 	full.Settings.Input, full.Settings.Source = "i", "s"
 	written, err := json.Marshal(full)
 	if err != nil {

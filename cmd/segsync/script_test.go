@@ -24,6 +24,8 @@ import (
 //
 //	sandbox [PROFILES] [plain] [shuffled] [no-updated-at] [max-customers=N] [max-body=N]
 //	        [identified=SHARE] [action-delay=D] [bulk-calls=N] [api-calls=N] [schema=FILE]
+//	        [too-large-key] [bare-ids] [null-ids] [no-canonical-id] [nameless=N]
+//	        [export-missing=N] [export-files=N] [export-list]
 //	        [fail-action=N] [reject=REGEXP] [poison=REGEXP] [gone=FROM-TO] [clean]
 //	                         starts a sandbox, and sets the environment to use it; it
 //	                         rejects the customers whose source_id matches reject, refuses
@@ -62,6 +64,7 @@ func TestScripts(t *testing.T) {
 			example, err := filepath.Abs("../../.env-example")
 			env.Setenv("ENV_EXAMPLE", example)
 			env.Values[worldKey{}] = &scriptWorld{}
+			env.Vars = append(env.Vars, oneProcessor()...)
 			return err
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -142,6 +145,22 @@ func cmdSandbox(ts *testscript.TestScript, neg bool, args []string) {
 			o.MaxCustomers = n
 		case "max-body":
 			o.MaxBody = n
+		case "too-large-key":
+			o.TooLargeKey = true
+		case "bare-ids":
+			o.IDForm = sandbox.BareForm
+		case "null-ids":
+			o.NullIDs = true
+		case "no-canonical-id":
+			o.NoCanonicalID = true
+		case "nameless":
+			o.Nameless = n
+		case "export-missing":
+			o.Exports.Missing = n
+		case "export-files":
+			o.Exports.Files = n
+		case "export-list":
+			o.Exports.FileList = true
 		case "identified":
 			share, err := strconv.ParseFloat(value, 64)
 			ts.Check(err)

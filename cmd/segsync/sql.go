@@ -7,15 +7,18 @@ import (
 	"slices"
 	"strings"
 
+	"segsync/importer/source"
+	"segsync/internal/app"
+	"segsync/internal/settings"
+
 	"github.com/spf13/cobra"
 
-	"segsync/importer"
 	"segsync/profilessync"
 )
 
 // sqlOptions are the flags of segsync sql.
 type sqlOptions struct {
-	settings settingsFlags
+	settings app.SettingsOptions
 	dialect  string
 	schema   string
 }
@@ -34,7 +37,7 @@ does not speak to, save its result as a file, and import that.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !slices.Contains(profilessync.Dialects(), o.dialect) {
 				err := fmt.Errorf("--dialect %q: it must be one of %s", o.dialect, strings.Join(profilessync.Dialects(), ", "))
-				return &exitError{exitUsage, err}
+				return app.Usage(err)
 			}
 			return o.print(cmd)
 		},
@@ -43,34 +46,36 @@ does not speak to, save its result as a file, and import that.`,
 	f.SortFlags = false
 	f.StringVar(&o.dialect, "dialect", "", "`name` of the warehouse: "+strings.Join(profilessync.Dialects(), ", "))
 	f.StringVar(&o.schema, "schema", "", "`name` of the schema with the tables (default: $SEGSYNC_WAREHOUSE_SCHEMA)")
-	o.settings.addMapping(f)
-	o.settings.addEnvFile(f)
+	addSettings(f, &o.settings)
 	return cmd
 }
 
 func (o *sqlOptions) print(cmd *cobra.Command) error {
-	file, err := readEnvFile(o.settings.envFile, cmd.Flags().Changed("env-file"))
+	o.settings.EnvFileNamed = cmd.Flags().Changed("env-file")
+	env, err := app.ReadEnv(o.settings)
 	if err != nil {
-		return &exitError{exitUsage, err}
+		return app.Usage(err)
 	}
-	set, err := loadSettings(lookupIn(file), needs{})
+	set, err := settings.Load(env, settings.Needs{})
 	if err == nil {
-		err = set.readMapping(o.settings.mapping)
+		err = set.ReadMapping(o.settings.Mapping)
 	}
 	if err != nil {
-		return &exitError{exitUsage, err}
+		return app.Usage(err)
 	}
-	set.printWarnings(cmd.ErrOrStderr())
-	schema := cmp.Or(o.schema, set.warehouse.schema)
+	for _, warning := range set.Warnings {
+		fmt.Fprintf(cmd.ErrOrStderr(), "segsync: warning: %s\n", warning.Text)
+	}
+	schema := cmp.Or(o.schema, set.Warehouse.Schema)
 	if schema == "" {
-		return &exitError{exitUsage, &hinted{errors.New("the schema with the tables is not known"), "set SEGSYNC_WAREHOUSE_SCHEMA, or --schema"}}
+		return app.Usage(app.WithHint(errors.New("the schema with the tables is not known"), "set SEGSYNC_WAREHOUSE_SCHEMA, or --schema"))
 	}
-	sql, err := profilessync.SQL(o.dialect, schema, importer.QueryFor(set.identifiers, set.mapping))
+	sql, err := profilessync.SQL(o.dialect, schema, source.QueryFor(set.Identifiers, set.Mapping))
 	if err != nil {
-		return &exitError{exitUsage, err}
+		return app.Usage(err)
 	}
 	if _, err := fmt.Fprint(cmd.OutOrStdout(), sql); err != nil {
-		return &exitError{exitFailed, err}
+		return &app.Error{Code: app.ExitFailed, Err: err}
 	}
 	return nil
 }

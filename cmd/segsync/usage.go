@@ -3,13 +3,16 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/agnivade/levenshtein"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"segsync/internal/similar"
 )
 
 // mostTypos is how many letters a name may be off from the one that was meant.
@@ -40,6 +43,14 @@ func mostArgs(n int) cobra.PositionalArgs {
 		if near := nearestFlag(cmd.Flags(), args[n]); near != "" {
 			return fmt.Errorf("unexpected argument %q: did you mean --%s?", args[n], near)
 		}
+		if _, err := strconv.ParseUint(args[n], 10, 64); err == nil && cmd.Flags().Lookup("offset") != nil {
+			return fmt.Errorf("unexpected argument %q: did you mean --offset %s?", args[n], args[n])
+		}
+		if flag := cmd.Flags().Lookup("from"); flag != nil && flag.Changed {
+			if _, err := os.Stat(args[n]); err == nil {
+				return fmt.Errorf("unexpected argument %q: write a pattern of several files in quotes, or --from before each", args[n])
+			}
+		}
 		return fmt.Errorf("unexpected argument %q", args[n])
 	}
 }
@@ -48,7 +59,7 @@ func mostArgs(n int) cobra.PositionalArgs {
 func unknownCommand(cmd *cobra.Command, name string) error {
 	near := cmd.SuggestionsFor(name)
 	for _, topic := range cmd.Commands() {
-		if topic.IsAdditionalHelpTopicCommand() && levenshtein.ComputeDistance(name, topic.Name()) <= mostTypos {
+		if topic.IsAdditionalHelpTopicCommand() && similar.Find(name, []string{topic.Name()}, mostTypos) != nil {
 			near = append(near, cmd.CommandPath()+" help "+topic.Name())
 		}
 	}
@@ -83,17 +94,20 @@ func flagError(cmd *cobra.Command, err error) error {
 
 // nearestFlag returns the flag that was probably meant, or "".
 func nearestFlag(f *pflag.FlagSet, name string) string {
-	best, nearest := mostTypos+1, ""
+	var names []string
 	f.VisitAll(func(flag *pflag.Flag) {
-		distance := levenshtein.ComputeDistance(strings.ToLower(name), flag.Name)
-		if len(name) > mostTypos && strings.HasPrefix(flag.Name, strings.ToLower(name)) {
-			distance = min(distance, mostTypos) // the rest is missing
-		}
-		if !flag.Hidden && distance < best && distance < len(name) {
-			best, nearest = distance, flag.Name
+		if !flag.Hidden {
+			names = append(names, flag.Name)
 		}
 	})
-	return nearest
+	if found := similar.Find(name, names, min(mostTypos, len(name)-1)); len(found) > 0 {
+		return found[0]
+	}
+	i := slices.IndexFunc(names, func(flag string) bool { return len(name) > mostTypos && strings.HasPrefix(flag, strings.ToLower(name)) })
+	if i < 0 {
+		return ""
+	}
+	return names[i] // the rest is missing
 }
 
 // valueError says what the value of a flag must be. Of Go's own types of values, the cause

@@ -70,7 +70,7 @@ func (b buildInfo) print(w io.Writer, asJSON bool) error {
 	}
 	text := fmt.Sprintf("segsync version %s\ncommit: %s\ndate:   %s\ngo:     %s %s/%s",
 		b.Version, cmp.Or(b.Commit, "unknown"), cmp.Or(b.Date, "unknown"), b.Go, b.OS, b.Arch)
-	_, err := fmt.Fprintln(w, newPage(w).fold(text, 2))
+	_, err := fmt.Fprintln(w, text)
 	return err
 }
 

@@ -1,180 +1,113 @@
 package journal_test
 
 import (
-	"encoding/json"
 	"errors"
-	"maps"
+	"fmt"
+	"hash/crc32"
 	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"segsync/importer/journal"
+	"segsync/importer/source"
 )
 
-// own are the files that must be as the state says.
-var own = []string{
-	"segsync-state.json", "segsync-pending.jsonl", "segsync-profiles.bin", "segsync-source-ids.bin", "segsync-not-imported.jsonl",
-}
-
-// result is what an import that was finished left: the counts, and the reports.
-func result(t *testing.T, names journal.Names, state *journal.State) map[string]string {
-	t.Helper()
-	counts, err := json.Marshal(state.Counts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	all := map[string]string{"counts": string(counts)}
-	for _, name := range []string{names.WithoutIdentifier, names.Merged, names.Warnings} {
-		data, err := os.ReadFile(names.Path(name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		all[name] = string(data)
-	}
-	data, err := os.ReadFile(names.Path(names.NotImported))
-	if err != nil {
-		t.Fatal(err)
-	}
-	lines := strings.Split(string(data), "\n") // of one time, in the order of their ids
-	slices.Sort(lines)
-	all[names.NotImported] = strings.Join(lines, "\n")
-	return all
-}
-
-// A file of the journal of which a byte was changed, or the end is missing, is refused, and
-// its name is told; or the import comes to the very end that it would have come to.
+// A log of which a byte was changed, or the end is missing, is refused with its name and the line,
+// or the import comes to the end that it would have come to.
 func TestDamageIsRefusedOrHarmless(t *testing.T) {
 	names := unfinished(t)
 	files := filesOf(t, names.Dir)
-	whole := copyOf(t, files)
-	state, err := finish(whole)
-	if err != nil {
-		t.Fatal(err)
+	whole := files[logName]
+	want := resultOf(t, finished(t))
+	lastCommit := strings.LastIndex(whole, `{"commit":`)
+	lastBut1 := strings.LastIndex(whole[:lastCommit], `{"commit":`)
+	firstOfLast := lastBut1 + strings.Index(whole[lastBut1:], "\n") + 1
+	try := func(how string, at int, log string) {
+		names := copyOf(t, with(files, log))
+		defer os.RemoveAll(names.Dir)
+		_, err := run(t, names, start(journal.Resume), -1)
+		damaged, isDamaged := errors.AsType[*journal.DamagedError](err)
+		switch {
+		case isDamaged && damaged.Path == names.LogPath() && (damaged.Line > 0 || at < firstOfLast):
+		case err != nil:
+			t.Errorf("%s at %d: error %v", how, at, err)
+		case how == "flipped" && at < lastBut1:
+			t.Errorf("%s at %d: it is not refused", how, at)
+		default:
+			if diff := cmp.Diff(want, resultOf(t, names)); diff != "" {
+				t.Errorf("%s at %d (-want +got):\n%s", how, at, diff)
+			}
+		}
 	}
-	want := result(t, whole, state)
-	for _, name := range own {
-		content := files[name]
-		if content == "" {
-			t.Fatalf("%s is empty", name)
+	step := 23
+	if isFull {
+		step = 1
+	}
+	for at := 0; at < len(whole); at += step {
+		for _, bit := range []byte{1, 0x20, 0x80} {
+			flipped := []byte(whole)
+			flipped[at] ^= bit
+			try("flipped", at, string(flipped))
 		}
-		refused := 0
-		try := func(how string, at int, damaged string) {
-			changed := maps.Clone(files)
-			changed[name] = damaged
-			names := copyOf(t, changed)
-			state, err := finish(names)
-			if e, ok := errors.AsType[*journal.DamagedError](err); ok {
-				refused++
-				if filepath.Base(e.Path) != name {
-					t.Errorf("%s %s at %d: the error names %s", name, how, at, e.Path)
-				}
-			} else if err != nil {
-				t.Errorf("%s %s at %d: error %v", name, how, at, err)
-			} else if diff := cmp.Diff(want, result(t, names, state)); diff != "" {
-				t.Errorf("%s %s at %d (-want +got):\n%s", name, how, at, diff)
-			}
-			os.RemoveAll(names.Dir)
+		try("cut", at, whole[:at])
+		if at > firstOfLast { // a file system that kept the length, and not the blocks
+			try("emptied", at, whole[:at]+strings.Repeat("\x00", len(whole)-at))
 		}
-		step := max(len(content)/40, 1)
-		tries := 0
-		for at := 0; at < len(content); at += step {
-			for _, bit := range []byte{1, 0x80} {
-				flipped := []byte(content)
-				flipped[at] ^= bit
-				try("flipped", at, string(flipped))
-			}
-			try("cut", at, content[:at])
-			tries += 3
-		}
-		if refused < tries*9/10 { // a last newline or a space between JSON tokens may go
-			t.Errorf("%s: only %d of %d were refused", name, refused, tries)
-		}
+	}
+	for at := lastCommit; at < len(whole); at++ { // this line alone is not followed by another commit
+		flipped := []byte(whole)
+		flipped[at] ^= 1
+		try("flipped", at, string(flipped))
 	}
 }
 
-// What is behind the extents was written before a crash, and is written again.
-func TestCrashBetweenFilesAndState(t *testing.T) {
-	names := unfinished(t)
-	files := filesOf(t, names.Dir)
-	undisturbed := copyOf(t, files)
-	state, err := finish(undisturbed)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := result(t, undisturbed, state)
-	for name := range files {
-		if name != names.State {
-			files[name] += "use_9,half of a li"
-		}
-	}
-	crashed := copyOf(t, files)
-	state, err = finish(crashed)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(want, result(t, crashed, state)); diff != "" {
-		t.Errorf("(-undisturbed +crashed):\n%s", diff)
-	}
+// seal ends lines as a commit does.
+func seal(lines string) string {
+	lines += `{"commit":{"at":{"at":"10"},"time":"2026-11-01T12:00:00Z","crc":"`
+	return fmt.Sprintf("%s%08x\"}}\n", lines, crc32.Checksum([]byte(lines), crc32.MakeTable(crc32.Castagnoli)))
 }
 
-// People edit reports: the import goes on, keeps what they wrote, and says so.
-func TestReportsThatWereEdited(t *testing.T) {
-	edits := map[string]func(string) string{
-		"CRLF": func(s string) string { return strings.ReplaceAll(s, "\n", "\r\n") },
-		"sorted": func(s string) string {
-			l := strings.SplitAfter(s, "\n")
-			slices.Sort(l)
-			slices.Reverse(l)
-			return strings.Join(l, "")
-		},
-		"line removed":   func(s string) string { _, rest, _ := strings.Cut(s, "\n"); return rest },
-		"line added":     func(s string) string { return "use_mine\n" + s },
-		"cut in a line":  func(s string) string { return s[:len(s)-3] },
-		"emptied":        func(string) string { return "" },
-		"something else": func(s string) string { return strings.Repeat("x", 2*len(s)) },
-	}
-	for what, edit := range edits {
-		t.Run(what, func(t *testing.T) {
-			names := unfinished(t)
-			files := filesOf(t, names.Dir)
-			want := []string{names.Path(names.WithoutIdentifier), names.Path(names.Merged), names.Path(names.Warnings)}
-			notImported := files[names.NotImported]
-			edited := map[string]string{}
-			for _, name := range []string{names.WithoutIdentifier, names.Merged, names.Warnings, names.NotImported} {
-				edited[name] = edit(files[name])
-				if err := os.WriteFile(names.Path(name), []byte(edited[name]), 0o600); err != nil {
-					t.Fatal(err)
+func TestLogThatCannotBeUsed(t *testing.T) {
+	const first = `{"import":{"format":1,"space":"spa","identifier":"user_id","started":"2026-11-01T12:00:00Z"}}` + "\n"
+	for name, c := range map[string]struct {
+		log, err string
+		newer    bool
+	}{
+		"usable":            {log: seal(first)},
+		"a new member":      {log: seal(strings.Replace(first, "{", `{"new":1,`, 1))},
+		"empty":             {err: " is damaged: it has no commit"},
+		"no commit":         {log: first, err: " is damaged: it has no commit"},
+		"newer":             {log: seal(strings.Replace(first, `"format":1`, `"format":2`, 1)), err: " cannot be used: a newer segsync wrote it (format 2; this one knows 1)", newer: true},
+		"not ours":          {log: seal("[]\n" + first), err: " is damaged: line 1: json: cannot unmarshal array into Go value of type journal.line"},
+		"no first line":     {log: seal(`{"before":{}}` + "\n"), err: " is damaged: line 1: expected what the import is about"},
+		"no JSON":           {log: seal(first + "{\"finished\":\n"), err: " is damaged: line 2: unexpected end of JSON input"},
+		"unknown outcome":   {log: seal(first + `{"profile":"use_1","outcome":"lost"}` + "\n"), err: ` is damaged: line 2: unknown outcome "lost"`},
+		"unknown action":    {log: seal(first + `{"profile":"use_1","outcome":"sent","async_action_id":"aa_1"}` + "\n"), err: " is damaged: line 2: the async action aa_1 is unknown"},
+		"wrong checksum":    {log: strings.Replace(seal(first)+seal("{}\n"), "{}", "{ }", 1), err: " is damaged: line 3: lines 3 to 4 are not what was written"},
+		"uncommitted":       {log: seal(first) + `{"profile":"use_1","outcome":"lost"}` + "\n"},
+		"a position edited": {log: strings.Replace(seal(first), `"10"`, `"20"`, 1), err: " is damaged: line 1: lines 1 to 2 are not what was written"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			names := copyOf(t, map[string]string{logName: c.log})
+			s, err := journal.Load(names)
+			if c.err == "" {
+				if err != nil || !cmp.Equal(s.Position, source.Position{At: "10"}) {
+					t.Errorf("%+v, %v", s, err)
 				}
+				return
 			}
-			j := mustOpen(t, names, start(journal.Existing))
-			slices.Sort(j.Edited)
-			slices.Sort(want)
-			if diff := cmp.Diff(want, j.Edited); diff != "" {
-				t.Errorf("edited (-want +got):\n%s", diff)
+			damaged, ok := errors.AsType[*journal.DamagedError](err)
+			if !ok || s != nil || err.Error() != names.LogPath()+c.err || damaged.Newer != c.newer {
+				t.Errorf("%+v, %v\nwant %s", s, err, c.err)
 			}
-			if err := errors.Join(j.AddPage(page(2, true)), j.Save(), j.Close()); err != nil {
-				t.Fatal(err)
-			}
-			got := filesOf(t, names.Dir)
-			for _, name := range []string{names.WithoutIdentifier, names.Merged, names.Warnings} {
-				kept := edited[name]
-				if kept != "" && !strings.HasSuffix(kept, "\n") {
-					kept += "\n"
-				}
-				added, ok := strings.CutPrefix(got[name], kept)
-				if !ok || !strings.Contains("\n"+added, "\nuse_2_") || strings.Count(added, "use_2_") != 1 {
-					t.Errorf("%s is\n%s\nit was\n%s", name, got[name], edited[name])
-				}
-			}
-			// Each record is in the report once, with those of the last page.
-			lines := strings.Split(strings.TrimSpace(got[names.NotImported]), "\n")
-			if len(lines) != 7 || !strings.HasPrefix(got[names.NotImported], notImported[:strings.Index(notImported, "\n")]) {
-				t.Errorf("%s is\n%s", names.NotImported, got[names.NotImported])
+			if after := filesOf(t, names.Dir)[logName]; after != c.log {
+				t.Error("the file was changed")
 			}
 		})
+	}
+	if s, err := journal.Load(journal.NewNames(t.TempDir(), "")); s != nil || err != nil {
+		t.Errorf("no log: %v, %v", s, err)
 	}
 }

@@ -3,170 +3,24 @@ package journal
 import (
 	"errors"
 	"fmt"
-	"hash/crc64"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 )
 
-// sums is the table of the checksums of the journal's files.
-var sums = crc64.MakeTable(crc64.ECMA)
-
-// growing is a file that grows by whole writes: what was written in part, because the disk
-// is full, is taken back.
-type growing struct {
-	file  *os.File
-	size  int64  // what is behind it counts as not written
-	sum   uint64 // of what is before size
-	dirty bool   // there is something to sync
-}
-
-// openGrowing opens the file, and makes it if there is none. It is readable by its owner
-// only, because it holds personal data. A link, a device or anything else that is no
-// regular file is refused.
-func openGrowing(dir, name string) (*growing, error) {
-	path := filepath.Join(dir, name)
-	if err := regular(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|noFollow, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	g := &growing{file: file}
-	info, err := file.Stat()
-	switch {
-	case err != nil:
-	case !info.Mode().IsRegular():
-		err = &NotRegularError{path}
-	case runtime.GOOS != "windows" && info.Mode().Perm() != 0o600:
-		err = file.Chmod(0o600)
-	}
-	if err == nil && info.Size() == 0 {
-		err = giveToOwner(file)
-	}
-	if err != nil {
-		return nil, errors.Join(err, file.Close())
-	}
-	g.size = info.Size()
-	return g, nil
-}
-
-// openToRead opens a file that is there, to be read only.
-func openToRead(path string) (*growing, error) {
-	if err := regular(path); err != nil {
-		return nil, err
-	}
-	file, err := os.OpenFile(path, os.O_RDONLY|noFollow, 0)
-	if err != nil {
-		return nil, err
-	}
-	info, err := file.Stat()
-	if err != nil {
-		return nil, errors.Join(err, file.Close())
-	}
-	return &growing{file: file, size: info.Size()}, nil
-}
-
-// NotRegularError says that something else stands where a file of the import belongs.
-type NotRegularError struct{ Path string }
-
-func (e *NotRegularError) Error() string { return e.Path + " is not a regular file" }
-
-// regular returns an error unless there is a regular file at path, not a link to one.
-func regular(path string) error {
+// openRegular opens a regular file. A link, a device or anything else is refused.
+func openRegular(path string, flags int) (*os.File, error) {
 	info, err := os.Lstat(path)
 	if err == nil && !info.Mode().IsRegular() {
-		err = &NotRegularError{path}
+		return nil, &NotRegularError{path, "regular file"}
 	}
-	return err
-}
-
-// fits reports whether the file begins with the extent. It leaves size and sum as they
-// are.
-func (g *growing) fits(e Extent) (bool, error) {
-	if g.size < e.Bytes {
-		return false, nil
+	if err != nil && !(errors.Is(err, fs.ErrNotExist) && flags&os.O_CREATE != 0) {
+		return nil, err
 	}
-	sum, err := g.sumOf(e.Bytes)
-	return sum == e.Sum, err
+	return os.OpenFile(path, flags|noFollow, 0o600)
 }
-
-func (g *growing) sumOf(bytes int64) (uint64, error) {
-	sum := crc64.New(sums)
-	if _, err := io.Copy(sum, io.NewSectionReader(g.file, 0, bytes)); err != nil {
-		return 0, fmt.Errorf("reading %s: %w", g.file.Name(), err)
-	}
-	return sum.Sum64(), nil
-}
-
-// takeWhole makes all that is in the file its extent.
-func (g *growing) takeWhole() error {
-	info, err := g.file.Stat()
-	if err != nil {
-		return err
-	}
-	g.size = info.Size()
-	g.sum, err = g.sumOf(g.size)
-	return err
-}
-
-// cut takes back what is behind the extent, which the file fits.
-func (g *growing) cut(e Extent) error {
-	longer := g.size != e.Bytes
-	g.size, g.sum = e.Bytes, e.Sum
-	if !longer {
-		return nil
-	}
-	g.dirty = true
-	return g.file.Truncate(e.Bytes)
-}
-
-// extent returns how much of the file belongs to a state that is saved now.
-func (g *growing) extent() Extent { return Extent{g.size, g.sum} }
-
-func (g *growing) write(data []byte) error {
-	if len(data) == 0 {
-		return nil
-	}
-	if _, err := g.file.WriteAt(data, g.size); err != nil {
-		return errors.Join(err, g.file.Truncate(g.size))
-	}
-	g.size += int64(len(data))
-	g.sum = crc64.Update(g.sum, sums, data)
-	g.dirty = true
-	return nil
-}
-
-// sync returns when what was written is on the disk.
-func (g *growing) sync() error {
-	if !g.dirty {
-		return nil
-	}
-	g.dirty = false
-	return g.file.Sync()
-}
-
-func (g *growing) read(from, to int64) ([]byte, error) {
-	data := make([]byte, to-from)
-	_, err := io.ReadFull(io.NewSectionReader(g.file, from, to-from), data)
-	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", g.file.Name(), err)
-	}
-	return data, nil
-}
-
-// copyTo copies the file to a new one, which takes the place of one with that name.
-func (g *growing) copyTo(path string) error {
-	return ReplaceFile(path, 0o600, func(to *os.File) error {
-		_, err := io.Copy(to, io.NewSectionReader(g.file, 0, g.size))
-		return err
-	})
-}
-
-func (g *growing) close() error { return g.file.Close() }
 
 // WriteFile replaces the file as a whole: whoever opens it, and whenever the machine
 // stops, it holds the old content or the new.
@@ -188,7 +42,7 @@ func ReplaceFile(path string, perm os.FileMode, write func(*os.File) error) erro
 		err = file.Chmod(perm)
 	}
 	if err == nil && perm&0o077 == 0 {
-		err = giveToOwner(file)
+		err = giveToOwner(file.Name())
 	}
 	if err == nil {
 		err = write(file)
@@ -207,8 +61,7 @@ func ReplaceFile(path string, perm os.FileMode, write func(*os.File) error) erro
 	return syncDir(filepath.Dir(path))
 }
 
-// syncDir makes new names in the directory last. Windows can neither do this nor needs
-// it.
+// syncDir makes new names in the directory permanent. Windows can neither do this nor needs it.
 func syncDir(dir string) error {
 	if runtime.GOOS == "windows" {
 		return nil
@@ -218,4 +71,21 @@ func syncDir(dir string) error {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
+}
+
+// removeTemporaries removes what a killed run left of the files that it was replacing: those whose
+// names begin so.
+func removeTemporaries(dir string, prefixes ...string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for _, e := range entries {
+		for _, prefix := range prefixes {
+			if strings.HasPrefix(e.Name(), "."+prefix) && strings.HasSuffix(e.Name(), ".tmp") {
+				err = errors.Join(err, os.Remove(filepath.Join(dir, e.Name())))
+			}
+		}
+	}
+	return err
 }

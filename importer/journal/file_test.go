@@ -4,26 +4,160 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
 	"testing"
+
+	"segsync/importer/journal"
 )
 
-// What a killed run left of a file that it was replacing is removed by the next one;
-// files of others stay.
-func TestTemporariesAreRemoved(t *testing.T) {
-	names := unfinished(t)
-	left, others := names.Path("."+names.State+".123.tmp"), names.Path(".other.tmp")
-	for _, path := range []string{left, others} {
-		if err := os.WriteFile(path, nil, 0o600); err != nil {
-			t.Fatal(err)
+// A link, and whatever else is not a file or a folder, is refused where one of ours belongs.
+func TestWhatIsNotRegularIsRefused(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("not everybody can make links")
+	}
+	plants := map[string]func(path string) error{
+		"link":         func(path string) error { return os.Symlink(filepath.Join(t.TempDir(), "elsewhere"), path) },
+		"link to such": func(path string) error { return os.Symlink(t.TempDir(), path) },
+		"FIFO":         mkfifo,
+		"folder":       func(path string) error { return os.Mkdir(path, 0o700) },
+		"file":         func(path string) error { return os.WriteFile(path, nil, 0o600) },
+	}
+	discard := with1(func(s *journal.Start) { s.Mode = journal.Discard })
+	begin := func(names journal.Names) error {
+		j, _, err := journal.Open(names, discard)
+		if err != nil {
+			return err
+		}
+		defer j.Close()
+		if err := j.Start(); err != nil {
+			return err
+		}
+		return j.Save()
+	}
+	lock := func(names journal.Names) error {
+		unlock, err := journal.Lock(names.Dir)
+		if err == nil {
+			unlock()
+		}
+		return err
+	}
+	names := journal.NewNames("", "")
+	for _, c := range []struct {
+		path, fits string
+		do         func(journal.Names) error
+	}{
+		{"segsync-data", "folder", begin}, {"segsync-data", "folder", lock},
+		{logName, "file", begin}, {"segsync-data/lock", "file", lock},
+		{names.NotImported, "file", begin}, {names.Merged, "file", begin}, {names.Warnings, "file", begin}, {names.WithoutIdentifier, "file", begin},
+	} {
+		for what, plant := range plants {
+			if what == c.fits {
+				continue
+			}
+			names := journal.NewNames(t.TempDir(), "")
+			path := filepath.Join(names.Dir, c.path)
+			if filepath.Dir(path) != names.Dir {
+				must(t, os.Mkdir(filepath.Dir(path), 0o700))
+			}
+			must(t, plant(path))
+			err := c.do(names)
+			if e, ok := errors.AsType[*journal.NotRegularError](err); errors.Is(err, syscall.ENOTDIR) {
+				continue // of the data folder
+			} else if !ok || e.Path != path || e.Error() != path+" is not a "+e.Want {
+				t.Errorf("%s as %s: %v", what, c.path, err)
+			}
 		}
 	}
-	if _, err := finish(names); err != nil {
-		t.Fatal(err)
+}
+
+// The files hold personal data: nobody else may read them, those included that were there before.
+func TestFilesArePrivate(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("there are no modes")
 	}
-	if _, err := os.Stat(left); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("the temporary file: %v", err)
+	names := unfinished(t)
+	check := func() {
+		t.Helper()
+		n := 0
+		must(t, filepath.WalkDir(names.Dir, func(path string, e fs.DirEntry, err error) error {
+			if err != nil || path == names.Dir {
+				return err
+			}
+			n++
+			info, err := e.Info()
+			want := os.FileMode(0o600)
+			if e.IsDir() {
+				want = 0o700
+			}
+			if info.Mode().Perm() != want {
+				t.Errorf("%s has the mode %o", path, info.Mode().Perm())
+			}
+			return err
+		}))
+		if n < 6 {
+			t.Errorf("only %d files", n)
+		}
 	}
-	if _, err := os.Stat(others); err != nil {
-		t.Errorf("the file of others: %v", err)
+	check()
+	for _, path := range names.Paths() {
+		os.Chmod(path, 0o644)
 	}
+	must(t, os.Chmod(filepath.Join(names.Dir, "segsync-data"), 0o755))
+	unlock, err := journal.Lock(names.Dir)
+	must(t, err)
+	defer unlock()
+	j := open(t, names, start(journal.StartNew))
+	begin(t, j)
+	must(t, j.Close())
+	check()
+}
+
+// What a killed run left of a file that it was replacing is removed by the next one; files of others
+// stay.
+func TestTemporariesAreRemoved(t *testing.T) {
+	names := unfinished(t)
+	own := []string{logName[:len("segsync-data/")] + ".journal.ndjson.1.tmp", "segsync-data/history/.journal-20261101T120000.000Z.ndjson.gz.1.tmp"}
+	others := []string{".other.tmp", "segsync-data/.journal-list.ndjson.1.tmp"}
+	must(t, os.Mkdir(names.HistoryDir(), 0o700))
+	for _, path := range append(own, others...) {
+		must(t, os.WriteFile(filepath.Join(names.Dir, path), nil, 0o600))
+	}
+	_, err := run(t, names, start(journal.Resume), -1)
+	must(t, err)
+	files := filesOf(t, names.Dir)
+	for _, path := range append(own, others...) {
+		if _, isThere := files[path]; isThere == slices.Contains(own, path) {
+			t.Errorf("%s is there: %v", path, isThere)
+		}
+	}
+}
+
+// A lock file that somebody removed lets no second import in.
+func TestLock(t *testing.T) {
+	dir := t.TempDir()
+	unlock, err := journal.Lock(dir)
+	must(t, err)
+	refused := func(what, by string) {
+		t.Helper()
+		second, err := journal.Lock(dir)
+		if e, ok := errors.AsType[*journal.LockedError](err); !ok || e.Dir != dir || !strings.HasPrefix(e.Error(), "another import is running in "+dir+by) {
+			t.Errorf("%s: error %v", what, err)
+		}
+		if second != nil {
+			second()
+		}
+	}
+	refused("locked", ": process ")
+	if runtime.GOOS != "windows" {
+		must(t, os.Remove(filepath.Join(dir, "segsync-data/lock")))
+		refused("the lock file is removed", "")
+	}
+	unlock()
+	again, err := journal.Lock(dir)
+	must(t, err)
+	again()
 }

@@ -11,13 +11,13 @@ import (
 // noFollow makes opening fail where a link stands in the place of a file.
 const noFollow = syscall.O_NOFOLLOW
 
-// giveToOwner gives a file that root made to the owner of its directory: a command that root
-// runs by hand must not take the files from the service that owns them.
-func giveToOwner(file *os.File) error {
+// giveToOwner gives a file or a folder that root made to the owner of the directory it is in: a
+// command that root runs by hand must not take the files from the service that owns them.
+func giveToOwner(path string) error {
 	if os.Geteuid() != 0 {
 		return nil
 	}
-	dir, err := os.Stat(filepath.Dir(file.Name()))
+	dir, err := os.Stat(filepath.Dir(path))
 	if err != nil {
 		return err
 	}
@@ -25,5 +25,5 @@ func giveToOwner(file *os.File) error {
 	if !ok || owner.Uid == 0 {
 		return nil
 	}
-	return file.Chown(int(owner.Uid), int(owner.Gid))
+	return os.Lchown(path, int(owner.Uid), int(owner.Gid))
 }

@@ -1,327 +1,442 @@
-// Package journal is the sole owner of the files of an import: its lock, its state, its
-// reports, and what it needs to go on after a crash.
+// Package journal keeps account of an import: one append-only log, and everything that is known is
+// a fold over it.
 //
-// # The order of writing
+//	segsync-data/journal.ndjson      lines of JSON: what the import is, then what happened, in order
+//	segsync-data/history/            the logs of earlier imports, compressed
+//	segsync-data/lock                held while an import runs
+//	not-imported.csv, merged.csv, …  views of the log, for people
 //
-// What a page came to is noted in memory. Save writes the notes to the ends of the files
-// and syncs them; only then does it save the state, which says how long each file is (its
-// extent). A crash between the two leaves bytes behind the extents: they belong to pages
-// that are read again, and are cut off when the import is continued. So every file agrees
-// with the state, whenever the program ends.
+// The lines are grouped by commits. A commit line has the position from which the source is read
+// on, and a checksum of the lines since the commit before; only what a valid one covers counts.
+// So the position, the outcomes and the open async actions always belong together, whenever the
+// program ends: what was written after the last commit is cut off, and read and sent again.
 //
-// The files named segsync-* are the journal's own: one that does not begin with its extent
-// is refused. The reports are for people, who may edit them: one that was edited is kept
-// as it is, and continued at its end. not-imported.csv is written anew from the records at
-// the beginning and at the end of each run.
+// # The life of a log
 //
-// # The life of a state
-//
-//	Open    chooses between the state on the disk and a new one; it writes nothing
-//	Start   opens the files; those of an import that is continued are cut to their extents
-//	Save    saves; the first one of a new import makes room for it before
+//	Open    reads the log, and chooses between going on with it and a new import; it writes nothing
+//	Start   makes a log that is continued ready for more
+//	Save    commits. The first one of a new import archives the old log and takes over from it
+//	        what is outstanding, the open async actions, and what the imports before were
 //	Finish  marks the import as finished, if nothing is left to do
-//	Close   writes not-imported.csv and closes the files
+//	Close   writes the views anew
 package journal
 
 import (
-	"bytes"
-	"context"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
+
+	"segsync/importer/outcome"
+	"segsync/importer/sink"
+	"segsync/importer/source"
 )
-
-// Journal is what an import has on disk. Its methods have one user at a time, but State,
-// which anybody may call.
-type Journal struct {
-	names      Names
-	old        *State // of the import before, nil if there is none or it cannot be used
-	onDisk     bool   // the state of this import is on the disk
-	warnValues bool   // the values are in the report of warnings, too
-	force      bool   // a new import begins even where the old records are damaged
-	clean      bool   // the last Save saved everything
-	saved      atomic.Pointer[State]
-	next       *State // the state that Save saves
-	quotas     func() map[string]Quota
-
-	files   *files
-	pending bytes.Buffer // noted, not written, like the following
-	ids     bytes.Buffer
-	sources bytes.Buffer
-	records records
-
-	// Edited are the reports that were not as the state says when the import was
-	// continued, by their paths.
-	Edited []string
-	// Dropped is how many profiles are not tried again, for they are of an import of another
-	// space, or into another project.
-	Dropped int
-}
-
-// State returns what is known of the import so far. It must not be changed.
-func (j *Journal) State() *State { return j.saved.Load() }
-
-// KeepQuotas lets each Save, and Close, save what now returns.
-func (j *Journal) KeepQuotas(now func() map[string]Quota) { j.quotas = now }
-
-// OnDisk reports whether the state is saved.
-func (j *Journal) OnDisk() bool { return j.onDisk }
-
-// Beside reports whether the disk has another import still, which is not finished.
-func (j *Journal) Beside() bool { return !j.onDisk && j.old != nil && j.old.Unfinished() }
-
-// Names returns the names of the files.
-func (j *Journal) Names() Names { return j.names }
-
-// Start opens the files. It must be called before what follows, and Close after it.
-func (j *Journal) Start() error {
-	if err := os.MkdirAll(j.names.Dir, 0o700); err != nil {
-		return fmt.Errorf("making the directory for the files of the import: %w", err)
-	}
-	if err := j.names.removeTemporaries(); err != nil {
-		return err
-	}
-	var err error
-	j.next, j.clean = j.State().clone(), true
-	for i := range j.next.Actions {
-		j.next.Actions[i].Open = false // what a run before this one left open is sent again
-	}
-	j.saved.Store(j.next.clone())
-	if j.onDisk && j.next.v1 != nil {
-		if err := j.convertV1(); err != nil {
-			return err
-		}
-	}
-	if err := j.names.chooseRecords(j.stateOnDisk()); err != nil {
-		return err
-	}
-	if j.files, err = openFiles(j.names, j.warnValues); err != nil {
-		return err
-	}
-	j.pending.Reset()
-	j.ids.Reset()
-	j.sources.Reset()
-	j.records = records{log: j.files.records}
-	if j.onDisk {
-		err = j.resumeFiles()
-	} else {
-		err = j.takeRecords()
-	}
-	if err != nil {
-		return errors.Join(err, j.files.close())
-	}
-	return nil
-}
-
-// stateOnDisk returns the state that the files belong to before this journal saves one, or
-// nil.
-func (j *Journal) stateOnDisk() *State {
-	if j.onDisk {
-		return j.State()
-	}
-	return j.old
-}
-
-// resumeFiles brings the files to where the state of a continued import has them. All are
-// looked at before one is changed.
-func (j *Journal) resumeFiles() error {
-	state := j.next
-	for name, file := range j.files.own() {
-		if err := j.check(file, state.Files[name]); err != nil {
-			return err
-		}
-	}
-	for name, file := range j.files.own() {
-		if err := file.cut(state.Files[name]); err != nil {
-			return err
-		}
-	}
-	j.Edited = nil
-	for name, r := range j.files.reports() {
-		edited, err := r.resume(state.Files[name])
-		if err != nil {
-			return err
-		}
-		if edited {
-			j.Edited = append(j.Edited, r.file.Name())
-		}
-	}
-	if err := j.records.load(); err != nil {
-		return err
-	}
-	j.next.Outstanding = j.records.outstanding() // the state of an older program did not say
-	j.saved.Store(j.next.clone())
-	return j.writeNotImported()
-}
-
-func (j *Journal) check(file *growing, e Extent) error {
-	fits, err := file.fits(e)
-	switch {
-	case err != nil:
-		return err
-	case file.size < e.Bytes:
-		return damaged(file.file.Name(), "it has %d bytes (a missing file has 0), and had %d when its state was saved", file.size, e.Bytes)
-	case !fits:
-		return damaged(file.file.Name(), "its first %d bytes are not those of its state", e.Bytes)
-	}
-	return nil
-}
-
-// takeRecords takes over, for a new import, what is outstanding of the import before.
-func (j *Journal) takeRecords() error {
-	j.records.byID = make(map[string]Record)
-	if j.old == nil {
-		j.old = j.movedAway()
-	}
-	if j.old == nil {
-		return nil
-	}
-	var unusable *DamagedError
-	if err := j.loadOldRecords(); errors.As(err, &unusable) && j.force {
-		j.old, j.records.byID = nil, make(map[string]Record)
-		return nil
-	} else if err != nil {
-		return err
-	}
-	whole, same := j.next.From == Beginning && j.next.Since.IsZero(), j.old.sameTarget(j.next.Identity)
-	if !same {
-		j.Dropped = j.records.outstanding().Count
-	}
-	for _, r := range j.records.sorted() {
-		if !same || whole && (r.Nameless || !r.IsOutstanding()) {
-			if err := j.records.resolve(r.ID()); err != nil {
-				return err
-			}
-		}
-	}
-	j.next.Outstanding = j.records.outstanding()
-	j.saved.Store(j.next.clone())
-	return nil
-}
-
-// movedAway returns the state that a killed run had moved away to make room for a new one,
-// if the records are still its own.
-func (j *Journal) movedAway() *State {
-	if _, err := os.Lstat(j.names.Path(j.names.State)); !errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	names := j.names
-	names.State += ".bak"
-	old, err := Load(names)
-	if err != nil || old == nil || old.v1 != nil {
-		return nil
-	}
-	if fits, err := j.files.records.fits(old.Files[fileRecords]); err != nil || !fits {
-		return nil
-	}
-	return old
-}
-
-// loadOldRecords loads the records of the import before.
-func (j *Journal) loadOldRecords() error {
-	if j.old.v1 != nil {
-		return j.takeRecordsV1(j.old)
-	}
-	e := j.old.Files[fileRecords]
-	if err := j.check(j.files.records, e); err != nil {
-		return err
-	}
-	j.files.records.size, j.files.records.sum = e.Bytes, e.Sum
-	return j.records.load()
-}
 
 // Beginning is the offset of the first profile of every source.
 const Beginning = "0"
 
-// Outstanding returns the records that are to be tried again, the oldest first.
-func (j *Journal) Outstanding() []Record {
-	var all []Record
-	for _, r := range j.records.sorted() {
-		if r.IsOutstanding() && r.SegmentID != "" && !r.Nameless {
-			all = append(all, r)
-		}
+// Journal is the account of one import. Its methods may be called by several goroutines.
+type Journal struct {
+	names       Names
+	warnValues  bool
+	keepHistory int
+	quotas      func() map[string]Quota
+
+	saved atomic.Pointer[State]
+
+	mu      sync.Mutex
+	fold    *fold
+	log     log
+	old     *fold // of the import that this one takes over from, nil: none
+	oldSize int64 // of the log of that one, to its last commit
+	oldFile bool  // the log on the disk is an older import's, or damaged
+	onDisk  bool
+	hasWork bool // this import has sent or read something
+	views   *views
+	retried map[string]bool // records that Retries gave out
+	failed  error           // of writing: nothing can be saved any more
+
+	// Dropped is how many profiles are not tried again, for they are of an import of another
+	// space, or into another project.
+	Dropped int
+	// Archive is where the first Save keeps the log of the import before, "" for nowhere.
+	Archive string
+}
+
+// State returns what was saved last. It must not be changed.
+func (j *Journal) State() *State { return j.saved.Load() }
+
+// Names returns the names of the files.
+func (j *Journal) Names() Names { return j.names }
+
+// IsSaved reports whether the import is on the disk.
+func (j *Journal) IsSaved() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.onDisk
+}
+
+// HasOtherUnfinished reports whether the disk still has another import, which is not finished.
+func (j *Journal) HasOtherUnfinished() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return !j.onDisk && j.old != nil && j.old.state.IsUnfinished()
+}
+
+// KeepQuotas lets each Save save what now returns.
+func (j *Journal) KeepQuotas(now func() map[string]Quota) { j.quotas = now }
+
+// Start opens the files. It must be called before what follows, and Close after it.
+func (j *Journal) Start() error {
+	if err := j.openLog(); err != nil || !j.IsSaved() {
+		return err
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.rewriteViews()
+}
+
+// openLog makes the log ready for more.
+func (j *Journal) openLog() error {
+	data, err := makeDataDir(j.names.Dir)
+	if err != nil {
+		return fmt.Errorf("making the folder for the files of the import: %w", err)
+	}
+	if err := errors.Join(removeTemporaries(data, j.names.log+"."), removeTemporaries(j.names.HistoryDir(), ""),
+		removeTemporaries(j.names.Dir, j.names.reports()...)); err != nil {
+		return err
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.views, err = newViews(j.names, j.warnValues); err != nil {
+		return err
+	}
+	j.retried = make(map[string]bool)
+	if !j.onDisk {
+		return j.writeHeader()
+	}
+	if j.log.file, err = openRegular(j.names.LogPath(), os.O_RDWR); err != nil {
+		return err
+	}
+	if err := j.log.file.Truncate(j.log.size); err != nil { // what a killed run wrote last
+		return errors.Join(err, j.log.file.Close())
+	}
+	for i := range j.fold.state.Actions {
+		j.fold.state.Actions[i].Open = false // what a run before this one left open is sent again
+	}
+	j.publish()
+	return nil
+}
+
+// publish makes the present state that of State.
+func (j *Journal) publish() {
+	s := j.fold.state.clone()
+	s.Outstanding = j.fold.outstanding()
+	j.saved.Store(s)
+}
+
+// Add notes a profile that is listed. It reports whether it is new to this import.
+func (j *Journal) Add(id string) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	key := j.fold.hash(id)
+	if _, known := j.fold.profiles[key]; known {
+		return false
+	}
+	j.fold.profiles[key] = outcome.None
+	return true
+}
+
+// Has reports whether the profile was listed by this import.
+func (j *Journal) Has(id string) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	_, known := j.fold.profiles[j.fold.hash(id)]
+	return known
+}
+
+// Len returns the number of profiles that were listed by this import.
+func (j *Journal) Len() int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return len(j.fold.profiles)
+}
+
+// IsOutstanding reports whether the profile is known as one that could not be imported.
+func (j *Journal) IsOutstanding(id string) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	r, known := j.fold.records[id]
+	return known && r.IsOutstanding()
+}
+
+// Rejected returns how many customers this import knows to be rejected.
+func (j *Journal) Rejected() int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.fold.state.Count(outcome.Rejected)
+}
+
+// SentBy says which profile a source_id was sent with.
+type SentBy int
+
+const (
+	NotSent SentBy = iota
+	BySameProfile
+	ByOtherProfile
+)
+
+// SentBy says whether this import has sent the source_id, and with which profile.
+func (j *Journal) SentBy(sourceID, id string) SentBy {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	by, sent := j.fold.sent[j.fold.hash(sourceID)]
+	switch {
+	case !sent:
+		return NotSent
+	case by == j.fold.hash(id):
+		return BySameProfile
+	}
+	return ByOtherProfile
+}
+
+// MarkSent notes that the source_id is sent with the profile.
+func (j *Journal) MarkSent(sourceID, id string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.fold.sent[j.fold.hash(sourceID)] = j.fold.hash(id)
+}
+
+// IsSending reports whether a bulk request with the source_id was sent of which no answer is
+// known: nobody can say what Voucherify has of it.
+func (j *Journal) IsSending(sourceID string) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.fold.sending[sourceID]
+}
+
+// Sending writes to the log, before a bulk request is sent, which source ids are in it.
+func (j *Journal) Sending(sourceIDs []string) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.fold.state.DryRun || len(sourceIDs) == 0 {
+		return nil
+	}
+	j.hasWork = true
+	if err := j.addLine(line{Sending: sourceIDs}); err != nil {
+		return err
+	}
+	return j.commit(false)
+}
+
+// OpenActions returns the async actions that have not ended, as far as the log knows, those of the
+// import before included. It may be called before Start.
+func (j *Journal) OpenActions() []sink.Action {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	s := j.fold.state
+	if j.old != nil && j.old.state.isSameTarget(s.Identity) {
+		s = j.old.state
+	}
+	var all []sink.Action
+	for _, a := range s.Actions {
+		all = append(all, a.Action)
 	}
 	return all
 }
 
-// Profiles returns the set of the profiles that the earlier runs of this import have
-// read.
-func (j *Journal) Profiles(ctx context.Context) (*Profiles, error) {
-	t, err := j.table(ctx, j.names.seenTable, j.files.profiles, 0)
-	if err != nil {
-		return nil, err
+// MarkSending makes IsSending true of the customers of these async actions.
+func (j *Journal) MarkSending(actionIDs []string) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, id := range actionIDs {
+		a := j.fold.state.action(id)
+		if a == nil {
+			continue
+		}
+		customers, err := j.log.customersOf(*a)
+		if err != nil {
+			return err
+		}
+		for _, c := range customers {
+			j.fold.sending[c.SourceID] = true
+		}
 	}
-	return &Profiles{t, j.next.Hash}, nil
-}
-
-// Sources returns the source ids that the earlier runs of this import have sent.
-func (j *Journal) Sources(ctx context.Context) (*Sources, error) {
-	t, err := j.table(ctx, j.names.sentTable, j.files.sources, idBytes)
-	if err != nil {
-		return nil, err
-	}
-	return &Sources{t, j.next.Hash}, nil
-}
-
-func (j *Journal) table(ctx context.Context, name string, log *growing, valueBytes int) (*table, error) {
-	size := log.size
-	if !j.onDisk {
-		size = 0 // the file is an older import's
-	}
-	t, err := newTable(j.names.Path(name), valueBytes, size/int64(idBytes+valueBytes))
-	if err != nil {
-		return nil, err
-	}
-	if err := t.fill(ctx, io.NewSectionReader(log.file, 0, size)); err != nil {
-		return nil, errors.Join(fmt.Errorf("reading %s: %w", log.file.Name(), err), t.close())
-	}
-	return t, nil
-}
-
-// Next returns the state that the next Save saves. It must not be changed.
-func (j *Journal) Next() *State { return j.next }
-
-// Finish marks the import as finished, unless something is left to do. confirm says that
-// what Voucherify has not confirmed counts as left to do.
-func (j *Journal) Finish(confirm bool) error {
-	state := j.next
-	if !state.Position.Done || len(state.Actions) > 0 && confirm || state.HasFailed() || !state.Unfinished() {
-		return nil
-	}
-	state.Finished = time.Now().UTC()
-	state.Last.Ended = state.Finished
-	// What began after the last one left a gap, which --since last must not pass over. A
-	// space that looked empty is nothing to go on from.
-	if (state.Counts.Read > 0 || !state.Since.IsZero()) && state.From == Beginning && state.Input == "" && !state.Since.After(state.Last.Started) {
-		state.Last.Started = state.Started
-	}
-	return j.Save()
-}
-
-// saveQuotas saves the state as it is on the disk, with the quotas of now: the last answers,
-// such as one that refused a batch, came after the last Save.
-func (j *Journal) saveQuotas() error {
-	if j.quotas == nil {
-		return nil
-	}
-	state := j.State().clone()
-	state.Quotas = j.quotas()
-	if err := state.save(j.names.Path(j.names.State)); err != nil {
-		return err
-	}
-	j.saved.Store(state)
 	return nil
 }
 
-// Close closes the files; not-imported.csv is then what the records say.
-func (j *Journal) Close() error {
-	var err error
-	if j.onDisk && j.clean {
-		err = errors.Join(j.saveQuotas(), j.writeNotImported())
+// Page is a page of profiles, each of which has its outcome.
+type Page struct {
+	After   source.Position
+	Began   time.Time // where reading began with this page, by the source's clock; else zero
+	Behind  time.Duration
+	Entries []Entry
+	Actions map[string]sink.Action // those of the entries that are Sent, by id
+}
+
+// AddPage notes what became of the profiles of a page. Save makes it last.
+func (j *Journal) AddPage(p Page) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if !p.Began.IsZero() {
+		if err := j.addLine(line{Began: &began{p.Began.UTC(), p.Behind}}); err != nil {
+			return err
+		}
 	}
-	return errors.Join(err, j.files.close())
+	for i := range p.Entries {
+		e := &p.Entries[i]
+		if e.Outcome == outcome.Sent && j.fold.state.action(e.ActionID) == nil {
+			if err := j.addLine(line{Action: &Action{Action: p.Actions[e.ActionID]}}); err != nil {
+				return err
+			}
+		}
+		if was := j.fold.profiles[j.fold.hash(e.ID)]; was != outcome.None && was != outcome.Unreadable {
+			e.Warnings, e.LeftOut = nil, nil // the log has them
+		}
+		if err := j.addEntry(e); err != nil {
+			return err
+		}
+	}
+	j.fold.state.Position, j.hasWork = p.After, true
+	return nil
+}
+
+// addEntry writes a line about a profile, and takes it into account.
+func (j *Journal) addEntry(e *Entry) error {
+	if e.Outcome.IsOutstanding() || e.Outcome == outcome.Vanished {
+		if e.ID == "" && e.ActionID == "" {
+			return errors.New("a profile without an id was not imported")
+		}
+		if e.First.IsZero() {
+			e.First = time.Now().UTC().Truncate(time.Second)
+		}
+	}
+	from := j.log.end()
+	if err := j.log.add(e); err != nil {
+		return err
+	}
+	j.views.add(e, j.fold.profiles[j.fold.hash(e.ID)])
+	j.fold.addEntry(e, from, j.log.end())
+	return nil
+}
+
+func (j *Journal) addLine(l line) error {
+	if err := j.log.add(l); err != nil {
+		return err
+	}
+	j.fold.addLine(&l)
+	return nil
+}
+
+// Save commits what was noted.
+func (j *Journal) Save() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.commit(true)
+}
+
+// commit seals what was noted and writes it; sync waits until it is on the disk.
+func (j *Journal) commit(sync bool) error {
+	if j.failed != nil {
+		return j.failed
+	}
+	if !j.onDisk && !j.hasWork && j.old != nil && j.old.state.IsUnfinished() {
+		return nil // that one stays until this one has done something
+	}
+	released, err := j.fold.takeReleased(&j.log)
+	for i := range released {
+		err = errors.Join(err, j.addEntry(&released[i]))
+	}
+	if err != nil {
+		return err
+	}
+	c := commitLine{At: j.fold.state.Position, Time: time.Now().UTC()}
+	if j.quotas != nil {
+		c.Quotas = j.quotas()
+	}
+	err = j.log.commit(c)
+	if err == nil && !j.onDisk {
+		err = j.takeOver()
+	} else if err == nil {
+		err = j.log.write()
+		if err == nil && sync && !j.fold.state.DryRun {
+			err = j.log.file.Sync()
+		}
+	}
+	if err == nil {
+		err = j.views.write()
+	}
+	if err != nil {
+		j.failed = err
+		return err
+	}
+	j.fold.addLine(&line{Commit: &c})
+	j.publish()
+	return nil
+}
+
+// Finish marks the import as finished, unless something is left to read or to send again.
+func (j *Journal) Finish() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	s := j.fold.state
+	if !s.Position.Done || s.Counts.by[outcome.Unconfirmed] > 0 || !s.IsUnfinished() {
+		return nil
+	}
+	now := time.Now().UTC()
+	if err := j.addLine(line{Finished: &now}); err != nil {
+		return err
+	}
+	return j.commit(true)
+}
+
+// Close closes the files; the views are then what the log says.
+func (j *Journal) Close() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.views == nil {
+		return nil
+	}
+	var err error
+	if j.onDisk && j.failed == nil {
+		if j.quotas != nil { // the last answers came after the last Save
+			err = j.commit(true)
+		}
+		if err == nil && j.views.superseded {
+			err = j.rewriteViews()
+		} else if err == nil {
+			err = j.views.writeNotImported(j.fold.sortedRecords())
+		}
+	}
+	err = errors.Join(err, j.views.close())
+	if j.log.file != nil {
+		err = errors.Join(err, j.log.file.Close())
+	}
+	return err
+}
+
+// Delete removes the log and the views, after Close: of a dry run that is finished.
+func (j *Journal) Delete() error {
+	errs := []error{os.Remove(j.names.LogPath())}
+	for _, name := range j.names.reports() {
+		errs = append(errs, os.Remove(j.names.Path(name)))
+	}
+	for i, err := range errs {
+		if errors.Is(err, os.ErrNotExist) {
+			errs[i] = nil
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// rewriteViews writes the views from the log.
+func (j *Journal) rewriteViews() error {
+	if err := j.log.write(); err != nil {
+		return err
+	}
+	return j.views.rewrite(j.fold, func(do func(e *Entry) error) error {
+		return j.log.entries(0, j.log.size, do)
+	})
 }

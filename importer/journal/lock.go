@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -16,7 +15,7 @@ import (
 
 // lockFile is locked while an import uses the directory. The lock is the kernel's, so a
 // crash leaves none behind; what the file holds is only for the message.
-const lockFile = "segsync.lock"
+const lockFile = "lock"
 
 // holder says who holds the lock. It is written behind the first byte: that one is
 // locked, and on Windows cannot be read meanwhile.
@@ -41,24 +40,27 @@ func (e *LockedError) Error() string {
 // Lock makes sure that this is the only import in dir, which must exist. It locks the
 // directory itself, too: a lock file that somebody removes lets no second import in.
 func Lock(dir string) (unlock func(), err error) {
-	path := filepath.Join(dir, lockFile)
-	if err := regular(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	data, err := makeDataDir(dir)
+	if err != nil {
 		return nil, err
 	}
+	path := filepath.Join(data, lockFile)
+	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
+		return nil, &NotRegularError{path, "regular file"}
+	}
 	file := flock.New(path, flock.SetPermissions(0o600))
-	if err := tryLock(file, dir); err != nil {
+	if err := tryLock(file, dir, path); err != nil {
 		return nil, err
 	}
 	unlock = func() { file.Unlock() }
 	if runtime.GOOS != "windows" {
 		whole := flock.New(dir, flock.SetFlag(os.O_RDONLY))
-		var locked *LockedError
 		// Some network file systems cannot lock directories: there, the file has to do.
-		if err := tryLock(whole, dir); errors.As(err, &locked) {
+		if err := tryLock(whole, dir, path); err == nil {
+			unlock = func() { file.Unlock(); whole.Unlock() }
+		} else if _, locked := errors.AsType[*LockedError](err); locked {
 			unlock()
 			return nil, err
-		} else if err == nil {
-			unlock = func() { file.Unlock(); whole.Unlock() }
 		}
 	}
 	if err := writeHolder(path); err != nil {
@@ -68,13 +70,13 @@ func Lock(dir string) (unlock func(), err error) {
 	return unlock, nil
 }
 
-func tryLock(lock *flock.Flock, dir string) error {
+func tryLock(lock *flock.Flock, dir, holderPath string) error {
 	locked, err := lock.TryLock()
 	if err != nil {
 		return fmt.Errorf("locking the directory %s: %w", dir, err)
 	}
 	if !locked {
-		return &LockedError{dir, readHolder(filepath.Join(dir, lockFile))}
+		return &LockedError{dir, readHolder(holderPath)}
 	}
 	return nil
 }
@@ -84,12 +86,12 @@ func writeHolder(path string) error {
 	if err != nil {
 		return err
 	}
-	file, err := os.OpenFile(path, os.O_WRONLY|noFollow, 0)
+	file, err := openRegular(path, os.O_WRONLY)
 	if err != nil {
 		return err
 	}
 	_, err = file.WriteAt(append(data, '\n'), 1)
-	return errors.Join(err, giveToOwner(file), file.Truncate(int64(len(data)+2)), file.Close())
+	return errors.Join(err, giveToOwner(path), file.Truncate(int64(len(data)+2)), file.Close())
 }
 
 // readHolder says in words who holds the lock, as far as that is known.

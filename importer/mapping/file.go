@@ -4,14 +4,16 @@ import (
 	"bytes"
 	"cmp"
 	_ "embed"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strconv"
+	"strings"
 	"unicode/utf8"
 
-	"github.com/goccy/go-yaml"
-	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
+	"segsync/importer/metadata"
 )
 
 //go:embed default-mapping.yaml
@@ -24,242 +26,237 @@ func DefaultFile() string { return defaultMappingFile }
 // maxMappingFile is the size limit in bytes.
 const maxMappingFile = 64 << 10
 
-// Parse parses a mapping file; DefaultFile is one, and explains the form. A
-// field that is not in the file is left out. The error has a line for each mistake, in
-// their order: name:line:column, and what is wrong.
+// Parse parses a mapping file. DefaultFile is one, and explains the form; FileSchema
+// defines it. A field that is not in the file is left out. The error has a line for each
+// mistake, in their order: name:line:column, and what is wrong.
 func Parse(name string, data []byte) (Mapping, error) {
-	switch {
-	case len(data) > maxMappingFile:
-		return Mapping{}, fmt.Errorf("%s: the file is larger than %d bytes", name, maxMappingFile)
-	case !utf8.Valid(data):
-		return Mapping{}, fmt.Errorf("%s: the file is not UTF-8 text", name)
+	var r fileReader
+	var m Mapping
+	if r.read(data); r.root != nil {
+		r.checkSchema()
+		m = r.decode()
 	}
-	data = bytes.TrimPrefix(data, []byte("\ufeff"))
-	p := &mappingParser{yamlReader{name: name}}
-	if p.checkLayout(string(data)); len(p.mistakes) > 0 {
-		return Mapping{}, p.err()
+	if len(r.mistakes) > 0 {
+		return Mapping{}, r.err(name)
 	}
-	file, err := parser.ParseBytes(data, 0, parser.AllowDuplicateMapKey())
-	var syntax yaml.Error
-	if errors.As(err, &syntax) {
-		p.badAt(syntax.GetToken(), "%s", syntax.GetMessage())
-		return Mapping{}, p.err()
-	} else if err != nil {
-		return Mapping{}, fmt.Errorf("%s: %w", name, err)
-	}
-	m := p.file(file)
-	return m, p.err()
+	return m, nil
 }
 
-// mappingParser turns the nodes of a mapping file into a Mapping.
-type mappingParser struct{ yamlReader }
+// YAMLToJSON returns a YAML file as JSON. It takes the YAML of mapping files.
+func YAMLToJSON(name string, data []byte) ([]byte, error) {
+	var r fileReader
+	if r.read(data); len(r.mistakes) > 0 {
+		return nil, r.err(name)
+	}
+	return json.Marshal(r.root.value)
+}
 
-func (p *mappingParser) file(file *ast.File) Mapping {
-	var bodies []ast.Node
-	for _, doc := range file.Docs {
-		if doc.Body != nil && doc.Body.Type() != ast.NullType {
-			bodies = append(bodies, doc.Body)
+// read sets root, unless the file is not YAML.
+func (r *fileReader) read(data []byte) {
+	switch {
+	case len(data) > maxMappingFile:
+		r.bad(position{}, "the file is larger than %d bytes", maxMappingFile)
+		return
+	case !utf8.Valid(data):
+		r.bad(position{}, "the file is not UTF-8 text")
+		return
+	}
+	data = bytes.TrimPrefix(data, []byte("\ufeff"))
+	if r.checkLayout(string(data)); len(r.mistakes) == 0 {
+		r.root = r.parseTree(data)
+	}
+}
+
+// fileReader reads one mapping file, and collects its mistakes.
+type fileReader struct {
+	root     *node
+	mistakes []mistake
+
+	hasReplacement bool // the file itself has the character U+FFFD
+}
+
+type mistake struct {
+	position
+	text string
+}
+
+func (r *fileReader) bad(at position, format string, args ...any) {
+	r.mistakes = append(r.mistakes, mistake{at, fmt.Sprintf(format, args...)})
+}
+
+func (r *fileReader) err(name string) error {
+	slices.SortFunc(r.mistakes, func(a, b mistake) int {
+		return cmp.Or(cmp.Compare(a.line, b.line), cmp.Compare(a.column, b.column), cmp.Compare(a.text, b.text))
+	})
+	var errs []error
+	for _, m := range slices.Compact(r.mistakes) {
+		where := name
+		if m.line > 0 {
+			where = fmt.Sprintf("%s:%d:%d", name, m.line, m.column)
+		}
+		errs = append(errs, fmt.Errorf("%s: %s", where, m.text))
+	}
+	return errors.Join(errs...)
+}
+
+// decode decodes the file, and checks what a schema cannot express. Values that the schema
+// refuses are passed over, by encoding/json and by the methods UnmarshalJSON: so all other
+// mistakes are found in the same run.
+func (r *fileReader) decode() Mapping {
+	root, _ := r.root.value.(map[string]any)
+	address, _ := root["address"].(map[string]any)
+	for _, fields := range []map[string]any{root, address} {
+		maps.DeleteFunc(fields, func(_ string, v any) bool { return v == "none" })
+	}
+	data, err := json.Marshal(root)
+	var file struct {
+		Mapping
+		Metadata fileMetadata     `json:"metadata"`
+		Clear    fileClear        `json:"clear"`
+		Where    []map[string]any `json:"where"`
+	}
+	if err = errors.Join(err, decodeStrict(data, &file)); err != nil && len(r.mistakes) == 0 {
+		r.bad(position{1, 1}, "%s", err) // the schema allows what the structs do not have
+	}
+	m := file.Mapping
+	if m.Birthdate.Constant != "" {
+		if m.Birthdate.Constant, err = metadata.ParseDate(m.Birthdate.Constant); err != nil {
+			n := r.root.find("birthdate", "constant")
+			r.bad(n.at, "birthdate: %q is %s", n.value, err)
 		}
 	}
-	if len(bodies) == 0 {
-		p.badAt(nil, "the file is empty")
-		return Mapping{}
+	for _, f := range m.fields() {
+		f.Transform = r.transform(r.root.find(strings.Split(f.name, ".")...), f.name)
 	}
-	if len(bodies) > 1 {
-		p.bad(bodies[1], "a second document: a mapping file has only one")
+	m.Metadata = r.metadata(&file.Metadata)
+	for _, c := range file.Where {
+		m.Where = append(m.Where, newCondition(c))
 	}
-	var m Mapping
-	var clear ast.Node
-	for _, e := range p.entries(bodies[0], "the fields of a customer, such as email: [email]") {
-		switch e.key {
-		case "name", "email", "phone", "description":
-			*m.field(e.key) = p.field(e.value)
-		case "birthdate":
-			m.Birthdate = p.birthdate(e.value)
-		case "address":
-			p.address(e.value, &m)
-		case "metadata":
-			m.Metadata = p.metadata(e.value)
-		case "where":
-			m.Where = p.where(e.value)
-		case "clear":
-			clear = e.value
-		default:
-			p.unknown(e, "name, email, phone, description, birthdate, address, metadata, where, clear")
+	m.Clear, m.ClearAbsent = file.Clear.Fields, file.Clear.Absent
+	for i, field := range m.Clear {
+		if err := m.checkClear(field); err != nil && field != "" {
+			index := strconv.Itoa(i)
+			r.bad(cmp.Or(r.root.find("clear", index).at, r.root.find("clear", "fields", index).at), "%s", err)
 		}
 	}
-	if clear != nil {
-		p.clear(clear, &m)
-	}
+	slices.Sort(m.Clear)
 	return m
 }
 
-func (p *mappingParser) unknown(e entry, known string) {
-	p.bad(e.node, "unknown key %q: it must be one of %s", e.key, known)
+func decodeStrict(data []byte, v any) error {
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	d.UseNumber()
+	return d.Decode(v)
 }
 
-func (p *mappingParser) address(n ast.Node, m *Mapping) {
-	if isNone(n) {
-		return
+// UnmarshalJSON reads a field of a mapping file: an object, or the value of its key traits.
+// json.Marshal writes another form, which only Fingerprint needs.
+func (f *Field) UnmarshalJSON(data []byte) error {
+	type object Field
+	if data[0] != '{' {
+		data = slices.Concat([]byte(`{"traits":`), data, []byte("}"))
 	}
-	for _, e := range p.entries(n, "the members of the address, such as city: [address.city]") {
-		if f := m.field("address." + e.key); f != nil {
-			*f = p.field(e.value)
-		} else {
-			p.unknown(e, "city, state, country, postal_code, line_1, line_2")
-		}
-	}
+	json.Unmarshal(data, (*object)(f)) // the keys of the transform come from the nodes, in their order
+	return nil
 }
 
-// field parses none, traits, or {traits: …, join: …} or {constant: …}.
-func (p *mappingParser) field(n ast.Node) Field {
-	var f Field
-	switch {
-	case isNone(n):
-		return f
-	case !isObject(n):
-		f.Traits = p.paths(n)
-		return f
-	}
-	entries := p.entries(n, "traits, join or constant")
-	for _, e := range entries {
-		switch e.key {
-		case "traits":
-			f.Traits = p.paths(e.value)
-		case "join":
-			f.Join = p.parts(e.value)
-		case "constant":
-			f.Constant = p.text(e.value, "text")
-			if len(entries) > 1 {
-				p.bad(e.node, "a constant excludes traits and join")
-			}
-		default:
-			p.unknown(e, "traits, join, constant")
-		}
-	}
-	return f
+// fileClear is the key clear of a mapping file: a list of fields, or an object.
+type fileClear struct {
+	Fields []string `json:"fields"`
+	Absent bool     `json:"absent"`
 }
 
-func (p *mappingParser) birthdate(n ast.Node) Field {
-	f := p.field(n)
-	if len(f.Join) > 0 {
-		p.bad(n, "a birthdate cannot be joined from parts")
+func (c *fileClear) UnmarshalJSON(data []byte) error {
+	type object fileClear
+	if data[0] != '{' {
+		data = slices.Concat([]byte(`{"fields":`), data, []byte("}"))
 	}
-	if f.Constant == "" {
-		return f
-	}
-	date, err := ParseBirthdate(f.Constant)
-	if err != nil {
-		p.bad(n, "the constant %q is %s", f.Constant, err)
-	}
-	f.Constant = date
-	return f
+	json.Unmarshal(data, (*object)(c))
+	return nil
 }
 
-func (p *mappingParser) parts(n ast.Node) [][]Path {
-	elements, ok := p.list(n, "a list of parts, such as [[firstName, first_name], [lastName]]")
-	if !ok {
-		return nil
+// UnmarshalJSON reads a trait, or a list of traits.
+func (p *Paths) UnmarshalJSON(data []byte) error {
+	if data[0] == '"' {
+		data = slices.Concat([]byte("["), data, []byte("]"))
 	}
-	var parts [][]Path
-	for _, e := range elements {
-		parts = append(parts, p.paths(e))
-	}
-	return parts
+	json.Unmarshal(data, (*[]Path)(p))
+	return nil
 }
 
-// paths parses one trait, or a list of traits.
-func (p *mappingParser) paths(n ast.Node) []Path {
-	elements := []ast.Node{n}
-	if _, ok := n.(*ast.SequenceNode); ok {
-		elements, _ = p.list(n, "")
-	}
-	var paths []Path
-	for _, e := range elements {
-		s := p.text(e, "a trait, or a list of traits")
-		if s == "" {
-			continue
-		}
-		path, err := ParsePath(s)
-		if err != nil {
-			p.bad(e, "%s", err)
-			continue
-		}
-		if slices.ContainsFunc(paths, func(other Path) bool { return slices.Equal(path, other) }) {
-			p.bad(e, "duplicate trait %q", s)
-		}
-		paths = append(paths, path)
-	}
-	return paths
+// UnmarshalJSON reads a trait as ParsePath does.
+func (p *Path) UnmarshalJSON(data []byte) error {
+	var s string
+	json.Unmarshal(data, &s)
+	*p, _ = ParsePath(s)
+	return nil
 }
 
-func (p *mappingParser) metadata(n ast.Node) MetadataMapping {
-	var m MetadataMapping
-	if isNone(n) {
-		return m
+// fileMetadata is the key metadata of a mapping file.
+type fileMetadata struct {
+	Object  Paths            `json:"object"`
+	Traits  Paths            `json:"traits"`
+	Rename  map[string]Field `json:"rename"`
+	All     bool             `json:"all"`
+	Exclude Paths            `json:"exclude"`
+}
+
+func (r *fileReader) metadata(f *fileMetadata) MetadataMapping {
+	m := MetadataMapping{Object: f.Object, All: f.All}
+	written := r.root.find("metadata")
+	element := func(list string, i int) position {
+		return cmp.Or(written.find(list, strconv.Itoa(i)).at, written.find(list).at)
 	}
-	keys := make(map[string]bool)
-	add := func(n ast.Node, key string, paths []Path) {
-		if keys[key] {
-			p.bad(n, "duplicate metadata key %q", key)
+	used := make(map[string]bool)
+	add := func(key string, traits Paths, t *Transform, at position) {
+		if used[key] {
+			r.bad(at, "duplicate metadata key %q", key)
 		}
-		keys[key] = true
-		if len(paths) > 0 {
-			m.Traits = append(m.Traits, MetadataTrait{Key: key, Traits: paths})
-		}
+		used[key] = true
+		m.Traits = append(m.Traits, MetadataTrait{Key: key, Traits: traits, Transform: t})
 	}
-	var exclude ast.Node
-	for _, e := range p.entries(n, "object, traits, rename, all or exclude") {
-		switch e.key {
-		case "object":
-			m.Object = p.paths(e.value)
-		case "traits":
-			for _, path := range p.each(e.value) {
-				add(path.node, path.Path[len(path.Path)-1], []Path{path.Path})
-			}
-		case "rename":
-			for _, r := range p.entries(e.value, "metadata keys and the trait of each, such as lifetime_value: ltv") {
-				add(r.node, r.key, p.paths(r.value))
-			}
-		case "all":
-			m.All = p.boolean(e.value)
-		case "exclude":
-			exclude = e.node
-			for _, path := range p.each(e.value) {
-				if len(path.Path) > 1 {
-					p.bad(path.node, "%q is a member of a trait: whole traits are excluded (a dot in a key has a backslash before it)", path.Path)
-				}
-				m.Exclude = append(m.Exclude, path.Path[0])
-			}
-		default:
-			p.unknown(e, "object, traits, rename, all, exclude")
+	for i, path := range f.Traits {
+		if len(path) > 0 {
+			add(path[len(path)-1], Paths{path}, nil, element("traits", i))
 		}
 	}
-	if exclude != nil && !m.All {
-		p.bad(exclude, "exclude needs all: true")
+	for key, field := range f.Rename {
+		n := written.find("rename", key)
+		add(key, field.Traits, r.transform(n, metadataPrefix+key), n.key)
+	}
+	for i, path := range f.Exclude {
+		if m.Exclude = append(m.Exclude, path...); len(path) > 1 {
+			r.bad(element("exclude", i), "exclude: %q is a member of a trait: only whole traits are excluded (a dot in a key has a backslash before it)", path)
+		}
+	}
+	if exclude := written.find("exclude"); exclude.name != "" && !f.All {
+		r.bad(exclude.key, "exclude needs all: true")
 	}
 	slices.SortFunc(m.Traits, func(a, b MetadataTrait) int { return cmp.Compare(a.Key, b.Key) })
 	slices.Sort(m.Exclude)
 	return m
 }
 
-// pathAt is a path, and where it is written.
-type pathAt struct {
-	Path
-	node ast.Node
-}
-
-// each parses one trait, or a list of traits, each of which is taken.
-func (p *mappingParser) each(n ast.Node) []pathAt {
-	elements := []ast.Node{n}
-	if _, ok := n.(*ast.SequenceNode); ok {
-		elements, _ = p.list(n, "")
-	}
-	var all []pathAt
-	for _, e := range elements {
-		for _, path := range p.paths(e) {
-			all = append(all, pathAt{path, e})
+func newCondition(file map[string]any) Condition {
+	var c Condition
+	for key, v := range file {
+		list, isList := v.([]any)
+		switch text, _ := v.(string); {
+		case key == "any":
+			for _, alternative := range list {
+				object, _ := alternative.(map[string]any)
+				c.Any = append(c.Any, newCondition(object))
+			}
+		case key == "trait":
+			c.Trait, _ = ParsePath(text) // the schema has checked it
+		case key == "external_id":
+			c.ExternalID = strings.TrimSpace(text)
+		case isList:
+			c.Operator, c.Values = Operator(key), list
+		default:
+			c.Operator, c.Values = Operator(key), []any{v}
 		}
 	}
-	return all
+	return c
 }

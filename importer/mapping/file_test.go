@@ -3,10 +3,13 @@ package mapping
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -22,6 +25,7 @@ import (
 //	customer.json  that it becomes, without source_id and system_metadata
 //	warnings       if any, one a line
 //	include        traits that are asked for, one a line, or all
+//	removed        if any, traits that are known to be removed, one a line; others are unknown
 //	clear          if any, fields that are cleared, one a line
 //	objects        if any, metadata keys that the schema defines as objects, one a line
 type mappingFileCase map[string]string
@@ -74,7 +78,9 @@ func TestMappingFiles(t *testing.T) {
 			for key := range strings.Lines(c["objects"]) {
 				m.Metadata.Objects[strings.TrimSpace(key)] = true
 			}
-			customer, warnings := Map(Profile{Traits: decodeObject(t, []byte(c["traits.json"]))}, m)
+			p := Profile{Traits: decodeObject(t, []byte(c["traits.json"])), Sparse: c["removed"] != ""}
+			p.Removed = strings.Fields(c["removed"])
+			customer, warnings := Map(p, m)
 			got := decodeObject(t, marshal(t, customer))
 			delete(got, "source_id")
 			delete(got, "system_metadata")
@@ -95,18 +101,73 @@ func TestMappingFiles(t *testing.T) {
 	}
 }
 
-func TestDefaultMappingFile(t *testing.T) {
-	m, err := Parse("default", []byte(DefaultFile()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(Default(), m); diff != "" {
-		t.Errorf("default mapping (-code +file):\n%s", diff)
-	}
+func TestDefaultMappingFileFitsAPage(t *testing.T) {
 	for n, line := range strings.Split(DefaultFile(), "\n") {
 		if len([]rune(line)) > 90 {
 			t.Errorf("line %d is longer than 90 characters", n+1)
 		}
+	}
+}
+
+// The schema and the structs name the same keys, so decoding passes nothing over.
+func TestSchemaAndStructsAgree(t *testing.T) {
+	document := decodeObject(t, []byte(FileSchema()))
+	of := func(v any) []string {
+		var keys []string
+		for _, f := range reflect.VisibleFields(reflect.TypeOf(v)) {
+			if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); name != "-" {
+				keys = append(keys, name)
+			}
+		}
+		return keys
+	}
+	condition := []string{"trait", "external_id", "any"}
+	for _, operator := range []Operator{Is, IsNot, In, NotIn, Like, NotLike, AtLeast, AtMost, Exists} {
+		condition = append(condition, string(operator))
+	}
+	without := func(keys []string, key string) []string {
+		return slices.DeleteFunc(keys, func(k string) bool { return k == key })
+	}
+	field := append(without(of(Field{}), "transform"), "trim", "lower", "digits", "formats", "values", "as", "default")
+	for path, want := range map[string][]string{
+		"properties":                             without(of(Mapping{}), "clear_absent"),
+		"properties address anyOf 1 properties":  of(AddressMapping{}),
+		"properties metadata anyOf 1 properties": of(fileMetadata{}),
+		"definitions field anyOf 1 properties":   field,
+		"definitions condition properties":       condition,
+	} {
+		var v any = document
+		for _, key := range strings.Fields(path) {
+			if list, ok := v.([]any); ok {
+				v = list[len(list)-1]
+				continue
+			}
+			v = v.(map[string]any)[key]
+		}
+		got := slices.Sorted(maps.Keys(v.(map[string]any)))
+		slices.Sort(want)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-struct +schema):\n%s", path, diff)
+		}
+	}
+}
+
+func TestDocumentedSchemaIsTheSchema(t *testing.T) {
+	data, err := os.ReadFile("../../docs/mapping.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(FileSchema(), string(data)); diff != "" {
+		t.Errorf("docs/mapping.schema.json (-want +got):\n%s", diff)
+	}
+}
+
+// The first line of the default file tells editors the name that it tells people.
+func TestDefaultMappingFileNamesItsSchema(t *testing.T) {
+	first, rest, _ := strings.Cut(DefaultFile(), "\n")
+	name, found := strings.CutPrefix(first, "# yaml-language-server: $schema=")
+	if !found || !strings.Contains(rest, "segsync mapping --schema > "+name+"\n") {
+		t.Errorf("first line %s", first)
 	}
 }
 
@@ -180,11 +241,11 @@ func TestDeepNestingTakesLittleMemory(t *testing.T) {
 			}
 		}
 	}
-	if _, err := Parse("m", []byte("name: "+strings.Repeat("[", maxOpen)+strings.Repeat("]", maxOpen))); err == nil || strings.Contains(err.Error(), "in each other") {
-		t.Errorf("%d lists in each other: %v", maxOpen, err)
+	if _, err := Parse("m", []byte("name: "+strings.Repeat("[", 200)+strings.Repeat("]", 200))); err == nil || err.Error() != "m:1:8: name: expected a trait, found a list" {
+		t.Errorf("200 lists in each other: %v", err)
 	}
-	_, err := Parse("m", []byte("# [[[[[[[[[[[[[[[[[[[[[\nphone: a # [[[[[[[[[[[[[[[[[[[[[[\nname: '[[[[[[[[[[[[[[[[[[[[[['\nemail: [[[[[[[[[[[[[[[[[[[[[a"))
-	if want := "m:4:28: more than 20 lists and mappings in each other"; err == nil || err.Error() != want {
+	_, err := Parse("m", []byte("# a comment\nphone: a\nmetadata: {rename: {"+strings.Repeat("a: [", maxBrackets)))
+	if want := "m:3:1: more than 2000 brackets up to here"; err == nil || !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("error %v, want %s", err, want)
 	}
 }
@@ -227,7 +288,7 @@ metadata: {object: [metadata], traits: [plan], rename: {value: ltv}, all: true}
 	traits := decodeObject(t, []byte(`{"firstName":"Ada","lastName":"Oakwell","email":"a@example.com","phone":["no text"],
 		"birthdate":"1984-05-02T10:00:00Z","address":{"city":7},"metadata":{"plan":"old","lang":"en"},"plan":"gold","ltv":1.5,
 		"other":true,"object":{}}`))
-	want := []Origin{
+	want := []FieldSource{
 		{Field: "name", Trait: "firstName", Value: "Ada"},
 		{Field: "name", Trait: "lastName", Value: "Oakwell"},
 		{Field: "email", Trait: "email", Value: "a@example.com"},
@@ -240,19 +301,39 @@ metadata: {object: [metadata], traits: [plan], rename: {value: ltv}, all: true}
 		{Field: "metadata.value", Trait: "ltv", Value: json.Number("1.5")},
 	}
 	if diff := cmp.Diff(want, Explain(Profile{Traits: traits}, m)); diff != "" {
-		t.Errorf("origins (-want +got):\n%s", diff)
+		t.Errorf("sources (-want +got):\n%s", diff)
 	}
 }
 
 func TestExplainSaysWhatIsCleared(t *testing.T) {
 	m := parse(t, "{email: email, phone: phone, clear: [phone, email]}")
-	want := []Origin{{Field: "email", Trait: "email", Value: "a@example.com"}, {Field: "phone", Cleared: true}}
+	want := []FieldSource{{Field: "email", Trait: "email", Value: "a@example.com"}, {Field: "phone", Cleared: true}}
 	if diff := cmp.Diff(want, Explain(Profile{Traits: map[string]any{"email": "a@example.com"}}, m)); diff != "" {
-		t.Errorf("origins (-want +got):\n%s", diff)
+		t.Errorf("sources (-want +got):\n%s", diff)
 	}
 }
 
-// The examples of docs/mapping.md are mapping files, but for the one with mistakes.
+func TestExplainSaysWhatTransformsDid(t *testing.T) {
+	m := parse(t, `{name: {join: [first, last], lower: true}, phone: {traits: phone, digits: true}, email: {traits: email, trim: true},
+      description: {join: [none], default: x}, birthdate: {traits: dob, formats: DD/MM/YYYY},
+      metadata: {rename: {tier: {traits: plan, values: {pro: Gold}}, level: {traits: level, default: 1}, bad: {traits: bad, as: number}}}}`)
+	traits := map[string]any{"first": "Ada", "last": "Byron", "phone": "1-2", "email": "a@b.c", "dob": "02/05/1984", "plan": "pro", "bad": "x"}
+	want := []FieldSource{
+		{Field: "name", Trait: "first", Value: "Ada"},
+		{Field: "name", Trait: "last", Value: "Byron", Result: "ada byron"},
+		{Field: "email", Trait: "email", Value: "a@b.c"},
+		{Field: "phone", Trait: "phone", Value: "1-2", Result: "12"},
+		{Field: "description", Result: "x"},
+		{Field: "birthdate", Trait: "dob", Value: "02/05/1984", Result: "1984-05-02"},
+		{Field: "metadata.level", Result: json.Number("1")},
+		{Field: "metadata.tier", Trait: "plan", Value: "pro", Result: "Gold"},
+	}
+	if diff := cmp.Diff(want, Explain(Profile{Traits: traits}, m)); diff != "" {
+		t.Errorf("sources (-want +got):\n%s", diff)
+	}
+}
+
+// The examples of docs/mapping.md are mapping files, but for the one with mistakes, and the test case.
 func TestDocumentedMappingFiles(t *testing.T) {
 	page, err := os.ReadFile("../../docs/mapping.md")
 	if err != nil {
@@ -263,7 +344,7 @@ func TestDocumentedMappingFiles(t *testing.T) {
 		t.Fatalf("%d files are found", len(files))
 	}
 	for _, file := range files {
-		if _, err := Parse(file[1], []byte(file[2])); (err != nil) != (file[1] == "wrong") {
+		if _, err := Parse(file[1], []byte(file[2])); (err != nil) != (file[1] == "wrong" || file[1] == "case") {
 			t.Errorf("%s: %v", file[1], err)
 		}
 	}

@@ -3,10 +3,12 @@ package mapping
 import (
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 
+	"segsync/importer/metadata"
 	"segsync/internal/safetext"
 	"segsync/voucherify"
 )
@@ -20,10 +22,16 @@ type Profile struct {
 	// Traits are decoded with json.Decoder.UseNumber; a number of another type
 	// is not mapped to text. nil means no traits.
 	Traits map[string]any
-	// Texts says that the traits come from a warehouse, which keeps values as text. Text
-	// that is JSON is then decoded where the mapping wants an object or a list, and
-	// conditions compare text that is a number or a boolean with numbers and booleans.
+	// Texts says that the traits come from a warehouse, which keeps values as text. Conditions
+	// then compare text that is a number or a boolean with numbers and booleans.
 	Texts bool
+	// Damaged has the names of the traits that were left out because their JSON is damaged.
+	Damaged []string
+	// Sparse says that a trait that is absent may only be unknown, as in a warehouse or a file.
+	// What is known to be removed is null in Traits, or in Removed, where a member of an object is
+	// written as in Path.String.
+	Sparse  bool
+	Removed []string
 }
 
 // Named returns the keys of the traits that the mapping names, those of Where included,
@@ -34,12 +42,15 @@ func (m Mapping) Named() []string {
 	return slices.Compact(all)
 }
 
-// Origin says where a field of a customer comes from.
-type Origin struct {
+// FieldSource says where a field of a customer comes from.
+type FieldSource struct {
 	Field string `json:"field"` // as in the customer's JSON: address.city, metadata.plan
 	Trait string `json:"trait"` // path of the trait, or "" for a constant
 	Value any    `json:"value"` // of the trait, or the constant
-	// Cleared says that the field is sent as null, because all of its traits are absent.
+	// Result is the value after the transform of the field, where that changed it. Without a
+	// Trait it is the default.
+	Result any `json:"result,omitempty"`
+	// Cleared says that the field is sent as null, because its traits are gone.
 	// Trait and Value are then empty.
 	Cleared bool `json:"cleared,omitempty"`
 }
@@ -52,31 +63,37 @@ type Origin struct {
 // booleans become text. The values in the customer's metadata are the profile's own, and
 // its map may be, too.
 func Map(p Profile, m Mapping) (voucherify.Customer, []Warning) {
-	r := traitReader{traits: m.traitsOf(p)}
-	return r.customer(p, m), r.warnings
+	r := traitReader{traits: p.Traits}
+	customer := r.customer(&p, &m)
+	for _, name := range p.Damaged {
+		name = "traits." + safetext.Line(name) // "birthdate" is for an invalid birthdate alone
+		r.warnings = append(r.warnings, Warning{Field: name, Trait: name, Value: "the value", Kind: Damaged,
+			Reason: "is left out: its text is not valid Unicode, or a name in it or its own comes twice"})
+	}
+	return customer, r.warnings
 }
 
 // Explain returns where the fields come from that Map gives the customer, in the
-// order of its JSON; a name that was joined has an Origin for each part. Those that are
+// order of its JSON; a name that was joined has an FieldSource for each part. Those that are
 // cleared come last.
-func Explain(p Profile, m Mapping) []Origin {
-	r := traitReader{traits: m.traitsOf(p), explain: true}
-	c := r.customer(p, m)
+func Explain(p Profile, m Mapping) []FieldSource {
+	r := traitReader{traits: p.Traits, explain: true}
+	c := r.customer(&p, &m)
 	for _, field := range c.Clear {
-		r.origins = append(r.origins, Origin{Field: field, Cleared: true})
+		r.sources = append(r.sources, FieldSource{Field: field, Cleared: true})
 	}
-	return r.origins
+	return r.sources
 }
 
 // traitReader reads the fields of one customer and collects the warnings.
 type traitReader struct {
 	traits   map[string]any
 	warnings []Warning
-	explain  bool // collect origins
-	origins  []Origin
+	explain  bool // collect sources
+	sources  []FieldSource
 }
 
-func (r *traitReader) customer(p Profile, m Mapping) voucherify.Customer {
+func (r *traitReader) customer(p *Profile, m *Mapping) voucherify.Customer {
 	c := voucherify.Customer{
 		SourceID:       p.SourceID,
 		Name:           r.text("name", &m.Name),
@@ -97,23 +114,31 @@ func (r *traitReader) customer(p Profile, m Mapping) voucherify.Customer {
 	if address != (voucherify.Address{}) {
 		c.Address = &address
 	}
-	c.Metadata = r.readMetadata(&m)
-	if len(m.Clear) > 0 {
-		r.clear(&c, &m)
+	c.Metadata = r.readMetadata(m)
+	for _, field := range m.Clear {
+		r.clear(&c, p, m, field)
 	}
 	return c
 }
 
 func (r *traitReader) warn(kind Kind, field string, path Path, value any, reason string) {
-	w := Warning{Field: field, Trait: safetext.Line(path.String()), Value: quote(value), Kind: kind, Reason: reason}
+	w := Warning{Field: safetext.Line(field), Trait: safetext.Line(path.String()), Value: quote(value), Kind: kind, Reason: reason}
 	r.warnings = append(r.warnings, w)
 }
 
-// from notes where a field comes from.
-func (r *traitReader) from(field string, path Path, value any) {
+// from notes where a field comes from: the value of a trait, and what a transform made of it.
+func (r *traitReader) from(field string, path Path, value, result any) {
 	if r.explain {
-		r.origins = append(r.origins, Origin{Field: field, Trait: path.String(), Value: value})
+		r.sources = append(r.sources, newFieldSource(field, path, value, result))
 	}
+}
+
+func newFieldSource(field string, path Path, value, result any) FieldSource {
+	s := FieldSource{Field: field, Trait: path.String(), Value: value}
+	if !reflect.DeepEqual(value, result) {
+		s.Result = result
+	}
+	return s
 }
 
 // find returns the first path whose trait is present, and the value; nil if there is none.
@@ -129,7 +154,7 @@ func (r *traitReader) find(paths []Path) (Path, any) {
 			continue
 		}
 		inObject = inObject || last > 0
-		if v := object[path[last]]; isThere(v) {
+		if v := object[path[last]]; isPresent(v) {
 			return path, v
 		}
 	}
@@ -148,32 +173,52 @@ func (r *traitReader) object(path Path) (map[string]any, bool) {
 	return object, true
 }
 
-func isThere(v any) bool {
+func isPresent(v any) bool {
 	s, isString := v.(string)
 	return v != nil && (!isString || strings.TrimSpace(s) != "")
 }
 
 func (r *traitReader) text(field string, f *Field) string {
 	if f.Constant != "" {
-		r.from(field, nil, f.Constant)
+		r.from(field, nil, f.Constant, f.Constant)
 		return f.Constant
 	}
 	path, v := r.find(f.Traits)
 	if path != nil || len(f.Join) == 0 {
-		return r.textOf(field, path, v)
+		return r.textOf(field, path, v, r.transform(NotTransformed, field, f.Transform, path, v))
 	}
 	var parts []string
 	for _, paths := range f.Join {
 		path, v := r.find(paths)
-		if part := r.textOf(field, path, v); part != "" {
+		if part := r.textOf(field, path, v, v); part != "" {
 			parts = append(parts, part)
 		}
 	}
-	return strings.Join(parts, " ")
+	joined := strings.Join(parts, " ")
+	switch {
+	case f.Transform == nil:
+		return joined
+	case joined == "":
+		return r.textOf(field, nil, nil, f.Transform.Default)
+	}
+	result := r.transform(NotTransformed, field, f.Transform, f.Join[0][0], joined)
+	if r.explain {
+		r.sources[len(r.sources)-1].Result = result // the parts are sources already
+	}
+	return r.asText(field, nil, result)
 }
 
-// textOf returns the trait as text, or "" with a warning; v is nil for an absent one.
-func (r *traitReader) textOf(field string, path Path, v any) string {
+// textOf returns v, which a transform made of the value of the trait, as text, or "" with a
+// warning; v is nil for an absent one.
+func (r *traitReader) textOf(field string, path Path, value, v any) string {
+	text := r.asText(field, path, v)
+	if text != "" {
+		r.from(field, path, value, v)
+	}
+	return text
+}
+
+func (r *traitReader) asText(field string, path Path, v any) string {
 	text, reason, kind := "", "", NotText
 	switch v := v.(type) {
 	case nil:
@@ -184,7 +229,7 @@ func (r *traitReader) textOf(field string, path Path, v any) string {
 		text = strconv.FormatBool(v)
 	case json.Number:
 		var ok bool
-		if text, ok = decimal(v.String()); !ok {
+		if text, ok = metadata.Decimal(v.String()); !ok {
 			kind, reason = TooLarge, "is a number with an exponent of absurd size"
 		}
 	case []any:
@@ -196,62 +241,28 @@ func (r *traitReader) textOf(field string, path Path, v any) string {
 	}
 	if reason != "" {
 		r.warn(kind, field, path, v, reason)
-		return ""
 	}
-	r.from(field, path, v)
 	return text
 }
 
 func (r *traitReader) birthdate(f *Field) voucherify.Birthdate {
-	path, v := r.find(f.Traits)
+	path, value := r.find(f.Traits)
 	if f.Constant != "" {
-		path, v = nil, f.Constant
+		path, value = nil, f.Constant
 	}
-	if v == nil {
+	v := r.transform(NotADate, "birthdate", f.Transform, path, value)
+	switch {
+	case v == nil && value == nil:
 		return voucherify.Birthdate{}
-	}
-	s, _ := v.(string) // other types are reported as no date, like ""
-	date, err := ParseBirthdate(s)
-	if err != nil {
-		r.warn(NotADate, "birthdate", path, v, "is "+err.Error())
+	case v == nil:
 		return voucherify.NoBirthdate
 	}
-	r.from("birthdate", path, v)
+	s, _ := v.(string) // other types are reported as no date, like ""
+	date, err := metadata.ParseDate(s)
+	if err != nil {
+		r.warn(NotADate, "birthdate", path, value, "is "+err.Error())
+		return voucherify.NoBirthdate
+	}
+	r.from("birthdate", path, value, v)
 	return voucherify.NewBirthdate(date)
-}
-
-// decimal writes a JSON number without exponent. It moves the decimal point in
-// the text, because a float64 would lose digits. A number without exponent stays
-// as written. It reports false where the point would move by more than 100 digits.
-func decimal(number string) (string, bool) {
-	e := strings.IndexAny(number, "eE")
-	if e < 0 {
-		return number, true
-	}
-	exponent, err := strconv.Atoi(number[e+1:])
-	if err != nil || exponent < -100 || exponent > 100 {
-		return "", false
-	}
-	digits, negative := strings.CutPrefix(number[:e], "-")
-	whole, fraction, _ := strings.Cut(digits, ".")
-	digits = whole + fraction
-	point := len(whole) + exponent
-	if point < 0 {
-		digits = strings.Repeat("0", -point) + digits
-		point = 0
-	}
-	if point > len(digits) {
-		digits += strings.Repeat("0", point-len(digits))
-	}
-	whole, fraction = strings.TrimLeft(digits[:point], "0"), digits[point:]
-	if whole == "" {
-		whole = "0"
-	}
-	if fraction != "" {
-		whole += "." + fraction
-	}
-	if negative {
-		whole = "-" + whole
-	}
-	return whole, true
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"segsync/internal/safetext"
 )
@@ -28,6 +29,9 @@ func (p Path) String() string {
 
 var pathEscaper = strings.NewReplacer(`\`, `\\`, ".", `\.`)
 
+// Paths are alternatives in order of preference.
+type Paths []Path
+
 // ParsePath parses keys joined by dots. A dot or a backslash that is part of a key has a
 // backslash before it: last\.seen.
 func ParsePath(s string) (Path, error) {
@@ -36,15 +40,15 @@ func ParsePath(s string) (Path, error) {
 	for _, c := range s + "." {
 		switch {
 		case escaped && c != '.' && c != '\\':
-			return nil, fmt.Errorf(`"%s": a backslash stands before a dot or another backslash only`, safetext.Line(s))
+			return nil, fmt.Errorf(`"%s" has a backslash that is not before a dot or another backslash`, safetext.Line(s))
 		case escaped || c != '.' && c != '\\':
 			key, escaped = key+string(c), false
 		case c == '\\':
 			escaped = true
 		case key == "":
-			return nil, fmt.Errorf(`"%s": there is no key before or after a dot`, safetext.Line(s))
+			return nil, fmt.Errorf(`"%s" has no key before or after a dot`, safetext.Line(s))
 		case strings.ContainsAny(key, "{}"):
-			return nil, fmt.Errorf(`"%s": a trait has no braces: write its name, or use join to combine several traits`, safetext.Line(s))
+			return nil, fmt.Errorf(`"%s" has braces: write the name of the trait, or use join to combine several traits`, safetext.Line(s))
 		default:
 			path, key = append(path, key), ""
 		}
@@ -68,9 +72,11 @@ type Mapping struct {
 	Metadata    MetadataMapping `json:"metadata,omitzero"`
 	// Where has the conditions on a profile, which must all hold. See Matches.
 	Where []Condition `json:"where,omitempty"`
-	// Clear has the fields that are sent as null where all of their traits are absent,
-	// sorted: phone, address.line_2, metadata.plan.
+	// Clear has the fields that are sent as null where a trait of theirs was removed and none is
+	// present, sorted: phone, address.line_2, metadata.plan.
 	Clear []string `json:"clear,omitempty"`
+	// ClearAbsent says that they are where it is unknown whether a trait was removed, too.
+	ClearAbsent bool `json:"clear_absent,omitempty"`
 }
 
 // AddressMapping is the part of a Mapping for the members of the address.
@@ -90,19 +96,21 @@ type AddressMapping struct {
 // for profiles without the objects that those lead into: {"address", "city"}, {"city"}
 // ignores the trait city where the trait address is an object, with or without a city.
 type Field struct {
-	Traits []Path `json:"traits,omitempty"` // in order of preference
+	Traits Paths `json:"traits,omitempty"`
 	// Join has parts that are joined by a space where all of Traits are absent; each part
 	// has traits in order of preference.
-	Join [][]Path `json:"join,omitempty"`
+	Join []Paths `json:"join,omitempty"`
 	// Constant is the text of the field, whatever the traits are; "" for none.
 	Constant string `json:"constant,omitempty"`
+	// Transform changes the value of Traits, or the parts of Join once they are joined; nil does not.
+	Transform *Transform `json:"transform,omitempty"`
 }
 
 // MetadataMapping says what the metadata comes from. Where several have the same key,
 // Traits win over Object, and both over All.
 type MetadataMapping struct {
 	// Object leads to an object, which becomes metadata as it is.
-	Object []Path `json:"object,omitempty"`
+	Object Paths `json:"object,omitempty"`
 	// Traits become one key each. A number, a boolean, a string or an array of these is
 	// kept as it is.
 	Traits []MetadataTrait `json:"traits,omitempty"`
@@ -121,38 +129,24 @@ func (m MetadataMapping) Any() bool { return len(m.Object) > 0 || len(m.Traits) 
 
 // MetadataTrait is a key of the metadata that comes from a trait.
 type MetadataTrait struct {
-	Key    string `json:"key"`
-	Traits []Path `json:"traits"` // in order of preference
+	Key       string     `json:"key"`
+	Traits    Paths      `json:"traits"`
+	Transform *Transform `json:"transform,omitempty"`
 }
 
-// Default reads the reserved traits of Segment, in camelCase and in
-// snake_case.
+// Default returns the mapping of DefaultFile, which reads the reserved traits of Segment, in
+// camelCase and in snake_case. Its slices are shared.
 //
 // https://segment.com/docs/connections/spec/identify/#traits
-func Default() Mapping {
-	traits := func(paths ...Path) Field { return Field{Traits: paths} }
-	return Mapping{
-		Name: Field{
-			Traits: []Path{{"name"}},
-			Join: [][]Path{
-				{{"firstName"}, {"first_name"}},
-				{{"lastName"}, {"last_name"}},
-			},
-		},
-		Email:       traits(Path{"email"}),
-		Phone:       traits(Path{"phone"}),
-		Description: traits(Path{"description"}),
-		Birthdate:   traits(Path{"birthdate"}, Path{"birthday"}),
-		Address: AddressMapping{
-			City:       traits(Path{"address", "city"}, Path{"city"}),
-			State:      traits(Path{"address", "state"}, Path{"state"}),
-			Country:    traits(Path{"address", "country"}, Path{"country"}),
-			PostalCode: traits(Path{"address", "postalCode"}, Path{"address", "postal_code"}, Path{"postalCode"}, Path{"postal_code"}),
-			Line1:      traits(Path{"address", "street"}, Path{"address", "line_1"}, Path{"street"}, Path{"line_1"}),
-		},
-		Metadata: MetadataMapping{Object: []Path{{"metadata"}}},
+func Default() Mapping { return parseDefault() }
+
+var parseDefault = sync.OnceValue(func() Mapping {
+	m, err := Parse("default-mapping.yaml", []byte(defaultMappingFile))
+	if err != nil {
+		panic("mapping: " + err.Error())
 	}
-}
+	return m
+})
 
 // Fingerprint returns the SHA-256 of the mapping. It is kept in state files: the same
 // mapping has the same one in each version of the program.
@@ -177,52 +171,40 @@ func (m Mapping) Traits() []string {
 	return named
 }
 
-// fieldNames returns the names that field takes, in the order of the customer's JSON.
-func fieldNames() [11]string {
-	return [...]string{
-		"name", "email", "phone", "description", "birthdate",
-		"address.city", "address.state", "address.country", "address.postal_code", "address.line_1", "address.line_2",
+// namedField is a field, and its name in the customer's JSON.
+type namedField struct {
+	name string
+	*Field
+}
+
+// fields returns the fields in the order of the customer's JSON, without metadata.
+func (m *Mapping) fields() [11]namedField {
+	return [...]namedField{
+		{"name", &m.Name}, {"email", &m.Email}, {"phone", &m.Phone}, {"description", &m.Description}, {"birthdate", &m.Birthdate},
+		{"address.city", &m.Address.City}, {"address.state", &m.Address.State}, {"address.country", &m.Address.Country},
+		{"address.postal_code", &m.Address.PostalCode}, {"address.line_1", &m.Address.Line1}, {"address.line_2", &m.Address.Line2},
 	}
 }
 
 // field returns the field of this name, or nil. Metadata is none.
 func (m *Mapping) field(name string) *Field {
-	switch name {
-	case "name":
-		return &m.Name
-	case "email":
-		return &m.Email
-	case "phone":
-		return &m.Phone
-	case "description":
-		return &m.Description
-	case "birthdate":
-		return &m.Birthdate
-	case "address.city":
-		return &m.Address.City
-	case "address.state":
-		return &m.Address.State
-	case "address.country":
-		return &m.Address.Country
-	case "address.postal_code":
-		return &m.Address.PostalCode
-	case "address.line_1":
-		return &m.Address.Line1
-	case "address.line_2":
-		return &m.Address.Line2
+	for _, f := range m.fields() {
+		if f.name == name {
+			return f.Field
+		}
 	}
 	return nil
 }
 
 // groups returns the lists of alternatives: Traits, then the parts of Join.
-func (f *Field) groups() [][]Path { return append([][]Path{f.Traits}, f.Join...) }
+func (f *Field) groups() []Paths { return append([]Paths{f.Traits}, f.Join...) }
 
 // paths returns the paths of the traits that become fields. Those of Where are not among
 // them.
 func (m *Mapping) paths() []Path {
 	var all []Path
-	for _, name := range fieldNames() {
-		for _, group := range m.field(name).groups() {
+	for _, f := range m.fields() {
+		for _, group := range f.groups() {
 			all = append(all, group...)
 		}
 	}

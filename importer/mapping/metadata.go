@@ -3,8 +3,9 @@ package mapping
 import (
 	"encoding/json"
 	"maps"
-	"segsync/internal/safetext"
 	"slices"
+
+	"segsync/importer/metadata"
 )
 
 // metadataReader reads the metadata of one customer.
@@ -12,7 +13,7 @@ type metadataReader struct {
 	*traitReader
 	mapping  MetadataMapping
 	metadata map[string]any
-	origins  map[string]Origin // by metadata key, where they are collected
+	sources  map[string]FieldSource // by metadata key, where they are collected
 }
 
 // readMetadata returns nil where there is none, and the profile's own object where nothing
@@ -22,20 +23,21 @@ func (r *traitReader) readMetadata(m *Mapping) map[string]any {
 	if !r.explain && len(m.Metadata.Traits) == 0 && !m.Metadata.All {
 		return object
 	}
-	mr := metadataReader{traitReader: r, mapping: m.Metadata, metadata: make(map[string]any), origins: make(map[string]Origin)}
+	mr := metadataReader{traitReader: r, mapping: m.Metadata, metadata: make(map[string]any), sources: make(map[string]FieldSource)}
 	if m.Metadata.All {
 		mr.takeOthers(keys(m.paths()))
 	}
 	for key, v := range object {
-		mr.set(key, append(slices.Clone(path), key), v)
+		mr.set(key, append(slices.Clone(path), key), v, v)
 	}
 	for _, t := range m.Metadata.Traits {
-		if path, v := r.find(t.Traits); path != nil {
-			mr.take(t.Key, path, v)
+		path, v := r.find(t.Traits)
+		if result := r.transform(NotTransformed, metadataPrefix+t.Key, t.Transform, path, v); result != nil {
+			mr.take(t.Key, path, v, result)
 		}
 	}
-	for _, key := range slices.Sorted(maps.Keys(mr.origins)) {
-		r.origins = append(r.origins, mr.origins[key])
+	for _, key := range slices.Sorted(maps.Keys(mr.sources)) {
+		r.sources = append(r.sources, mr.sources[key])
 	}
 	if len(mr.metadata) == 0 {
 		return nil
@@ -69,26 +71,26 @@ func (r *metadataReader) takeOthers(read []string) {
 		not[key] = true
 	}
 	for _, key := range slices.Sorted(maps.Keys(r.traits)) {
-		if v := r.traits[key]; key != "" && !not[key] && isThere(v) {
-			r.take(key, Path{key}, v)
+		if v := r.traits[key]; key != "" && !not[key] && isPresent(v) {
+			r.take(key, Path{key}, v, v)
 		}
 	}
 }
 
-// take puts the trait into metadata, if that can take it.
-func (r *metadataReader) take(key string, path Path, v any) {
+// take puts the trait into metadata, if that can take it. v is what a transform made of its value.
+func (r *metadataReader) take(key string, path Path, value, v any) {
 	if reason := notMetadata(v, r.mapping.Objects[key]); reason != "" {
-		r.warn(NotMetadata, "metadata."+safetext.Line(key), path, v, "is "+reason+", which metadata does not take")
-		r.warnings[len(r.warnings)-1].LeftOut = LeftOut{Key: key, Reason: reason}
+		r.warn(NotMetadata, metadataPrefix+key, path, v, "is "+reason+", which metadata does not take")
+		r.warnings[len(r.warnings)-1].LeftOut = metadata.LeftOut{Key: key, Reason: reason}
 		return
 	}
-	r.set(key, path, v)
+	r.set(key, path, value, v)
 }
 
-func (r *metadataReader) set(key string, path Path, v any) {
+func (r *metadataReader) set(key string, path Path, value, v any) {
 	r.metadata[key] = v
 	if r.explain {
-		r.origins[key] = Origin{Field: "metadata." + key, Trait: path.String(), Value: v}
+		r.sources[key] = newFieldSource(metadataPrefix+key, path, value, v)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"segsync/importer/metadata"
 	"segsync/internal/safetext"
 )
 
@@ -25,25 +26,21 @@ type Warning struct {
 	Reason string
 	// LeftOut is set for a trait that metadata does not take; Field is then "metadata."
 	// and the key.
-	LeftOut LeftOut
+	LeftOut metadata.LeftOut
 }
 
 // Kind is what is wrong with a value, as a word that stays the same in each version.
 type Kind string
 
 const (
-	NotText     Kind = "not_text"      // an array or an object where text is wanted
-	TooLarge    Kind = "too_large"     // a number of more digits than can be written out
-	NotADate    Kind = "not_a_date"    // a birthdate that is sent as null
-	NotObject   Kind = "not_an_object" // a trait that cannot be the metadata
-	NotMetadata Kind = "left_out"      // a trait that metadata does not take
+	NotText        Kind = "not_text"        // an array or an object where text is wanted
+	TooLarge       Kind = "too_large"       // a number of more digits than can be written out
+	NotADate       Kind = "not_a_date"      // a birthdate that is sent as null
+	NotTransformed Kind = "not_transformed" // a value that a transform of the mapping does not take
+	NotObject      Kind = "not_an_object"   // a trait that cannot be the metadata
+	NotMetadata    Kind = "left_out"        // a trait that metadata does not take
+	Damaged        Kind = "damaged"         // a trait that cannot be decoded without a loss
 )
-
-// LeftOut is a key of the metadata that is not sent.
-type LeftOut struct {
-	Key    string
-	Reason string // a few words, the same for every value of that kind: "not a number"
-}
 
 // String returns for example
 //

@@ -3,11 +3,11 @@ package mapping
 import (
 	"encoding/json"
 	"fmt"
-	"math/big"
 	"slices"
 	"strconv"
 	"strings"
 
+	"segsync/importer/metadata"
 	"segsync/internal/safetext"
 	"segsync/segmentprofiles"
 )
@@ -72,7 +72,7 @@ func (m Mapping) Matches(p Profile, ids []segmentprofiles.ExternalID) bool {
 	if len(m.Where) == 0 {
 		return true
 	}
-	r := traitReader{traits: m.traitsOf(p)}
+	r := traitReader{traits: p.Traits}
 	holds := func(c Condition) bool { return r.holds(&c, ids, p.Texts) }
 	for _, c := range m.Where {
 		if len(c.Any) > 0 && !slices.ContainsFunc(c.Any, holds) || len(c.Any) == 0 && !holds(c) {
@@ -145,12 +145,12 @@ func (c *Condition) holdsFor(v any, texts bool) bool {
 		case Like, NotLike:
 			return like(v.(string), want.(string))
 		case AtLeast:
-			return compareNumbers(v.(json.Number), want.(json.Number)) >= 0
+			return metadata.CompareNumbers(v.(json.Number), want.(json.Number)) >= 0
 		case AtMost:
-			return compareNumbers(v.(json.Number), want.(json.Number)) <= 0
+			return metadata.CompareNumbers(v.(json.Number), want.(json.Number)) <= 0
 		}
 		if number, ok := v.(json.Number); ok {
-			return compareNumbers(number, want.(json.Number)) == 0
+			return metadata.CompareNumbers(number, want.(json.Number)) == 0
 		}
 		return v == want
 	})
@@ -170,7 +170,7 @@ func sameType(v, want any, texts bool) (any, bool) {
 		_, ok := v.(bool)
 		return v, ok
 	}
-	if texts && isText && numberForm.MatchString(text) {
+	if texts && isText && metadata.IsNumber(text) {
 		return json.Number(text), true
 	}
 	_, ok := v.(json.Number)
@@ -192,27 +192,6 @@ func like(s, pattern string) bool {
 		}
 	}
 	return strings.HasSuffix(s, parts[last])
-}
-
-// compareNumbers compares two JSON numbers by value, exactly, but for those of absurd
-// size, which it compares as float64.
-func compareNumbers(a, b json.Number) int {
-	x, okX := rational(a)
-	y, okY := rational(b)
-	if okX && okY {
-		return x.Cmp(y)
-	}
-	f, _ := a.Float64() // ±Inf for what is out of range
-	g, _ := b.Float64()
-	return big.NewFloat(f).Cmp(big.NewFloat(g))
-}
-
-func rational(number json.Number) (*big.Rat, bool) {
-	digits, ok := decimal(number.String())
-	if !ok || len(digits) > 1000 {
-		return nil, false
-	}
-	return new(big.Rat).SetString(digits)
 }
 
 // ConditionCount says, over many profiles, whether the values of a trait are of the type
@@ -238,7 +217,7 @@ func (m Mapping) ConditionCounts() []ConditionCount {
 
 // Count adds the profile to counts, which ConditionCounts returned.
 func (m Mapping) Count(counts []ConditionCount, p Profile) {
-	r := traitReader{traits: m.traitsOf(p)}
+	r := traitReader{traits: p.Traits}
 	for i := range counts {
 		c := &counts[i]
 		_, v := r.find([]Path{c.Condition.Trait})

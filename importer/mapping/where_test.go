@@ -148,7 +148,7 @@ func TestConditionCounts(t *testing.T) {
 	}
 }
 
-func parse(t *testing.T, file string) Mapping {
+func parse(t testing.TB, file string) Mapping {
 	t.Helper()
 	m, err := Parse("m", []byte(file))
 	if err != nil {

@@ -14,21 +14,22 @@ import (
 	"strconv"
 	"time"
 
+	made "segsync/internal/sandbox"
 	"segsync/profilessync"
 )
 
 // people are made-up profiles of 12 traits, in an order that is not that of their ids. Every
 // identifiedth of them has a user_id.
-func people(n, identified int) iter.Seq[profilessync.Profile] {
-	return func(yield func(profilessync.Profile) bool) {
+func people(n, identified int) iter.Seq[made.Person] {
+	return func(yield func(made.Person) bool) {
 		began := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 		for i := range n {
 			sum := sha256.Sum256(fmt.Append(nil, i))
 			id := base64.RawURLEncoding.EncodeToString(sum[:20])
 			email := fmt.Sprintf("customer.%07d@example.com", i)
-			p := profilessync.Profile{
+			p := made.Person{
 				SegmentID:   "use_" + id,
-				ExternalIDs: []profilessync.ExternalID{{Type: "email", ID: email, CreatedAt: began.Add(time.Duration(i) * time.Second)}},
+				ExternalIDs: []made.ExternalID{{Type: "email", ID: email, CreatedAt: began.Add(time.Duration(i) * time.Second)}},
 				Traits: map[string]any{
 					"name": fmt.Sprint("Made-up Customer ", i), "email": email, "phone": fmt.Sprintf("+1555%07d", i),
 					"description": fmt.Sprint("Customer since ", 2000+i%25), "birthdate": fmt.Sprintf("19%02d-%02d-%02d", 40+i%60, 1+i%12, 1+i%28),
@@ -38,7 +39,7 @@ func people(n, identified int) iter.Seq[profilessync.Profile] {
 				},
 			}
 			if i%identified == 0 {
-				p.ExternalIDs = append(p.ExternalIDs, profilessync.ExternalID{Type: "user_id", ID: fmt.Sprintf("user-%07d", i), CreatedAt: began})
+				p.ExternalIDs = append(p.ExternalIDs, made.ExternalID{Type: "user_id", ID: fmt.Sprintf("user-%07d", i), CreatedAt: began})
 			}
 			if !yield(p) {
 				return
@@ -74,18 +75,23 @@ func fillPeople(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := profilessync.Fill(ctx, args[2], args[3], people(n, identified)); err != nil {
+	conn, err := profilessync.Connect(ctx, args[2])
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	if err := made.FillPostgres(ctx, conn, args[3], people(n, identified)); err != nil {
 		return err
 	}
 	return writeNDJSON(args[4], people(n, identified))
 }
 
 // writeNDJSON writes the profiles to a file, one a line.
-func writeNDJSON(path string, profiles iter.Seq[profilessync.Profile]) (err error) {
+func writeNDJSON(path string, profiles iter.Seq[made.Person]) (err error) {
 	file, err := os.Create(path)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
-	return profilessync.WriteNDJSON(file, profiles)
+	return made.WriteNDJSON(file, profiles)
 }

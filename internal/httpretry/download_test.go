@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,63 +15,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"segsync/internal/httpretry"
 )
 
 const downloadURL = "https://download.example.com/v1/exports/exp_1?token=canary-token"
-
-// fileServer serves a file, and cuts each answer after some bytes.
-type fileServer struct {
-	content string
-	cut     int    // bytes of each answer; 0: all
-	ranges  bool   // whether it serves a part
-	etag    string // of the file
-	lies    string // Content-Range of the parts; empty: the right one
-	silent  bool   // tells no Content-Length
-
-	asked []string // the header Range of each request
-}
-
-func (s *fileServer) RoundTrip(r *http.Request) (*http.Response, error) {
-	time.Sleep(10 * time.Millisecond)
-	s.asked = append(s.asked, r.Header.Get("Range")+r.Header.Get("If-Range"))
-	if e := r.Header.Get("Accept-Encoding"); e != "identity" {
-		return nil, fmt.Errorf("Accept-Encoding %q", e)
-	}
-	from, status := 0, 200
-	if n, _ := fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-", &from); n == 1 && s.ranges {
-		status = 206
-	} else {
-		from = 0
-	}
-	part, end := s.content[from:], error(nil)
-	if s.cut > 0 && s.cut < len(part) {
-		part, end = part[:s.cut], io.ErrUnexpectedEOF
-	}
-	body := io.MultiReader(strings.NewReader(part), readerFunc(func([]byte) (int, error) {
-		if end != nil {
-			return 0, end
-		}
-		return 0, io.EOF
-	}))
-	resp := response(status, body)
-	resp.ContentLength = int64(len(s.content) - from)
-	if s.silent {
-		resp.ContentLength = -1
-	}
-	if s.etag != "" {
-		resp.Header.Set("ETag", s.etag)
-	}
-	if status == 206 {
-		resp.Header.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", from, len(s.content)-1, len(s.content)))
-		if s.lies != "" {
-			resp.Header.Set("Content-Range", s.lies)
-		}
-	}
-	return resp, nil
-}
 
 func download(t *testing.T, ctx context.Context, tr *httpretry.Transport, url string) (n int64, content string, err error) {
 	t.Helper()
@@ -90,84 +36,54 @@ func download(t *testing.T, ctx context.Context, tr *httpretry.Transport, url st
 	return n, string(b), err
 }
 
-// A download that is cut is resumed where the server can do that, and else begun again.
+// A download that is cut is begun again, up to three times in all. Nothing is left of a longer
+// part that came first.
 func TestDownload(t *testing.T) {
 	content := strings.Repeat("id,source_id\n", 100_000) // 1.3 MB
-	const half = 700_000
+	announced := func(s string, length int64) server {
+		return func(r *http.Request) (*http.Response, error) {
+			if e := r.Header.Get("Accept-Encoding") + r.Header.Get("Range"); e != "identity" {
+				return nil, fmt.Errorf("headers %q", e)
+			}
+			resp := response(200, strings.NewReader(s))
+			resp.ContentLength = length
+			return resp, nil
+		}
+	}
+	whole := announced(content, int64(len(content)))
 	for _, c := range []struct {
-		name  string
-		s     fileServer
-		asked []string
-		want  string // error
+		name    string
+		answers []server
+		want    string // error
 	}{
-		{"whole", fileServer{}, []string{""}, ""},
-		{"whole, size unknown", fileServer{silent: true}, []string{""}, ""},
-		{"resumed", fileServer{cut: half, ranges: true}, []string{"", "bytes=700000-"}, ""},
-		{"resumed, same ETag", fileServer{cut: half, ranges: true, etag: `"a"`}, []string{"", `bytes=700000-"a"`}, ""},
-		{"resumed, weak ETag", fileServer{cut: half, ranges: true, etag: `W/"a"`}, []string{"", "bytes=700000-"}, ""},
-		{"resumed often", fileServer{cut: 200_000, ranges: true}, []string{"", "bytes=200000-", "bytes=400000-", "bytes=600000-",
-			"bytes=800000-", "bytes=1000000-", "bytes=1200000-"}, ""},
-		{"cut always, no ranges", fileServer{cut: half}, append([]string{""}, repeat("bytes=700000-", 9)...),
-			"after 10 attempts: reading the download: unexpected EOF"},
-		{"cut always, size unknown", fileServer{cut: half, silent: true}, repeat("", 10),
-			"after 10 attempts: reading the download: unexpected EOF"},
-		{"the wrong part", fileServer{cut: half, ranges: true, lies: "bytes 0-1299999/1300000"},
-			[]string{"", "bytes=700000-", "", "bytes=700000-", "", "bytes=700000-", "", "bytes=700000-", "", "bytes=700000-"},
-			"after 10 attempts: unexpected answer 206 Partial Content to a download"},
+		{"whole", []server{whole}, ""},
+		{"whole, size unknown", []server{announced(content, -1)}, ""},
+		{"cut once", []server{cut(200), whole}, ""},
+		{"cut twice", []server{cut(200), cut(200), whole}, ""},
+		{"shorter than announced", []server{announced(content[:1000], 1300000), whole}, ""},
+		{"another part than asked for", []server{answer(206, "x"), whole}, ""},
+		{"longer at first", []server{announced(content+content, 3000000), whole}, ""},
+		{"unavailable at first", []server{answer(503, ""), networkError, whole}, ""},
+		{"cut always", []server{cut(200), cut(200), cut(200), whole}, "after 3 attempts: reading the download: unexpected EOF"},
+		{"shorter always", []server{announced("abc", 6), announced("abcd", 6), announced("abcde", 6), whole},
+			"after 3 attempts: reading the download: 5 of 6 bytes: unexpected EOF"},
+		{"unavailable always", []server{answer(503, "down")}, `Voucherify answered the download with 503 Service Unavailable: "down"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c.s.content = content
-				n, got, err := download(t, t.Context(), httpretry.New(httpretry.Options{Base: &c.s}), downloadURL)
-				if diff := cmp.Diff(c.asked, c.s.asked); diff != "" {
-					t.Errorf("ranges that were asked for (-want +got):\n%s", diff)
-				}
-				if c.want != "" {
-					if err == nil || err.Error() != c.want {
-						t.Errorf("error %v, want %s", err, c.want)
+				s := &script{answers: c.answers}
+				n, got, err := download(t, t.Context(), httpretry.New(httpretry.Options{API: "Voucherify", Base: s}), downloadURL)
+				switch {
+				case c.want != "":
+					if err == nil || err.Error() != c.want || len(s.at) != 3 {
+						t.Errorf("error %v after %d requests, want %s", err, len(s.at), c.want)
 					}
-					return
-				}
-				if err != nil || n != int64(len(content)) || got != content {
-					t.Errorf("%d bytes, %d in the file, want %d; error %v", n, len(got), len(content), err)
+				case err != nil || n != int64(len(content)) || got != content || len(s.at) != len(c.answers):
+					t.Errorf("%d bytes, %d in the file, want %d; %d requests, error %v", n, len(got), len(content), len(s.at), err)
 				}
 			})
 		})
 	}
-}
-
-func repeat(s string, n int) []string { return strings.Split(strings.Repeat(s+"|", n-1)+s, "|") }
-
-// An answer that ends early is noticed although no error says so.
-func TestDownloadThatIsShorterThanAnnounced(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		n := 0
-		tr := httpretry.New(httpretry.Options{Base: server(func(*http.Request) (*http.Response, error) {
-			n++
-			resp := response(200, strings.NewReader("abcdef"[:min(3*n, 6)]))
-			resp.ContentLength = 6
-			return resp, nil
-		})})
-		if size, got, err := download(t, t.Context(), tr, downloadURL); err != nil || size != 6 || got != "abcdef" || n != 2 {
-			t.Errorf("%d bytes %q after %d attempts, error %v", size, got, n, err)
-		}
-	})
-}
-
-// Nothing is left of a longer file of which a part came first.
-func TestDownloadOfAFileThatShrinks(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		n := 0
-		tr := httpretry.New(httpretry.Options{Base: server(func(r *http.Request) (*http.Response, error) {
-			if n++; n == 1 {
-				return cut(200).RoundTrip(r)
-			}
-			return answer(200, "abc").RoundTrip(r)
-		})})
-		if size, got, err := download(t, t.Context(), tr, downloadURL); err != nil || size != 3 || got != "abc" {
-			t.Errorf("%d bytes %q, error %v", size, got, err)
-		}
-	})
 }
 
 // A download may take as long as bytes come, but not 30 s without one.
@@ -204,30 +120,21 @@ func TestDownloadThatIsSlow(t *testing.T) {
 	})
 }
 
-// Canceling and Hurry end a download at once, whatever it waits for.
-func TestDownloadIsInterrupted(t *testing.T) {
-	for name, s := range map[string]server{
-		"no answer": silence, "a body that stalls": stalled, "a body without a context": bodyWithoutContext, "a retry": answer(503, ""),
-	} {
-		for _, how := range []string{"hurry", "cancel"} {
-			t.Run(name+", "+how, func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
-					tr := httpretry.New(httpretry.Options{Base: s})
-					ctx, cancel := context.WithCancel(t.Context())
-					defer cancel()
-					end := tr.Hurry
-					if how == "cancel" {
-						end = cancel
-					}
-					time.AfterFunc(20*time.Second, end)
-					began := time.Now()
-					_, _, err := download(t, ctx, tr, downloadURL)
-					if d := time.Since(began); err == nil || d != 20*time.Second {
-						t.Errorf("it took %s, error %v", d, err)
-					}
-				})
+// A canceled download ends at once, whatever it waits for.
+func TestDownloadIsCanceled(t *testing.T) {
+	for name, s := range map[string]server{"no answer": silence, "a body that stalls": stalled, "a pause": answer(503, "", "Retry-After", "60")} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancelCause(t.Context())
+				because := errors.New("interrupted")
+				time.AfterFunc(20*time.Second, func() { cancel(because) })
+				began := time.Now()
+				_, _, err := download(t, ctx, httpretry.New(httpretry.Options{Base: s}), downloadURL)
+				if d := time.Since(began); err != because || d != 20*time.Second {
+					t.Errorf("it took %s, error %v", d, err)
+				}
 			})
-		}
+		})
 	}
 }
 
@@ -238,7 +145,7 @@ func TestDownloadKeepsItsToken(t *testing.T) {
 		"another error":     answer(500, `{"url":"/v1/exports/exp_1?token=canary\u002dtoken"}`),
 		"redirect":          answer(302, downloadURL, "Location", downloadURL),
 		"network error":     func(*http.Request) (*http.Response, error) { return nil, fmt.Errorf("Get %q: reset", downloadURL) },
-		"switches protocol": hung,
+		"switches protocol": switching,
 		"broken body": func(*http.Request) (*http.Response, error) {
 			return response(200, readerFunc(func([]byte) (int, error) { return 0, errors.New("malformed " + downloadURL) })), nil
 		},
@@ -261,31 +168,6 @@ func TestDownloadKeepsItsToken(t *testing.T) {
 				}
 			})
 		})
-	}
-}
-
-// Over a real connection: a server that closes it, and http.ServeContent, which knows ranges.
-func TestDownloadOverHTTP(t *testing.T) {
-	content := strings.Repeat("0123456789", 200_000)
-	requests := 0
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		requests++
-		if requests == 1 {
-			w.Header().Set("Content-Length", fmt.Sprint(len(content)))
-			io.WriteString(w, content[:1_000_000])
-			panic(http.ErrAbortHandler)
-		}
-		if r.Header.Get("Range") == "" {
-			t.Error("it was begun again")
-		}
-		http.ServeContent(w, r, "", time.Time{}, strings.NewReader(content))
-	}))
-	t.Cleanup(srv.Close)
-	tr := httpretry.New(httpretry.Options{})
-	t.Cleanup(tr.CloseIdleConnections)
-	n, got, err := download(t, t.Context(), tr, srv.URL+"/x?token=canary-token")
-	if err != nil || n != int64(len(content)) || got != content {
-		t.Errorf("%d bytes, the right ones: %v, error %v", n, got == content, err)
 	}
 }
 

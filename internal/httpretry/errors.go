@@ -1,11 +1,17 @@
 package httpretry
 
 import (
+	"cmp"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
+	"strings"
 	"time"
+
+	"segsync/internal/safetext"
 )
 
 // WaitError says that the server asks for a longer pause than Options.MaxWait.
@@ -13,7 +19,7 @@ type WaitError struct {
 	API    string
 	Until  time.Time // when the server may be asked again
 	Status int       // of the answer that asked for the pause; 0: only the reserve is left of Quota
-	Quota  string
+	Quota  string    // that the request counts in, if that is what the answer was about
 }
 
 func (e *WaitError) Error() string {
@@ -32,7 +38,7 @@ func (e *WaitError) EndsRun() bool { return true }
 // or for a minute if it never gave one.
 type OutageError struct {
 	API      string
-	Since    time.Time // first failure after the last good answer
+	Since    time.Time // first failed attempt of this request
 	Attempts int       // of this request
 	Never    bool      // the API gave no good answer in the life of the Transport
 	Err      error     // describes the last answer, or is the last network error
@@ -51,8 +57,7 @@ func (e *OutageError) Unwrap() error { return e.Err }
 // EndsRun says that no other request to the API will fare better for now.
 func (e *OutageError) EndsRun() bool { return true }
 
-// TimeoutError says that a POST had no answer in time, twice. The server may have applied
-// it. The API answers other requests, unless there is no Options.Probe to tell.
+// TimeoutError says that a POST had no answer in time, twice. The server may have applied it.
 type TimeoutError struct {
 	API      string
 	After    time.Duration // time limit of the last attempt
@@ -68,7 +73,7 @@ func (e *TimeoutError) Error() string {
 // TimedOut tells the error from others to callers that do not import this package.
 func (e *TimeoutError) TimedOut() bool { return true }
 
-// StatusError is an answer to Download that is no file.
+// StatusError is an answer to Download that is not a file.
 type StatusError struct {
 	API    string
 	Status int
@@ -106,34 +111,54 @@ func (e *switchError) Error() string {
 	return fmt.Sprintf("unexpected answer %s", statusLine(e.status))
 }
 
-// permanent reports whether another attempt would end the same way.
-func permanent(err error) bool {
-	if errors.Is(err, ErrInterrupted) {
-		return true
-	}
-	if _, ok := errors.AsType[*WaitError](err); ok {
-		return true
-	}
-	if _, ok := errors.AsType[*TooLargeError](err); ok {
-		return true
-	}
-	if _, ok := errors.AsType[*switchError](err); ok {
-		return true
-	}
-	if _, ok := errors.AsType[*writeError](err); ok {
-		return true
-	}
-	_, ok := errors.AsType[*tls.CertificateVerificationError](err)
+// unsafeError is about a URL to which no secret may be sent.
+type unsafeError struct{ scheme, host string }
+
+func (e *unsafeError) Error() string {
+	return fmt.Sprintf("refusing to send secrets to %s://%s", e.scheme, e.host)
+}
+
+// writeError is an error of the file that is downloaded to.
+type writeError struct{ err error }
+
+func (e *writeError) Error() string { return "writing the download: " + e.err.Error() }
+func (e *writeError) Unwrap() error { return e.err }
+
+// isPermanent reports whether another attempt would end the same way.
+func isPermanent(err error) bool {
+	return is[*WaitError](err) || is[*TooLargeError](err) || is[*switchError](err) || is[*unsafeError](err) ||
+		is[*writeError](err) || is[*tls.CertificateVerificationError](err)
+}
+
+func is[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
 	return ok
 }
 
 // statusLine is made from the code alone: the server's reason phrase is never used.
 func statusLine(code int) string { return fmt.Sprintf("%d %s", code, http.StatusText(code)) }
 
-// summary describes an answer in a line.
+// summary describes an answer in a line: by its message, if its body is JSON with one.
 func summary(status int, body string) string {
+	if text := messageOf(body); text != "" {
+		return statusLine(status) + ": " + safetext.Line(text)
+	}
 	if body == "" {
 		return statusLine(status)
 	}
 	return fmt.Sprintf("%s: %q", statusLine(status), body)
+}
+
+// messageMember also finds the message of JSON that is cut off behind it.
+var messageMember = regexp.MustCompile(`"message"\s*:\s*("(?:[^"\\]|\\.)*")`)
+
+// messageOf returns the message of an error in JSON, "" if there is none. A proxy may put the JSON of the
+// server behind it into its own message.
+func messageOf(body string) string {
+	var text string
+	member := messageMember.FindStringSubmatch(body)
+	if !strings.HasPrefix(strings.TrimSpace(body), "{") || member == nil || json.Unmarshal([]byte(member[1]), &text) != nil {
+		return ""
+	}
+	return cmp.Or(messageOf(text), text)
 }

@@ -2,159 +2,162 @@ package httpretry
 
 import (
 	"context"
+	"fmt"
+	"net/http"
 	"sync"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
-// headroom is the share of the quota that is left unused. margin is added to the second in
-// which at most as many requests as the quota are sent. Both allow for the network, which
-// delivers some requests closer together than they were sent.
 const (
-	headroom = 0.005
-	margin   = 8 * time.Millisecond
+	// headroom is the share of the limit that is left unused.
+	headroom = 0.01
+	// burst is the time that is made up for when timers fire late, as they do on a busy
+	// machine. In a second, and in margin, no more requests are sent than the limit all the
+	// same. margin allows for the network, which brings requests closer together.
+	burst, margin = 50 * time.Millisecond, 10 * time.Millisecond
+	// maxCounted is the largest limit for which the requests of a second are counted.
+	maxCounted = 10_000
+	// The rate falls to rateCut of itself, and rises by rateRise of the limit in a second.
+	rateCut, rateRise = 0.75, 0.02
+	// Fewer refusals in a second than minRefused, and than this share of the limit, are the
+	// network's jitter.
+	minRefused, minRefusedShare = 3, 0.05
+	// goesOn is the time after a cut within which another one is worth a warning.
+	goesOn = 5 * time.Second
 )
 
-// largestCounted is the largest quota for which the requests of the last second are
-// counted. Larger ones are only spaced.
-const largestCounted = 10_000
+// pacer lets requests through one after the other: none during a pause that the server
+// asked for, and at a rate that follows what the server accepts.
+type pacer struct {
+	opts    *Options
+	waits   *waits
+	head    chan struct{} // holds a token; the request at the head of the line has it
+	limiter *rate.Limiter
+	sent    []time.Time // when the last requests were sent, as many as the limit; of the head
+	n       int         // requests sent; of the head
 
-// maxLate bounds catching up after a late wake-up: on a busy machine timers fire late, and
-// without catching up the quota would never be used in full.
-const maxLate = 50 * time.Millisecond
-
-// pace spaces requests evenly, and follows what the server accepts: where it refuses
-// requests below the quota, because others use it too, the rate falls to the accepted
-// one, and creeps back. Only the request at the head of the line waits for a time; the
-// others wait for their turn, so that a new rate applies to all of them at once.
-type pace struct {
-	full float64       // the quota less its headroom; 0: no limit
-	head chan struct{} // holds a token; the request at the head of the line has it
-
-	mu      sync.Mutex
-	limit   float64     // requests per second
-	due     time.Time   // when the previous request was due
-	sent    []time.Time // when the last ones were: a ring, as many as the quota has in a second, or none
-	oldest  int
-	answers [tenths]struct{ accepted, refused int } // of the last second
-	last    int64                                   // the tenth of a second, since began, of the last answer
-	began   time.Time
-	cut     time.Time // when the rate fell last
-	told    bool      // observe returned a new rate before
+	mu          sync.Mutex
+	pausedSince time.Time
+	pausedUntil time.Time
+	raised      time.Time // when the rate rose last
+	cut         time.Time // when the rate fell last
+	second      time.Time // start of the second in which refusals are counted
+	refused     int
+	warned      bool
 }
 
-const (
-	tenths = 10
-	// Fewer refusals than these are the network's jitter.
-	leastRefused = 3
-	refusedShare = 0.03
-	// creep is the share of the quota by which the rate rises in a second.
-	creep = 0.02
-)
-
-func newPace(quota float64) *pace {
-	p := &pace{full: quota * (1 - headroom), head: make(chan struct{}, 1)}
-	p.head <- struct{}{}
-	p.limit = p.full
-	if quota <= largestCounted {
-		p.sent = make([]time.Time, max(int(quota), 1))
+func newPacer(opts *Options, waits *waits) *pacer {
+	p := &pacer{opts: opts, waits: waits, head: newToken(), limiter: rate.NewLimiter(rate.Inf, 1)}
+	if opts.Rate > 0 {
+		p.limiter = rate.NewLimiter(p.fullRate(), max(int(opts.Rate*burst.Seconds()), 1))
+		if opts.Rate <= maxCounted {
+			p.sent = make([]time.Time, max(int(opts.Rate), 1))
+		}
 	}
 	return p
 }
 
-// wait returns when the next request may be sent.
-func (p *pace) wait(ctx context.Context, waits *waits) error {
-	if p.full == 0 {
-		return ctx.Err()
+func (p *pacer) fullRate() rate.Limit { return rate.Limit(p.opts.Rate * (1 - headroom)) }
+
+// paceLink sends requests when their turn has come.
+type paceLink struct {
+	*pacer
+	next http.RoundTripper
+}
+
+func (l *paceLink) RoundTrip(req *http.Request) (*http.Response, error) {
+	if err := l.wait(req.Context()); err != nil {
+		return nil, err
 	}
-	joined := time.Now()
-	if err := waits.turn(ctx, p.head, time.Time{}); err != nil {
+	resp, err := l.next.RoundTrip(req)
+	if err == nil && l.opts.Rate > 0 {
+		l.observe(time.Now(), resp.StatusCode == http.StatusTooManyRequests)
+	}
+	return resp, err
+}
+
+// wait returns when the next request may be sent. Only the head of the line waits for a
+// time, so that a pause or another rate holds for all in line.
+func (p *pacer) wait(ctx context.Context) error {
+	if err := receive(ctx, p.head); err != nil {
 		return err
 	}
 	defer func() { p.head <- struct{}{} }()
 	for {
-		now := time.Now()
-		wait := p.send(now, joined)
-		if wait <= 0 {
-			return nil
-		}
-		if err := waits.turn(ctx, nil, now.Add(wait)); err != nil {
+		since, until := p.paused()
+		if err := p.waits.sleep(ctx, until, &Wait{Reason: WaitPause, Since: since, Until: until}); err != nil {
 			return err
 		}
-	}
-}
-
-// send records a request as sent now, or returns how long it still has to wait. joined
-// is when the request joined the line.
-func (p *pace) send(now, joined time.Time) (wait time.Duration) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	due := p.due.Add(time.Duration(float64(time.Second) / p.limit))
-	if due.After(now) {
-		return due.Sub(now)
+		if err := p.limiter.Wait(ctx); ctx.Err() != nil {
+			return context.Cause(ctx)
+		} else if err != nil { // the turn comes after the context's deadline
+			return context.DeadlineExceeded
+		}
+		if len(p.sent) > 0 {
+			if err := p.waits.sleep(ctx, p.sent[p.n%len(p.sent)].Add(time.Second+margin), nil); err != nil {
+				return err
+			}
+		}
+		if _, until := p.paused(); !time.Now().Before(until) {
+			break
+		}
 	}
 	if len(p.sent) > 0 {
-		if after := p.sent[p.oldest].Add(time.Second + margin); after.After(now) {
-			return after.Sub(now)
-		}
-		p.sent[p.oldest] = now
-		p.oldest = (p.oldest + 1) % len(p.sent)
+		p.sent[p.n%len(p.sent)] = time.Now()
+		p.n++
 	}
-	for _, least := range []time.Time{joined, now.Add(-maxLate)} {
-		if due.Before(least) {
-			due = least
-		}
-	}
-	p.due = due
-	return 0
+	return nil
 }
 
-// observe records an answer. It returns the new rate when that falls for the first time,
-// else 0.
-func (p *pace) observe(now time.Time, refused bool) (told float64) {
-	if p.full == 0 {
-		return 0
-	}
+func (p *pacer) paused() (since, until time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	slot := p.slot(now)
-	if !refused {
-		slot.accepted++
-		p.limit = min(p.full, p.limit+p.full*creep/p.limit)
-		return 0
+	return p.pausedSince, p.pausedUntil
+}
+
+// pause holds every request back until then. It reports whether that makes the pause longer.
+func (p *pacer) pause(now, until time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !until.After(p.pausedUntil) {
+		return false
 	}
-	slot.refused++
-	accepted, refusals := p.lastSecond()
-	if refusals < leastRefused || float64(refusals) < refusedShare*float64(accepted) || now.Sub(p.cut) < time.Second {
-		return 0
+	if !now.Before(p.pausedUntil) {
+		p.pausedSince = now
+	}
+	p.pausedUntil = until
+	return true
+}
+
+// observe adapts the rate to an answer.
+func (p *pacer) observe(now time.Time, refused bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	limit, full := p.limiter.Limit(), p.fullRate()
+	if !refused {
+		if elapsed := now.Sub(p.raised); limit < full && elapsed > 0 {
+			limit += full * rate.Limit(rateRise*min(elapsed.Seconds(), 1))
+			p.limiter.SetLimitAt(now, min(limit, full))
+		}
+		p.raised = now
+		return
+	}
+	if now.Sub(p.second) >= time.Second {
+		p.second, p.refused = now, 0
+	}
+	p.refused++
+	sinceCut := now.Sub(p.cut)
+	if p.refused < max(minRefused, int(p.opts.Rate*minRefusedShare)) || sinceCut < time.Second {
+		return
+	}
+	limit = max(limit*rateCut, full/50)
+	p.limiter.SetLimitAt(now, limit)
+	if sinceCut < goesOn && !p.warned {
+		p.warned = true
+		p.opts.Log.Warn(fmt.Sprintf("%s refused requests although we are below %s (%g/s); slowing to %.0f/s. Is another program using this %s?",
+			p.opts.API, p.opts.RateSetting, p.opts.Rate, max(float64(limit), 1), p.opts.RateScope))
 	}
 	p.cut = now
-	// The share that was accepted, not how many a second: a busy machine sends fewer.
-	p.limit = max(p.limit*float64(accepted)/float64(accepted+refusals)*0.97, p.full/50)
-	if p.told {
-		return 0
-	}
-	p.told = true
-	return p.limit
-}
-
-// slot returns the counts of the current tenth of a second, and empties those that are
-// more than a second old.
-func (p *pace) slot(now time.Time) *struct{ accepted, refused int } {
-	if p.began.IsZero() {
-		p.began = now
-	}
-	current := int64(now.Sub(p.began) / (time.Second / tenths))
-	for t := max(p.last+1, current-tenths+1); t <= current; t++ {
-		p.answers[t%tenths] = struct{ accepted, refused int }{}
-	}
-	p.last = max(p.last, current)
-	return &p.answers[p.last%tenths]
-}
-
-func (p *pace) lastSecond() (accepted, refused int) {
-	for _, a := range p.answers {
-		accepted += a.accepted
-		refused += a.refused
-	}
-	return accepted, refused
 }

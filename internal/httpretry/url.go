@@ -21,7 +21,7 @@ func ParseBaseURL(raw string) (*url.URL, error) {
 		return nil, fmt.Errorf("%q is not a URL such as https://api.example.com", raw)
 	}
 	u.Host = strings.ToLower(u.Host) // Go's proxy settings know only "localhost"
-	if !safe(u) {
+	if !isSafe(u) {
 		return nil, fmt.Errorf("%q must begin with https:// (plain http would show the secrets; it is for loopback only)", raw)
 	}
 	u.Path = strings.TrimRight(u.Path, "/")
@@ -29,8 +29,8 @@ func ParseBaseURL(raw string) (*url.URL, error) {
 	return u, nil
 }
 
-// safe reports whether a secret may be sent to u.
-func safe(u *url.URL) bool {
+// isSafe reports whether a secret may be sent to u.
+func isSafe(u *url.URL) bool {
 	return u.Scheme == "https" || u.Scheme == "http" && isLoopback(u.Hostname())
 }
 

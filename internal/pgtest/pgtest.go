@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"net"
 	"net/url"
 	"os"
@@ -23,6 +24,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"segsync/internal/sandbox"
 )
 
 // Server is a Postgres on a loopback port. Its superuser is postgres.
@@ -97,6 +100,19 @@ func Schema(t testing.TB, url string) string {
 	schema := fmt.Sprintf("test %d %d", os.Getpid(), time.Now().UnixNano())
 	t.Cleanup(func() { Exec(t, url, `DROP SCHEMA IF EXISTS "`+schema+`" CASCADE`) })
 	return schema
+}
+
+// Fill makes the tables of Profiles Sync in the schema, with these people.
+func Fill(t testing.TB, url, schema string, people iter.Seq[sandbox.Person]) {
+	t.Helper()
+	conn, err := pgconn.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	if err := sandbox.FillPostgres(t.Context(), conn, schema, people); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // Exec runs statements, separated by semicolons, in one transaction, and returns the rows

@@ -14,14 +14,6 @@ import (
 
 const secret = `ca+na"r\y&/key é%41😀`
 
-func escapeAll(s, format string) string {
-	var all strings.Builder
-	for _, b := range []byte(s) {
-		fmt.Fprintf(&all, format, b)
-	}
-	return all.String()
-}
-
 func marshal(s string) string {
 	b, _ := json.Marshal(s)
 	return string(b[1 : len(b)-1])
@@ -29,50 +21,48 @@ func marshal(s string) string {
 
 // A secret is found in every form in which a server may repeat it.
 func TestForms(t *testing.T) {
-	std, raw := base64.StdEncoding, base64.RawURLEncoding
 	quoted := strconv.Quote(secret)
+	component := strings.ReplaceAll(url.QueryEscape(secret), "+", "%20")
 	for name, written := range map[string]string{
-		"plain":                    secret,
-		"JSON":                     marshal(secret),
-		"JSON in JSON":             marshal(marshal(secret)),
-		"Go":                       quoted[1 : len(quoted)-1],
-		"query":                    url.QueryEscape(secret),
-		"path":                     url.PathEscape(secret),
-		"every byte, upper case":   escapeAll(secret, "%%%02X"),
-		"every byte, lower case":   escapeAll(secret, "%%%02x"),
-		"escaped twice":            url.PathEscape(url.PathEscape(secret)),
-		"base64":                   std.EncodeToString([]byte(secret)),
-		"base64 for URLs":          raw.EncodeToString([]byte(secret)),
-		"base64, user":             std.EncodeToString([]byte(secret + ":")),
-		"base64, password":         std.EncodeToString([]byte("id:" + secret)),
-		"base64, another password": raw.EncodeToString([]byte("1234:" + secret)),
-		"base64 for URLs, pair":    raw.EncodeToString([]byte("some-id:" + secret)),
+		"plain":                 secret,
+		"any character escaped": `\u0063a+n\u0061\u0022r\u005Cy\u0026\u002Fkey é%41😀`,
+		"JSON":                  marshal(secret),
+		"JSON in JSON":          marshal(marshal(secret)),
+		"JSON, slashes escaped": strings.ReplaceAll(quoted[1:len(quoted)-1], "/", `\/`),
+		"Go":                    quoted[1 : len(quoted)-1],
+		"query":                 url.QueryEscape(secret),
+		"path":                  url.PathEscape(secret),
+		"component":             component,
+		"component, lower case": strings.NewReplacer("%2B", "%2b", "%5C", "%5c", "%2F", "%2f", "%C3%A9", "%c3%a9", "%F0%9F", "%f0%9f").Replace(component),
+		"path, escaped twice":   url.PathEscape(url.PathEscape(secret)),
+		"a query within JSON":   marshal(url.QueryEscape(secret)),
 	} {
-		got := redact.New("another secret", secret).String("<" + written + ">")
-		if strings.Contains(name, "base64") {
-			// The letters before a slash are those of the public part.
-			if left, ok := strings.CutSuffix(got, redact.Mark+">"); !ok || strings.Count(left, "/") > 1 || len(left) > 12 {
-				t.Errorf("%s: %s became %s", name, written, got)
-			}
-		} else if got != "<"+redact.Mark+">" {
+		if got := redact.New("another secret", secret).String("<" + written + ">"); got != "<"+redact.Mark+">" {
 			t.Errorf("%s: %s became %s", name, written, got)
 		}
 	}
 }
 
-// Any character may be written as \u00XX, in either case of the digits.
-func TestEscapedCharacters(t *testing.T) {
-	r := redact.New("CANARY-key")
-	for _, text := range []string{
-		`\u0043ANARY-key`, `CANARY\u002dkey`, `CANARY\u002Dkey`, `CANARY-ke\u0079`, `C\\u0041NARY-key`,
-		`\u0043\u0041\u004e\u0041\u0052\u0059\u002d\u006b\u0065\u0079`, `\x43ANARY-key`, `CANARY%2dkey`, `%43ANARY-key`,
-	} {
-		if got, want := r.String(`{"message":"`+text+`"}`), `{"message":"[secret]"}`; got != want {
-			t.Errorf("%s became %s, want %s", text, got, want)
+// In base64, the letters of a secret are taken out. Those around it, which depend on other
+// bytes, too, may stay.
+func TestBase64(t *testing.T) {
+	const key = "canary/secret+key?~~~"
+	r := redact.New(key)
+	for name, encoding := range map[string]*base64.Encoding{"standard": base64.StdEncoding, "URL": base64.URLEncoding, "raw": base64.RawStdEncoding} {
+		for _, format := range []string{"%s", "%s:", "id:%s", "1234:%s", "application-id:%s", "Basic %s:", "%s and more"} {
+			encoded := encoding.EncodeToString(fmt.Appendf(nil, format, key))
+			for escaping, written := range map[string]string{"not": encoded, "JSON": marshal(encoded), "URL": url.QueryEscape(encoded)} {
+				got := r.String("<" + written + ">")
+				around := strings.Replace(got, redact.Mark, "", 1)
+				if !strings.Contains(got, redact.Mark) || len(around) > len("<>id:app") {
+					t.Errorf("%s, %s, escaped: %s: %s became %s", name, format, escaping, written, got)
+				}
+			}
 		}
-		if got := string(r.Bytes([]byte(text))); got != "[secret]" {
-			t.Errorf("Bytes: %s became %s", text, got)
-		}
+	}
+	basic := base64.StdEncoding.EncodeToString([]byte(key + ":"))
+	if got := r.String("Authorization: Basic " + basic + " was wrong"); !strings.HasPrefix(got, "Authorization: Basic [secret]") || !strings.HasSuffix(got, " was wrong") {
+		t.Error(got)
 	}
 }
 
@@ -99,51 +89,4 @@ func TestSeveralSecrets(t *testing.T) {
 			t.Errorf("%q: %q, want %q", secrets, got, want)
 		}
 	}
-}
-
-// Base64 is taken out as a whole, but nothing around it.
-func TestBase64InText(t *testing.T) {
-	const key = "canary-secret-key"
-	encoded := base64.StdEncoding.EncodeToString([]byte("app:" + key))
-	r := redact.New(key)
-	for text, want := range map[string]string{
-		"Authorization: Basic " + encoded + " was wrong": "Authorization: Basic [secret] was wrong",
-		"https://example.com/v1/" + encoded + "/x":       "https://example.com/v1/[secret]/x",
-		"token=" + encoded + "&a=b":                      "token=[secret]&a=b",
-	} {
-		if got := r.String(text); got != want {
-			t.Errorf("%s became %s, want %s", text, got, want)
-		}
-	}
-}
-
-// Whatever precedes or follows a secret, and whatever escape its bytes have, it is found,
-// and the text around it stays.
-func FuzzString(f *testing.F) {
-	f.Add("before", "canary-key", "after", uint64(0))
-	f.Add(`\`, `a\b%c`, `\u`, uint64(0x123456))
-	f.Fuzz(func(t *testing.T, before, key, after string, forms uint64) {
-		if len(key) < 4 || strings.ContainsAny(key, "[]\\%+") || strings.ContainsAny(before, "\\%") {
-			return
-		}
-		var written strings.Builder
-		for i, b := range []byte(key) {
-			switch forms >> (2 * (i % 32)) & 3 {
-			case 0, 1:
-				written.WriteByte(b)
-			case 2:
-				fmt.Fprintf(&written, "%%%02x", b)
-			case 3:
-				if b < 0x80 {
-					fmt.Fprintf(&written, `\u%04X`, b)
-				} else {
-					written.WriteByte(b)
-				}
-			}
-		}
-		got := redact.New(key).String(before + written.String() + after)
-		if !strings.Contains(got, redact.Mark) || strings.Contains(got, key) {
-			t.Errorf("%q of %q: %q", written.String(), key, got)
-		}
-	})
 }

@@ -12,17 +12,18 @@ import (
 // the clock alone: each look at the store first applies those whose time has
 // come, so nothing runs in the background.
 type store struct {
-	mu        sync.Mutex
-	actions   []*action // in order of creation
-	byID      map[string]*action
-	settled   int       // actions before this one are done, or stuck
-	free      time.Time // when the last action ends
-	born      uint64    // tells the ids of this store from those of an earlier one
-	customers map[string]*customer
-	order     []string // source_ids in order of creation
-	applied   int      // records
-	rejected  int
-	duplicate int
+	mu          sync.Mutex
+	actions     []*action // in order of creation
+	byID        map[string]*action
+	settled     int       // actions before this one are done, or stuck
+	free        time.Time // when the last action ends
+	born        uint64    // tells the ids of this store from those of an earlier one
+	customers   map[string]*customer
+	order       []string // source_ids in order of creation
+	fullAddress bool     // as in Options
+	applied     int      // records
+	rejected    int
+	duplicate   int
 }
 
 func newStore() *store {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"strings"
 	"time"
 )
 
@@ -52,7 +53,7 @@ func (t *store) upsert(s *Sandbox, a *action, records []json.RawMessage) {
 		t.applied++
 		a.doneCount++
 		if !s.o.Discard {
-			t.put(s.o.Seed, sourceID, raw, a.done)
+			t.put(&s.o, sourceID, raw, a.done)
 		}
 	}
 }
@@ -122,16 +123,42 @@ func validBirthdate(raw json.RawMessage) bool {
 }
 
 // put upserts one customer. t.mu must be held.
-func (t *store) put(seed uint64, sourceID string, raw json.RawMessage, now time.Time) {
+func (t *store) put(o *Options, sourceID string, raw json.RawMessage, now time.Time) {
+	if o.Doubles {
+		raw = withDoubles(raw)
+	}
 	c, ok := t.customers[sourceID]
 	if !ok {
-		c = &customer{id: token("cust_", seed, len(t.order)), created: now, fields: raw}
+		c = &customer{id: token("cust_", o.Seed, len(t.order)), created: now, fields: raw}
 		t.customers[sourceID] = c
 		t.order = append(t.order, sourceID)
 	} else {
 		c.fields = merge(c.fields, raw)
 	}
 	c.updated = now
+}
+
+// withDoubles returns the JSON with each number as the double that it is kept as.
+func withDoubles(raw json.RawMessage) json.RawMessage {
+	var v any
+	if err := json.Unmarshal(raw, &v); err != nil {
+		return raw // with a number that no double can hold
+	}
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic("sandbox: " + err.Error())
+	}
+	return b
+}
+
+// nameless begins the keys of customers without a source_id.
+const nameless = "\x00nameless "
+
+// putNameless puts n customers without a source_id into the project.
+func (t *store) putNameless(o *Options) {
+	for i := range o.Nameless {
+		t.put(o, fmt.Sprint(nameless, i), json.RawMessage(`{"source_id":null,"name":"Somebody"}`), time.Now())
+	}
 }
 
 // merge lays the fields of newer over those of older: an absent field keeps
@@ -175,7 +202,9 @@ func (s *Sandbox) Customers() map[string]json.RawMessage {
 	t.settle(time.Now())
 	m := make(map[string]json.RawMessage, len(t.customers))
 	for sourceID, c := range t.customers {
-		m[sourceID] = bytes.Clone(c.fields)
+		if !strings.HasPrefix(sourceID, nameless) {
+			m[sourceID] = bytes.Clone(c.fields)
+		}
 	}
 	return m
 }
@@ -188,18 +217,18 @@ func (t *store) customer(id string, now time.Time) []byte {
 	t.settle(now)
 	c, ok := t.customers[id]
 	if ok {
-		return c.json()
+		return c.json(t.fullAddress)
 	}
 	for _, c := range t.customers {
 		if c.id == id {
-			return c.json()
+			return c.json(t.fullAddress)
 		}
 	}
 	return nil
 }
 
 // json returns the customer as the API gives it.
-func (c *customer) json() []byte {
+func (c *customer) json(fullAddress bool) []byte {
 	m := map[string]json.RawMessage{
 		"address":         json.RawMessage(`null`),
 		"system_metadata": json.RawMessage(`{}`),
@@ -210,6 +239,14 @@ func (c *customer) json() []byte {
 		"object":          json.RawMessage(`"customer"`),
 	}
 	maps.Copy(m, object(c.fields))
+	if address := object(m["address"]); fullAddress && address != nil {
+		full := map[string]json.RawMessage{}
+		for _, member := range []string{"city", "state", "line_1", "line_2", "country", "postal_code"} {
+			full[member] = json.RawMessage(`null`)
+		}
+		maps.Copy(full, address)
+		m["address"] = marshal(full)
+	}
 	m["id"] = json.RawMessage(quoted(c.id))
 	m["created_at"] = json.RawMessage(quoted(formatMillis(c.created)))
 	m["updated_at"] = json.RawMessage(quoted(formatMillis(c.updated)))
@@ -228,7 +265,7 @@ func (t *store) listCustomers(offset, limit int, now time.Time) []byte {
 		if k > 0 {
 			b = append(b, ',')
 		}
-		b = append(b, t.customers[sourceID].json()...)
+		b = append(b, t.customers[sourceID].json(t.fullAddress)...)
 	}
 	return fmt.Appendf(b, `],"total":%d,"has_more":%t}`, len(t.order), end < len(t.order))
 }

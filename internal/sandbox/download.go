@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 )
 
@@ -27,7 +28,13 @@ func (s *Sandbox) ServeDownload(w http.ResponseWriter, r *http.Request) {
 	}
 	s.done(c, http.StatusOK)
 	w.Header().Set("Content-Type", "text/csv; charset=utf-8")
-	s.writeCSV(w, e) // an error means that the client is gone
+	part := *e
+	if n := s.o.Exports.Files; n > 1 {
+		i, _ := strconv.Atoi(c.Query.Get("file"))
+		size := (len(e.customers) + n - 1) / n
+		part.customers = e.customers[min(i*size, len(e.customers)):min((i+1)*size, len(e.customers))]
+	}
+	s.writeCSV(w, &part) // an error means that the client is gone
 }
 
 // writeCSV writes the file of e.

@@ -7,13 +7,14 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
 )
 
 // ExportOptions says how exports of customers behave. The zero value: each is
-// done at once, with titles and one column of metadata.
+// done at once, with titles and a column for each metadata key.
 type ExportOptions struct {
 	// Delay is the time an export takes: SCHEDULED for a third of it, then
 	// IN_PROGRESS.
@@ -23,6 +24,12 @@ type ExportOptions struct {
 	// Header is the form of the header row, Metadata that of the metadata.
 	Header   ExportHeader
 	Metadata ExportMetadata
+	// Missing is how many customers at its end an export lacks.
+	Missing int
+	// Files is how many files an export has: above 1 its result has urls, or, with
+	// FileList, is a list of objects with one url each.
+	Files    int
+	FileList bool
 	// DownloadURL is the base URL of the download host where the sandbox is not
 	// served by Listen, which serves that host itself. It answers there with
 	// Sandbox.ServeDownload.
@@ -47,18 +54,19 @@ const (
 type ExportMetadata int
 
 const (
-	// MetadataJSON is one column with a JSON object.
-	MetadataJSON ExportMetadata = iota
+	// MetadataKeys is a column "KEY" for each key.
+	MetadataKeys ExportMetadata = iota
 	// MetadataColumns is a column "metadata.KEY" for each key.
 	MetadataColumns
-	// MetadataKeys is a column "KEY" for each key.
-	MetadataKeys
+	// MetadataJSON is one column with a JSON object.
+	MetadataJSON
 )
 
-// exportTitles has the title of each field that can be exported.
+// exportTitles has the title of each field that can be exported. Those of the two times were seen
+// in production, in exports of vouchers.
 var exportTitles = map[string]string{
 	"id": "ID", "name": "Name", "description": "Description", "email": "Email", "source_id": "Source ID",
-	"created_at": "Created At", "updated_at": "Updated At", "phone": "Phone", "birthday": "Birthday", "birthdate": "Birthdate",
+	"created_at": "Creation Date", "updated_at": "Last Update Date", "phone": "Phone", "birthday": "Birthday", "birthdate": "Birthdate",
 	"address_city": "City", "address_state": "State", "address_line_1": "Line 1", "address_line_2": "Line 2",
 	"address_country": "Country", "address_postal_code": "Postal Code", "metadata": "Metadata",
 }
@@ -67,6 +75,7 @@ var exportTitles = map[string]string{
 type exports struct {
 	mu   sync.Mutex
 	byID map[string]*export
+	made int
 	host string // base URL of the download host
 }
 
@@ -116,9 +125,11 @@ func (s *Sandbox) createExport(c *call) answer {
 	if e.customers = s.store.sorted(p.Order, now); e.customers == nil {
 		return refuse("Property .parameters.order is not supported: " + p.Order)
 	}
+	e.customers = e.customers[:max(len(e.customers)-s.o.Exports.Missing, 0)]
 	s.exports.mu.Lock()
 	defer s.exports.mu.Unlock()
-	n := len(s.exports.byID)
+	n := s.exports.made
+	s.exports.made++
 	e.id, e.token = token("exp_", s.o.Seed, n), token("", s.o.Seed+1, n)
 	if s.exports.byID == nil {
 		s.exports.byID = map[string]*export{}
@@ -149,11 +160,58 @@ func (s *Sandbox) exportJSON(e *export, now time.Time) []byte {
 	case s.o.Exports.Fails:
 		status = "ERROR"
 	default:
-		result = `{"url":` + quoted(s.exports.host+"/v1/exports/"+e.id+"?token="+e.token) + `}`
+		result = s.exportResult(e)
 	}
 	parameters, _ := json.Marshal(e.parameters) // strings only
 	return fmt.Appendf(nil, `{"id":"%s","object":"export","created_at":"%s","status":"%s","channel":"API","exported_object":"customer","parameters":%s,"result":%s,"user_id":null}`,
 		e.id, formatMillis(e.created), status, parameters, result)
+}
+
+// exportResult says where the files of e are.
+func (s *Sandbox) exportResult(e *export) string {
+	url := s.exports.host + "/v1/exports/" + e.id + "?token=" + e.token
+	if s.o.Exports.Files <= 1 {
+		return `{"url":` + quoted(url) + `}`
+	}
+	var parts []string
+	for i := range s.o.Exports.Files {
+		part := quoted(url + "&file=" + strconv.Itoa(i))
+		if s.o.Exports.FileList {
+			part = `{"url":` + part + `}`
+		}
+		parts = append(parts, part)
+	}
+	list := "[" + strings.Join(parts, ",") + "]"
+	if s.o.Exports.FileList {
+		return list
+	}
+	return `{"urls":` + list + `}`
+}
+
+// listExports answers GET /v1/exports, the newest first.
+func (s *Sandbox) listExports() answer {
+	s.exports.mu.Lock()
+	defer s.exports.mu.Unlock()
+	list := slices.SortedFunc(maps.Values(s.exports.byID), func(a, b *export) int { return b.created.Compare(a.created) })
+	b := []byte(`{"object":"list","data_ref":"exports","exports":[`)
+	for i, e := range list {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, s.exportJSON(e, time.Now())...)
+	}
+	return answer{status: http.StatusOK, body: fmt.Appendf(b, `],"total":%d}`, len(list))}
+}
+
+// deleteExport answers DELETE /v1/exports/{id}.
+func (s *Sandbox) deleteExport(c *call, id string) answer {
+	s.exports.mu.Lock()
+	defer s.exports.mu.Unlock()
+	if s.exports.byID[id] == nil {
+		return s.notFound(c, "export", id)
+	}
+	delete(s.exports.byID, id)
+	return answer{status: http.StatusNoContent}
 }
 
 // sorted returns a copy of the customers in an order, nil when it is unknown.

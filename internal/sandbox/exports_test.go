@@ -67,6 +67,8 @@ func TestExportForms(t *testing.T) {
 		metadata sandbox.ExportMetadata
 		want     string
 	}{
+		{sandbox.HeaderTitles, sandbox.MetadataKeys,
+			"Source ID,City,Name,Birthdate,age,plan\na,,,,,\nb,Riverton,\"Ada \"\"A\"\", B\",,7,pro\n"},
 		{sandbox.HeaderTitles, sandbox.MetadataJSON,
 			"Source ID,City,Name,Birthdate,Metadata\na,,,,\"{\"\"age\"\":null}\"\nb,Riverton,\"Ada \"\"A\"\", B\",,\"{\"\"age\"\":7,\"\"plan\"\":\"\"pro\"\"}\"\n"},
 		{sandbox.HeaderFields, sandbox.MetadataColumns,

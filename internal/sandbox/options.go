@@ -35,6 +35,12 @@ type Options struct {
 	// ClockOffset is how far Segment's clock is ahead of this machine's, in the
 	// Date header and in updated_at.
 	ClockOffset time.Duration
+	// IDForm is how a segment id names a profile.
+	IDForm IDForm
+	// NullIDs answers external_ids with data null where none matches; else data is a list.
+	NullIDs bool
+	// NoCanonicalID leaves segment_id out of the answer to metadata.
+	NoCanonicalID bool
 	// Taken is the part of RateLimit that somebody else uses.
 	Taken int
 	// Latency is the mean time of a Segment answer; one in a hundred takes
@@ -55,6 +61,14 @@ type Options struct {
 	MaxCustomers int
 	// MaxBody is the most bytes of one request, else 413. 0: 10,485,760.
 	MaxBody int
+	// TooLargeKey answers a larger one with 400 query_too_large instead of 413.
+	TooLargeKey bool
+	// Doubles stores numbers as doubles, else with all their digits.
+	Doubles bool
+	// Nameless is how many customers without a source_id the project has from the beginning.
+	Nameless int
+	// FullAddress gives a set address all six members, null where they are unset.
+	FullAddress bool
 	// ActionDelay is the time an async action takes. Actions run one after
 	// the other. 0: each is done at once.
 	ActionDelay time.Duration
@@ -123,6 +137,18 @@ const (
 	Shuffled
 	// NoUpdatedAt lists by activity, with metadata that has no updated_at.
 	NoUpdatedAt
+)
+
+// IDForm is how a segment id names a profile in a path.
+type IDForm int
+
+const (
+	// AnyForm takes segment_id:use_… and the bare use_….
+	AnyForm IDForm = iota
+	// TypedForm takes segment_id:use_… only.
+	TypedForm
+	// BareForm takes use_… only.
+	BareForm
 )
 
 // A Bucket is a quota of Limit calls in each Period, which begins with the

@@ -7,20 +7,22 @@ import (
 
 // The routes of both APIs.
 const (
-	routeList        = "list"         // GET .../profiles
-	routeExternalIDs = "external_ids" // GET .../profiles/{id}/external_ids
-	routeTraits      = "traits"       // GET .../profiles/{id}/traits
-	routeBulk        = "bulk"         // POST /v1/customers/bulk/async
-	routeActions     = "actions"      // GET /v1/async-actions
-	routeAction      = "action"       // GET /v1/async-actions/{id}
-	routeSchemas     = "schemas"      // GET /v1/metadata-schemas
-	routeSchema      = "schema"       // GET /v1/metadata-schemas/{resource}
-	routeCustomers   = "customers"    // GET /v1/customers
-	routeUpsert      = "upsert"       // POST /v1/customers
-	routeCustomer    = "customer"     // GET /v1/customers/{id or source_id}
-	routeExports     = "exports"      // POST /v1/exports
-	routeExport      = "export"       // GET /v1/exports/{id}
-	routeDownload    = "download"     // GET /v1/exports/{id} of the download host
+	routeList         = "list"          // GET .../profiles
+	routeExternalIDs  = "external_ids"  // GET .../profiles/{id}/external_ids
+	routeTraits       = "traits"        // GET .../profiles/{id}/traits
+	routeBulk         = "bulk"          // POST /v1/customers/bulk/async
+	routeActions      = "actions"       // GET /v1/async-actions
+	routeAction       = "action"        // GET /v1/async-actions/{id}
+	routeSchemas      = "schemas"       // GET /v1/metadata-schemas
+	routeSchema       = "schema"        // GET /v1/metadata-schemas/{resource}
+	routeCustomers    = "customers"     // GET /v1/customers
+	routeUpsert       = "upsert"        // POST /v1/customers
+	routeCustomer     = "customer"      // GET /v1/customers/{id or source_id}
+	routeExports      = "exports"       // POST /v1/exports
+	routeExport       = "export"        // GET /v1/exports/{id}
+	routeExportList   = "export_list"   // GET /v1/exports
+	routeExportDelete = "export_delete" // DELETE /v1/exports/{id}
+	routeDownload     = "download"      // GET /v1/exports/{id} of the download host
 )
 
 const bulkPath = "/v1/customers/bulk/async"
@@ -53,6 +55,8 @@ func routeOf(method, path string) (route, last string) {
 		return routeExports, last
 	case http.MethodGet + " /v1/customers":
 		return routeCustomers, last
+	case http.MethodGet + " /v1/exports":
+		return routeExportList, last
 	case http.MethodGet + " /v1/async-actions":
 		return routeActions, last
 	case http.MethodGet + " /v1/metadata-schemas":
@@ -67,6 +71,8 @@ func routeOf(method, path string) (route, last string) {
 		return routeCustomer, last
 	case http.MethodGet + " /v1/exports":
 		return routeExport, last
+	case http.MethodDelete + " /v1/exports":
+		return routeExportDelete, last
 	}
 	return "", last
 }

@@ -55,6 +55,8 @@ func New(o Options) *Sandbox {
 		bulk:  newBucket("bulk_api_calls", o.BulkCalls),
 		store: newStore(),
 	}
+	s.store.fullAddress = o.FullAddress
+	s.store.putNameless(&s.o)
 	s.outage.Outage = o.Outage
 	s.exports.host = o.Exports.DownloadURL
 	s.defined = parseSchema(o.Schema)

@@ -187,6 +187,9 @@ func (s *Sandbox) externalIDs(c *call, i int) answer {
 		}
 	}
 	if len(ids) == 0 {
+		if s.o.NullIDs {
+			return answer{status: http.StatusOK, body: []byte(`{"data":null}`)}
+		}
 		return answer{status: http.StatusOK, body: []byte(`{"data":[]}`)}
 	}
 	page := ids[offset:]
@@ -231,9 +234,12 @@ func (s *Sandbox) externalIDs(c *call, i int) answer {
 
 // metadata answers GET .../metadata for profile i.
 func (s *Sandbox) metadata(i int) answer {
-	p := s.list.line(i)
+	p, canonical := s.list.line(i), ""
+	if !s.o.NoCanonicalID {
+		canonical = `"segment_id":"` + s.space.segmentID(i) + `",`
+	}
 	return answer{status: http.StatusOK, body: fmt.Appendf(nil,
-		`{"metadata":{"created_at":"%s","updated_at":"%s","expires_at":null,"first_message_id":"ajs-%s","first_source_id":"%s","last_message_id":"ajs-%s","last_source_id":"%[4]s"}}`,
+		`{`+canonical+`"metadata":{"created_at":"%s","updated_at":"%s","expires_at":null,"first_message_id":"ajs-%s","first_source_id":"%s","last_message_id":"ajs-%s","last_source_id":"%[4]s"}}`,
 		p.created.Format(millis), p.updated.Format(millis), hexID(uint64(i), 1), segmentSource, hexID(uint64(i), 2))}
 }
 

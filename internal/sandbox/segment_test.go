@@ -128,9 +128,10 @@ func TestSegmentAnswersHaveTheDocumentedKeys(t *testing.T) {
 	if resp.Header.Get("Request-Id") == "" {
 		t.Error("no Request-Id")
 	}
-	var m map[string]map[string]any
+	var m map[string]any
 	decode(t, body, &m)
-	equal(t, "metadata", keys(m["metadata"]), []string{
+	equal(t, "segment_id", m["segment_id"], any(e.SegmentID))
+	equal(t, "metadata", keys(m["metadata"].(map[string]any)), []string{
 		"created_at", "expires_at", "first_message_id", "first_source_id", "last_message_id", "last_source_id", "updated_at"})
 }
 
@@ -241,7 +242,8 @@ func TestLookUp(t *testing.T) {
 		"segment_id:" + e.SegmentID:                  200,
 		"segment_id%3A" + e.SegmentID:                200,
 		"segment_id:" + strings.ToLower(e.SegmentID): 404,
-		e.SegmentID:                              404,
+		e.SegmentID:                              200,
+		e.SourceID:                               404,
 		"user_id:" + e.SourceID:                  200,
 		"user_id:" + strings.ToUpper(e.SourceID): 404,
 		"user_id:user-9999999":                   404,

@@ -16,6 +16,7 @@ type space struct {
 	seed       uint64
 	profiles   int
 	plain      bool
+	idForm     IDForm
 	identified float64  // as in Options, 0 replaced
 	cycle      []shape  // the shape of profile i is cycle[i%len(cycle)]
 	deleted    sync.Map // indexes, by Sandbox.Delete
@@ -23,7 +24,7 @@ type space struct {
 }
 
 func newSpace(o Options) *space {
-	s := &space{seed: o.Seed, profiles: o.Profiles, plain: o.Plain, identified: o.Identified, cycle: mixedShapes()}
+	s := &space{seed: o.Seed, profiles: o.Profiles, plain: o.Plain, idForm: o.IDForm, identified: o.Identified, cycle: mixedShapes()}
 	if o.Clean {
 		s.cycle = cleanShapes()
 	}
@@ -75,11 +76,14 @@ func (s *space) bySegmentID(id string) (int, bool) {
 // lookUp returns the index of the profile that an identifier such as
 // "segment_id:use_..." or "user_id:..." names. A vanished profile is not found.
 func (s *space) lookUp(identifier string) (int, bool) {
-	typ, value, _ := strings.Cut(identifier, ":")
+	typ, value, typed := strings.Cut(identifier, ":")
 	i, ok := 0, false
-	if typ == "segment_id" {
+	switch {
+	case !typed && s.idForm != TypedForm:
+		i, ok = s.bySegmentID(identifier)
+	case typ == "segment_id" && s.idForm != BareForm:
 		i, ok = s.bySegmentID(value)
-	} else {
+	case typ != "segment_id":
 		i, ok = s.byExternalID(typ, value)
 	}
 	return i, ok && !s.vanished(i)

@@ -28,8 +28,8 @@ func (t *store) upsertOne(s *Sandbox, sourceID string, raw json.RawMessage, now 
 	t.settle(now)
 	t.applied++
 	if s.o.Discard {
-		return (&customer{id: token("cust_", s.o.Seed, 0), created: now, updated: now, fields: raw}).json()
+		return (&customer{id: token("cust_", s.o.Seed, 0), created: now, updated: now, fields: raw}).json(s.o.FullAddress)
 	}
-	t.put(s.o.Seed, sourceID, raw, now)
-	return t.customers[sourceID].json()
+	t.put(&s.o, sourceID, raw, now)
+	return t.customers[sourceID].json(s.o.FullAddress)
 }

@@ -30,6 +30,8 @@ func (s *Sandbox) admitVoucherify(c *call) (*answer, http.Header) {
 // answerVoucherify answers a request to the Voucherify API.
 func (s *Sandbox) answerVoucherify(c *call) answer {
 	switch {
+	case c.tooLarge && s.o.TooLargeKey:
+		return s.voucherifyError(c, http.StatusBadRequest, "query_too_large", "Request body payload too large or query string too large", "")
 	case c.tooLarge:
 		return answer{status: http.StatusRequestEntityTooLarge, body: fmt.Appendf(nil,
 			`{"statusCode":413,"error":"Request Entity Too Large","message":"Payload content length greater than maximum allowed: %d"}`, s.o.MaxBody)}
@@ -55,6 +57,10 @@ func (s *Sandbox) answerVoucherify(c *call) answer {
 		return s.getCustomer(c, id)
 	case routeExports:
 		return s.createExport(c)
+	case routeExportList:
+		return s.listExports()
+	case routeExportDelete:
+		return s.deleteExport(c, id)
 	case routeExport:
 		return s.getExport(c, id)
 	case routeSchemas:

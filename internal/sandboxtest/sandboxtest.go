@@ -325,7 +325,7 @@ func Poison(isPoison func(sourceID string) bool) Answer {
 
 // Dead answers the reads of such a profile with 500.
 func Dead(isDead func(segmentID string) bool) Answer {
-	id := regexp.MustCompile(`/segment_id:([^/]+)/`)
+	id := regexp.MustCompile(`/profiles/(?:segment_id:)?([^/]+)/`)
 	return func(w http.ResponseWriter, r *http.Request) bool {
 		m := id.FindStringSubmatch(r.URL.Path)
 		return m != nil && isDead(m[1]) && Status(http.StatusInternalServerError)(w, r)

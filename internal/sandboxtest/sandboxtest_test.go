@@ -37,7 +37,7 @@ func TestRules(t *testing.T) {
 			w.On(`^POST .*"source_id":"bad"`, sandboxtest.Status(http.StatusBadRequest))
 			var got []bool
 			for range 4 {
-				_, err := segment.Traits(t.Context(), segmentprofiles.SegmentID(w.Profiles()[2].SegmentID), 200, nil)
+				_, _, err := segment.Traits(t.Context(), segmentprofiles.SegmentID(w.Profiles()[2].SegmentID), 200, nil)
 				got = append(got, err == nil)
 			}
 			for _, customer := range []string{`{"source_id":"good"}`, `{"source_id":"bad"}`} {

@@ -11,8 +11,8 @@ FROM (
 WHERE canonical_segment_id IS NOT NULL
   AND canonical_segment_id > 'use_1'''
   AND canonical_segment_id IN (
-    SELECT CAST(canonical_segment_id AS varchar(65535)) FROM "profiles ""1"""."user_identifiers" WHERE uuid_ts >= CAST('2026-05-01 00:00:00.000000+00:00' AS timestamptz)
+    SELECT CAST(canonical_segment_id AS varchar(65535)) FROM "profiles ""1"""."user_identifiers" WHERE uuid_ts >= CAST('2026-05-01 00:00:00.000000+00:00' AS timestamptz) OR uuid_ts IS NULL
     UNION ALL
-    SELECT CAST(canonical_segment_id AS varchar(65535)) FROM "profiles ""1"""."user_traits" WHERE uuid_ts >= CAST('2026-05-01 00:00:00.000000+00:00' AS timestamptz)
+    SELECT CAST(canonical_segment_id AS varchar(65535)) FROM "profiles ""1"""."user_traits" WHERE uuid_ts >= CAST('2026-05-01 00:00:00.000000+00:00' AS timestamptz) OR uuid_ts IS NULL
   )
 ORDER BY canonical_segment_id

@@ -1,0 +1,106 @@
+package journal
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+
+	"segsync/importer/outcome"
+)
+
+// Event is something that an import noted about a profile.
+type Event struct {
+	Time   time.Time `json:"time"`   // when it was saved
+	Import time.Time `json:"import"` // when that import started
+	Entry
+}
+
+// Find returns what the imports of the directory noted about a profile, the oldest first. id is the
+// id of the profile or its source_id; with its type before it, such as user_id:42, too. The
+// errors are *DamagedError and those of reading.
+func Find(names Names, id string) ([]Event, error) {
+	paths, err := History(names)
+	if err != nil {
+		return nil, err
+	}
+	_, value, _ := strings.Cut(id, ":")
+	var all []Event
+	for _, path := range append(paths, names.LogPath(), NewNames(names.Dir, "-retry").LogPath()) {
+		found, err := findIn(path, id, value)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, found...)
+	}
+	return all, nil
+}
+
+// findIn searches one log. An action that ended well has confirmed the customers that no line is about.
+func findIn(path, id, value string) (all []Event, err error) {
+	file, err := openRegular(path, os.O_RDONLY)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	log := io.Reader(file)
+	if strings.HasSuffix(path, ".gz") {
+		zip, err := gzip.NewReader(file)
+		if err != nil {
+			return nil, &DamagedError{Path: path, Err: err}
+		}
+		defer zip.Close()
+		log = zip
+	}
+	var started time.Time
+	saved := 0 // events of earlier commits
+	sent := make(map[string]Entry)
+	_, err = scan(path, log, func(text []byte, _ int64) error {
+		if bytes.HasPrefix(text, []byte(`{"profile":`)) {
+			var e Entry
+			if err := json.Unmarshal(text, &e); err != nil {
+				return &DamagedError{Err: err}
+			}
+			if e.ID != "" && (e.ID == id || e.SourceID == id || value != "" && e.SourceID == value) && !e.Carried {
+				all = append(all, Event{Import: started, Entry: e})
+				delete(sent, e.ActionID)
+				if e.Outcome == outcome.Sent {
+					sent[e.ActionID] = e
+				}
+			}
+			return nil
+		}
+		var l line
+		if err := json.Unmarshal(text, &l); err != nil {
+			return &DamagedError{Err: err}
+		}
+		switch {
+		case l.Import != nil:
+			started = l.Import.Started
+		case l.Verdict != nil:
+			if e, ok := sent[l.Verdict.ActionID]; ok && !l.Verdict.Failed && l.Verdict.Unnamed == 0 {
+				e.Outcome, e.RequestID = outcome.Confirmed, l.Verdict.RequestID
+				all = append(all, Event{Import: started, Entry: e})
+			}
+		case l.Commit != nil:
+			for i := saved; i < len(all); i++ {
+				all[i].Time = l.Commit.Time
+			}
+			saved = len(all)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading the history: %w", err)
+	}
+	return all, nil
+}

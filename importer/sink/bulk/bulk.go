@@ -1,0 +1,239 @@
+// Package bulk is the sink that sends customers to Voucherify: bulk requests, several at once, which
+// Voucherify queues as async actions and carries out in the order in which it took them.
+//
+// A request that is refused as too large, or for too many customers, is halved, and the limits
+// fall for the batches to come. One that is refused for one of its customers is halved down to a
+// hundred; these are sent one by one, which takes ordinary calls: there are far more of those than of
+// bulk calls.
+package bulk
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http/httptrace"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
+
+	"segsync/importer/outcome"
+	"segsync/importer/sink"
+	"segsync/voucherify"
+)
+
+const (
+	// inFlight is how many customers may be in bulk requests under way, and maxShare how much of
+	// that one request takes at most: it bounds the memory that they take, to twenty requests of
+	// 100 customers, or to two of any size. A request with few large customers counts by its bytes.
+	inFlight = 2000
+	maxShare = inFlight / 2
+
+	oneByOneBelow = 100 // customers of a refused request that are sent one by one
+	maxTimeouts   = 3   // how often a request is halved because no answer came in time
+
+	// margin is kept free of what a bulk request takes.
+	margin = 64 << 10
+)
+
+// MaxBytes is how many bytes of customers a batch may have.
+const MaxBytes = voucherify.MaxBulkBytes - margin
+
+// Sink sends customers. It is for one run.
+type Sink struct {
+	client *voucherify.Client
+	limits *sink.BatchLimits
+	stop   context.Context // when it ends, nothing is tried again: an answer is no matter of a customer then
+	log    *slog.Logger
+	slots  *semaphore.Weighted
+	group  *errgroup.Group
+
+	mu       sync.Mutex
+	accepted map[string]bool // ids of async actions
+	good     []byte          // a customer that Voucherify took
+
+	sent <-chan struct{} // closed once the request of the last batch is on its way; nil: there is none
+}
+
+// New returns a sink. Wait must be called after the last Start. The limits fall as Voucherify says so.
+func New(client *voucherify.Client, limits *sink.BatchLimits, stop context.Context, log *slog.Logger) *Sink {
+	return &Sink{client: client, limits: limits, stop: stop, log: log, slots: semaphore.NewWeighted(inFlight), group: new(errgroup.Group), accepted: make(map[string]bool)}
+}
+
+// Wait waits for the requests under way.
+func (s *Sink) Wait() { s.group.Wait() }
+
+// Start sends the batch in the background, once enough of the customers in flight have
+// been answered. What is left of a quota goes to the batches that come first, without which
+// the later ones are sent again: each joins the line when the one before has left it.
+func (s *Sink) Start(ctx context.Context, b *sink.Batch) error {
+	if len(b.Records) == 0 {
+		close(b.Done)
+		return nil
+	}
+	slots := int64(min(max(len(b.Records), b.Bytes*maxShare/voucherify.MaxBulkBytes), maxShare))
+	needed := slots
+	if b.Ordered { // all that was sent before must be answered
+		needed = inFlight
+	}
+	if err := s.slots.Acquire(ctx, needed); err != nil {
+		return err
+	}
+	s.slots.Release(needed - slots)
+	before, sent := s.sent, make(chan struct{})
+	s.sent = sent
+	leave := sync.OnceFunc(func() { close(sent) })
+	s.group.Go(func() error {
+		defer s.slots.Release(slots)
+		defer close(b.Done)
+		defer leave()
+		if before != nil {
+			select {
+			case <-before:
+			case <-ctx.Done():
+			}
+		}
+		trace := &httptrace.ClientTrace{GetConn: func(string) { leave() }} // called when it is sent
+		b.Err = s.send(httptrace.WithClientTrace(ctx, trace), b.Records, 0)
+		for _, r := range b.Records {
+			r.Customer = nil // its memory is for the next ones
+		}
+		return nil
+	})
+	return nil
+}
+
+// send sends the customers in as few requests as Voucherify takes. timeouts is how often they were in
+// a request that was halved because no answer came.
+func (s *Sink) send(ctx context.Context, records []*sink.Record, timeouts int) error {
+	id, err := s.client.UpsertCustomers(ctx, customersOf(records))
+	if err == nil {
+		return s.accept(records, id)
+	}
+	half := (len(records) + 1) / 2
+	var late interface{ TimedOut() bool }
+	refused, isRefused := errors.AsType[*voucherify.Error](err)
+	switch {
+	case errors.As(err, &late) && late.TimedOut() && len(records) > 1 && timeouts < maxTimeouts && ctx.Err() == nil:
+		s.log.Warn("Voucherify did not answer a bulk request in time: halving it", "customers", len(records))
+		sink.Lower(&s.limits.Records, half)
+		return s.sendParts(ctx, records, half, timeouts+1)
+	case !isRefused:
+	case refused.TooManyCustomers() && len(records) > 1:
+		return s.sendFewer(ctx, records, refused, timeouts)
+	case refused.TooLarge() && len(records) > 1:
+		bytes := voucherify.BulkBytes(customersOf(records))
+		sink.Lower(&s.limits.Bytes, bytes/2)
+		s.log.Warn("the bulk request is too large: halving it", "customers", len(records), "bytes", bytes)
+		return s.sendParts(ctx, records, half, timeouts)
+	case refused.TooLarge():
+		refuse(records[0], "too_large", refused)
+		return nil
+	case s.isRecordError(refused) && len(records) > oneByOneBelow:
+		return s.sendParts(ctx, records, half, timeouts)
+	case s.isRecordError(refused):
+		s.log.Warn("Voucherify refuses a bulk request for one of its customers: sending them one by one",
+			"customers", len(records), "cause", refused.Error())
+		return s.sendOneByOne(ctx, records)
+	}
+	return fmt.Errorf("sending %d customers (of %s to %s): %w", len(records), records[0].ID, records[len(records)-1].ID, err)
+}
+
+func customersOf(records []*sink.Record) [][]byte {
+	customers := make([][]byte, len(records))
+	for i, r := range records {
+		customers[i] = r.Customer
+	}
+	return customers
+}
+
+// accept notes that Voucherify has queued the customers.
+func (s *Sink) accept(records []*sink.Record, id string) error {
+	s.mu.Lock()
+	twice := s.accepted[id]
+	s.accepted[id], s.good = true, records[0].Customer
+	s.mu.Unlock()
+	if twice {
+		return fmt.Errorf("two bulk requests got the same async action, %s: it cannot tell which customers were imported", id)
+	}
+	s.log.Debug("customers sent", "customers", len(records), "async_action_id", id)
+	action := sink.Action{ID: id, Accepted: time.Now().UTC(), Sent: len(records)}
+	for _, r := range records {
+		r.Outcome, r.Action = outcome.Sent, action
+	}
+	return nil
+}
+
+// sendFewer sends the customers in requests of as many as Voucherify takes.
+func (s *Sink) sendFewer(ctx context.Context, records []*sink.Record, refused *voucherify.Error, timeouts int) error {
+	const usual = 100 // the limit that was documented until August 2024
+	most := refused.MaxCustomers()
+	if most < 1 || most >= len(records) {
+		most = usual
+	}
+	if most >= len(records) {
+		most = (len(records) + 1) / 2
+	}
+	if sink.Lower(&s.limits.Records, most) { // other requests may be told so too
+		s.log.Warn("Voucherify takes fewer customers at once: using smaller batches from here on", "customers", most)
+	}
+	return s.sendParts(ctx, records, most, timeouts)
+}
+
+func (s *Sink) sendParts(ctx context.Context, records []*sink.Record, size, timeouts int) error {
+	for len(records) > 0 {
+		n := min(size, len(records))
+		if err := s.send(ctx, records[:n], timeouts); err != nil {
+			return err
+		}
+		records = records[n:]
+	}
+	return nil
+}
+
+// sendOneByOne upserts each customer by a request of its own. Those that Voucherify takes are
+// confirmed by their own answers.
+func (s *Sink) sendOneByOne(ctx context.Context, records []*sink.Record) error {
+	for _, r := range records {
+		err := s.client.UpsertCustomer(ctx, r.Customer)
+		refused, isRefused := errors.AsType[*voucherify.Error](err)
+		switch {
+		case err == nil:
+			r.Outcome = outcome.Confirmed
+			s.mu.Lock()
+			s.good = r.Customer
+			s.mu.Unlock()
+		case isRefused && (s.isRecordError(refused) || refused.TooLarge()):
+			refuse(r, cmp.Or(refused.Key, "refused"), refused)
+		default:
+			return fmt.Errorf("sending the customer of %s: %w", r.ID, err)
+		}
+	}
+	return nil
+}
+
+// isRecordError reports whether an answer is a matter of the records in the request: Voucherify
+// refuses one of them, or fails because of it, again and again, while it answers others.
+func (s *Sink) isRecordError(answer *voucherify.Error) bool {
+	return answer.OfRecords() || answer.Status >= 500 && s.stop.Err() == nil
+}
+
+// refuse gives the record the outcome of a customer that Voucherify does not take.
+func refuse(r *sink.Record, reason string, answer *voucherify.Error) {
+	r.Outcome, r.ServerError = outcome.Rejected, answer.Status >= 500
+	r.Why = outcome.Why{Reason: reason, Detail: answer.Error(), RequestID: answer.RequestID}
+}
+
+// CheckAccepts sends a customer again that Voucherify took before.
+func (s *Sink) CheckAccepts(ctx context.Context) error {
+	s.mu.Lock()
+	good := s.good
+	s.mu.Unlock()
+	if good == nil {
+		return sink.ErrNoneAccepted
+	}
+	return s.client.UpsertCustomer(ctx, good)
+}

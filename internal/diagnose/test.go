@@ -1,0 +1,96 @@
+package diagnose
+
+import (
+	"errors"
+
+	"segsync/importer/mapping/cases"
+	"segsync/internal/app"
+	"segsync/internal/settings"
+	"segsync/internal/term"
+)
+
+// TestOptions say how to test a mapping.
+type TestOptions struct {
+	Settings app.SettingsOptions
+	Update   bool // write what comes out into the files that fail
+	JSON     bool
+}
+
+// RunTests runs the test cases in files and folders, and shows how they end.
+func RunTests(out *term.Output, paths []string, o TestOptions) error {
+	if len(paths) == 0 {
+		return app.Usage(app.WithHint(errors.New("name files or folders of test cases"), "see segsync test --help"))
+	}
+	set, err := loadMapping(out, o.Settings)
+	if err != nil {
+		return err
+	}
+	runner := cases.Runner{Mapping: set.Mapping, Identifiers: set.Identifiers, Update: o.Update}
+	results, err := runner.Run(paths)
+	if err != nil {
+		return app.Usage(err)
+	}
+	failed := 0
+	for _, r := range results {
+		if !r.Passed && !r.Updated {
+			failed++
+		}
+		if !o.JSON {
+			showResult(out.Out, r)
+		}
+	}
+	if o.JSON {
+		if err := out.Out.JSON(results); err != nil {
+			return &app.Error{Code: app.ExitFailed, Err: err}
+		}
+	} else {
+		out.Out.Linef("%d of %d cases failed", failed, len(results))
+	}
+	if failed > 0 {
+		return &app.Error{Code: app.ExitFailed}
+	}
+	return nil
+}
+
+// loadMapping reads the settings that need neither credentials nor a network: the identifiers and the
+// mapping.
+func loadMapping(out *term.Output, o app.SettingsOptions) (*settings.Settings, error) {
+	env, err := app.ReadEnv(o)
+	if err != nil {
+		return nil, app.Usage(err)
+	}
+	set, err := settings.LoadMapping(env)
+	if err == nil {
+		err = set.ReadMapping(o.Mapping)
+	}
+	if err != nil {
+		return nil, app.Usage(err)
+	}
+	for _, w := range set.Warnings {
+		out.Log.Warn(w.Text, "setting", w.Setting)
+	}
+	return set, nil
+}
+
+func showResult(to *term.Printer, r cases.Result) {
+	switch {
+	case r.Error != "":
+		to.Marked(term.MarkFailed, r.Error)
+	case r.Updated:
+		to.Marked(term.MarkAttention, r.File+": updated")
+	case !r.Passed:
+		to.Marked(term.MarkFailed, r.File)
+	default:
+		to.Marked(term.MarkOK, r.File)
+	}
+	for _, d := range r.Differences {
+		to.Linef("    %s: expected %s, got %s", d.Field, orNothing(d.Expected), orNothing(d.Got))
+	}
+}
+
+func orNothing(v any) string {
+	if v == nil {
+		return "nothing"
+	}
+	return shortJSON(v)
+}

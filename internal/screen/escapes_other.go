@@ -1,8 +1,0 @@
-//go:build !windows
-
-package screen
-
-import "os"
-
-// enableEscapes reports whether the terminal understands escape sequences.
-func enableEscapes(*os.File) bool { return true }

@@ -1,0 +1,420 @@
+package profilessync
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"golang.org/x/sync/errgroup"
+
+	"segsync/internal/strictjson"
+)
+
+// restIdleTimeout is how long a result is kept while nobody takes its profiles: vendors keep it for a day.
+const restIdleTimeout = 12 * time.Hour
+
+// maxSilentRestarts is how often a statement is started again that gave no row before its result was
+// gone.
+const maxSilentRestarts = 2
+
+// MaxAnswer is the size of an answer, decompressed, that a client for Native must allow. Vendors make pages
+// of some 10 to 20 MB.
+const MaxAnswer = 128 << 20
+
+// Native is a warehouse with a REST API, as its URL names it.
+type Native struct {
+	Schema string // with what it is in, as SQL takes it: DATABASE.SCHEMA
+	vendor string // the scheme of the URL
+	base   *url.URL
+	user   string
+	path   []string // of the URL
+	params url.Values
+}
+
+// Credentials are the secrets of the vendors, by the names that these have given to them.
+type Credentials struct {
+	SnowflakeKeyFile, SnowflakePassphrase, SnowflakeToken       string
+	GoogleKeyFile, GoogleToken                                  string
+	DatabricksToken, DatabricksClientID, DatabricksClientSecret string
+}
+
+// natives are the forms of the URLs, and where the API is.
+var natives = map[string]struct {
+	form, host string // %s is the host of the URL
+	required   string // a parameter
+}{
+	"snowflake":  {"snowflake://USER@ACCOUNT/DATABASE/SCHEMA?warehouse=W&role=R", "%s.snowflakecomputing.com", ""},
+	"bigquery":   {"bigquery://PROJECT/DATASET?location=EU", "bigquery.googleapis.com", ""},
+	"databricks": {"databricks://HOST/CATALOG/SCHEMA?warehouse=ID", "%s", "warehouse"},
+}
+
+// IsNative reports whether a URL is one of a warehouse with a REST API.
+func IsNative(raw string) bool {
+	scheme, _, _ := strings.Cut(raw, "://")
+	return natives[scheme].form != ""
+}
+
+// ParseNative parses the URL of a warehouse with a REST API. Secrets do not belong there. Its errors do not
+// quote the URL. The parameter endpoint is another place of the API, such as an emulator.
+func ParseNative(raw string) (*Native, error) {
+	scheme, _, _ := strings.Cut(raw, "://")
+	vendor := natives[scheme]
+	invalid := func(text string) error {
+		return &Error{Problem: InvalidURL, text: "the URL of the warehouse must be " + vendor.form + text}
+	}
+	u, err := url.Parse(raw)
+	if err != nil || u.Host == "" || u.Fragment != "" {
+		return nil, invalid("")
+	}
+	if _, secret := u.User.Password(); secret {
+		return nil, invalid(": it has a password, which belongs in a setting of its own")
+	}
+	n := &Native{vendor: scheme, user: u.User.Username(), path: strings.Split(strings.Trim(u.Path, "/"), "/"), params: u.Query()}
+	if parts := strings.Count(vendor.form, "/") - 2; len(n.path) != parts || n.path[0] == "" || n.params.Get(vendor.required) == "" && vendor.required != "" {
+		return nil, invalid("")
+	}
+	n.Schema = strings.Join(n.path, ".")
+	if scheme == "bigquery" {
+		n.path = append([]string{u.Host}, n.path...)
+		n.Schema = strings.Join(n.path, ".")
+	}
+	endpoint := n.params.Get("endpoint")
+	if endpoint == "" {
+		host := vendor.host
+		if strings.Contains(host, "%s") {
+			host = fmt.Sprintf(host, u.Host)
+		}
+		if scheme == "snowflake" && strings.HasSuffix(u.Host, ".snowflakecomputing.com") {
+			host = u.Host
+		}
+		endpoint = "https://" + host
+	}
+	if n.base, err = url.Parse(strings.TrimRight(endpoint, "/")); err != nil || n.base.Hostname() == "" || strings.ContainsAny(endpoint, "@?#") {
+		return nil, invalid(": its endpoint is not a URL such as https://api.example.com")
+	}
+	n.base.Host = strings.ToLower(n.base.Host) // Go's proxy settings know only "localhost"
+	if n.base.Scheme != "https" && (n.base.Scheme != "http" || isRemoteHost(n.base.Hostname())) {
+		return nil, invalid(": its endpoint must be https")
+	}
+	if account := n.params.Get("account"); scheme == "snowflake" && account == "" {
+		n.params.Set("account", u.Hostname())
+	}
+	return n, nil
+}
+
+// Name is what the warehouse is known by. It has no user, for another one reads the same.
+func (n *Native) Name() string { return n.vendor + " " + n.base.Host + " " + n.Schema }
+
+// OpenNative looks at the tables of a warehouse with a REST API. All requests go through the client,
+// which must wait for the server and keep secrets out of errors. Errors are *Error.
+func OpenNative(ctx context.Context, n *Native, c Credentials, client *http.Client) (*Warehouse, error) {
+	r := &rest{Native: n, client: client}
+	var err error
+	var s restServer
+	switch n.vendor {
+	case "snowflake":
+		s.statements, err = newSnowflake(r, c)
+	case "bigquery":
+		s.statements, err = newBigQuery(r, c)
+	default:
+		s.statements, err = newDatabricks(r, c)
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range dialects {
+		if d.name == n.vendor {
+			s.is = d
+		}
+	}
+	return open(ctx, &s, n.Schema, restIdleTimeout)
+}
+
+// statements is what the vendors' APIs have in common: a statement, and its result in pages.
+type statements interface {
+	// run starts a statement, waits until it has a result, and returns its columns and how to read its pages.
+	run(ctx context.Context, doing, sql string) ([]column, pages, error)
+}
+
+// pages returns the next page of a result; nil behind the last one. It returns errPaused if the
+// result is gone.
+type pages func(ctx context.Context) ([][]jsontext.Value, error)
+
+// restServer is the server, and each connection to it: there is nothing to connect to, or to begin.
+type restServer struct {
+	statements
+	is dialect
+}
+
+func (s *restServer) connect(context.Context) (connection, error) { return s, nil }
+func (s *restServer) dialect() dialect                            { return s.is }
+func (s *restServer) begin(context.Context) error                 { return nil }
+func (s *restServer) close()                                      {}
+
+// rows runs the statement again where its result was gone before it gave a row.
+func (s *restServer) rows(ctx context.Context, doing, sql string, columns func([]column), each func([][]byte) error) error {
+	for attempt := 1; ; attempt++ {
+		given := false
+		err := s.read(ctx, doing, sql, columns, func(values [][]byte) error {
+			given = true
+			return each(values)
+		})
+		if !errors.Is(err, errPaused) || given {
+			return err
+		}
+		if attempt > maxSilentRestarts {
+			return &Error{Problem: ConnectionLost, text: doing + ": the result of the statement is gone each time before it can be read"}
+		}
+	}
+}
+
+// read reads a page ahead of the one whose rows are taken.
+func (s *restServer) read(ctx context.Context, doing, sql string, columns func([]column), each func([][]byte) error) error {
+	all, next, err := s.run(ctx, doing, sql)
+	if err != nil {
+		return err
+	}
+	if columns != nil {
+		columns(all)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ahead := make(chan [][]jsontext.Value)
+	var group errgroup.Group
+	group.Go(func() error {
+		defer close(ahead)
+		for {
+			page, err := next(ctx)
+			if err != nil || page == nil {
+				return err
+			}
+			select {
+			case ahead <- page:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+	})
+	for page := range ahead {
+		for _, row := range page {
+			if err := each(texts(row)); err != nil {
+				cancel()
+				group.Wait() // its error is that of the cancelled context
+				return err
+			}
+		}
+	}
+	return group.Wait()
+}
+
+// isTime reports whether a type is DATE, TIMESTAMP, or one of its kinds, such as timestamp_ntz.
+func isTime(name string) bool {
+	name = strings.ToLower(name)
+	return name == "date" || strings.HasPrefix(name, "timestamp")
+}
+
+// texts returns the values of a row. One that is not valid Unicode stays invalid, so that it is known to be
+// damaged.
+func texts(row []jsontext.Value) [][]byte {
+	values := make([][]byte, len(row))
+	for i, value := range row {
+		if value.Kind() == 'n' {
+			continue
+		}
+		text, ok := textOf(value)
+		if values[i] = text; !ok {
+			values[i] = append(text[:len(text):len(text)], 0xff)
+		}
+	}
+	return values
+}
+
+// rest sends requests to a vendor's API.
+type rest struct {
+	*Native
+	client *http.Client
+	// sign adds the sign-in to a request, made for this time by the clock of the server.
+	sign func(ctx context.Context, header http.Header, now time.Time, anew bool) error
+
+	mu   sync.Mutex
+	skew time.Duration // of the server's clock, where its answer 401 has shown it
+}
+
+// restError is an answer that is an error.
+type restError struct {
+	status        int
+	code, message string // as the vendor says
+}
+
+func (e *restError) Error() string {
+	return strings.TrimSpace(fmt.Sprintf("%s (%s)", strconv.Quote(clipText(e.message)), strings.TrimSpace(strconv.Itoa(e.status)+" "+e.code)))
+}
+
+func clipText(s string) string {
+	if len(s) > 400 {
+		return s[:400] + "…"
+	}
+	return s
+}
+
+// call sends a request and decodes the answer, which must be one that is not an error. After a 401 it signs in
+// anew, once: the token may have ended, or our clock be wrong.
+func (r *rest) call(ctx context.Context, method, path string, query url.Values, body, into any) (status int, err error) {
+	for attempt := 1; ; attempt++ {
+		status, err = r.send(ctx, method, path, query, body, into, attempt > 1)
+		if answer, ok := errors.AsType[*restError](err); !ok || answer.status != http.StatusUnauthorized || attempt == 2 {
+			return status, err
+		}
+	}
+}
+
+func (r *rest) send(ctx context.Context, method, path string, query url.Values, body, into any, anew bool) (int, error) {
+	var content io.Reader
+	if body != nil {
+		data, err := json.Marshal(body)
+		if err != nil {
+			return 0, err
+		}
+		content = bytes.NewReader(data)
+	}
+	target := r.base.JoinPath(path)
+	target.RawQuery = query.Encode()
+	req, err := http.NewRequestWithContext(ctx, method, target.String(), content)
+	if err != nil {
+		return 0, err
+	}
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("User-Agent", applicationName+"/1")
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	r.mu.Lock()
+	skew := r.skew
+	r.mu.Unlock()
+	if err := r.sign(ctx, req.Header, time.Now().Add(skew), anew); err != nil {
+		return 0, err
+	}
+	resp, data, err := r.fetch(req)
+	if err != nil {
+		return 0, err
+	}
+	if at, err := http.ParseTime(resp.Header.Get("Date")); err == nil && resp.StatusCode == http.StatusUnauthorized {
+		r.mu.Lock()
+		r.skew = time.Until(at)
+		r.mu.Unlock()
+	}
+	if resp.StatusCode/100 != 2 {
+		return resp.StatusCode, answerError(resp.StatusCode, data)
+	}
+	if err := json.Unmarshal(data, into, strictjson.Lenient); err != nil {
+		return resp.StatusCode, errors.New("the answer has another shape than documented")
+	}
+	return resp.StatusCode, nil
+}
+
+// fetch returns an answer with its body. Its error lacks the URL, which can be a secret.
+func (r *rest) fetch(req *http.Request) (*http.Response, []byte, error) {
+	resp, err := r.client.Do(req)
+	if failed, ok := errors.AsType[*url.Error](err); ok {
+		err = failed.Err
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(resp.Body)
+	return resp, data, err
+}
+
+// answerError takes what the three vendors say of an error: Snowflake and Databricks at the top, Google in an
+// object.
+func answerError(status int, data []byte) error {
+	var says struct {
+		Code      jsontext.Value `json:"code"`
+		ErrorCode string         `json:"error_code"`
+		Message   string         `json:"message"`
+		Error     jsontext.Value `json:"error"`
+		ErrorText string         `json:"error_description"`
+	}
+	json.Unmarshal(data, &says, strictjson.Lenient) // else it has none of them
+	e := &restError{status, says.ErrorCode, says.Message}
+	if says.Code.Kind() == '"' {
+		e.code = strings.Trim(says.Code.String(), `"`)
+	}
+	var google struct {
+		Message string `json:"message"`
+		Errors  []struct {
+			Reason string `json:"reason"`
+		} `json:"errors"`
+	}
+	if says.Error.Kind() == '{' && json.Unmarshal(says.Error, &google, strictjson.Lenient) == nil {
+		e.message = google.Message
+		for _, one := range google.Errors {
+			e.code = one.Reason
+		}
+	}
+	if e.message == "" {
+		e.message = says.ErrorText
+	}
+	return e
+}
+
+// fail makes an *Error of what a vendor says. problems has the vendor's codes.
+func (r *rest) fail(doing string, err error, problems map[string]Problem) error {
+	for _, ended := range []error{context.Canceled, context.DeadlineExceeded} {
+		if errors.Is(err, ended) {
+			return fmt.Errorf("%s: %w", doing, ended)
+		}
+	}
+	answer, ok := errors.AsType[*restError](err)
+	if !ok {
+		return &Error{Problem: Unreachable, Vendor: r.vendor, text: doing + ": " + err.Error(), cause: err}
+	}
+	e := &Error{Problem: problems[answer.code], Vendor: r.vendor, Code: answer.code, text: doing + ": " + answer.Error()}
+	switch {
+	case e.Problem != 0:
+	case answer.status == http.StatusUnauthorized:
+		e.Problem = LoginRefused
+	case answer.status == http.StatusForbidden:
+		e.Problem = PermissionDenied
+	default:
+		e.Problem = Refused
+	}
+	return e
+}
+
+// pollDelay is how long to wait before the nth look at a statement that runs.
+func pollDelay(ctx context.Context, n int) error {
+	timer := time.NewTimer(min(time.Duration(n)*250*time.Millisecond, 5*time.Second))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// randomID returns a version 4 UUID.
+func randomID() string {
+	var b [16]byte
+	rand.Read(b[:])
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+func basicAuth(user, password string) string {
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
+}
