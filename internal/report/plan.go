@@ -48,6 +48,7 @@ type PlanFacts struct {
 	ReadsAllTypes bool           // external IDs of every type were read
 	BatchAdvice   string         // how a larger batch saves bulk calls, "" for not at all
 	Cleared       map[string]int // customers that are sent with null for a field, whatever Voucherify has
+	birthdates    int            // that would be sent as null
 }
 
 // Sample says that a plan is of the first profiles only.
@@ -93,6 +94,7 @@ type PlanCoverage struct {
 
 // NewPlan returns the report of a plan.
 func NewPlan(s *journal.State, p *plan.Plan, seen *coverage.Coverage, facts PlanFacts) *Plan {
+	facts.birthdates = s.Details.Birthdates
 	n := p.Counts
 	all, changes := p.Cost()
 	leftOut := s.Details.LeftOut
@@ -182,6 +184,9 @@ func (r *Plan) printCounts(to *term.Printer) {
 		line("only in Voucherify", *c.OnlyInVoucherify, "(--orphans FILE lists them)", false)
 	}
 	to.Table(nil, rows)
+	if n := r.Facts.birthdates; n > 0 {
+		to.Linef("\n%s would be sent as null, because of the form; to accept other forms, set formats in the mapping", term.Count(n, "birthdate"))
+	}
 	if text := r.comparability(); text != "" {
 		to.Linef("\n%s", text)
 	}

@@ -82,7 +82,7 @@ func summaryRows(sum *Summary, shown Shown) []term.Row {
 		row(mark, outcomeLabel(o), n, note, o == outcome.Confirmed && !dry)
 	}
 	row("", "Outstanding", s.Outstanding.Count, shown.Outstanding+" lists them", false)
-	row("", "Invalid birthdates", s.Details.Birthdates, "sent as null; formats in the mapping reads other forms", false)
+	row("", "Invalid birthdates", s.Details.Birthdates, "sent as null; to accept other forms, set formats in the mapping", false)
 	row("", "Found late", s.Details.Late, "", false)
 	note := "in " + sum.Files.Warnings
 	if dry {
