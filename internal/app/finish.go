@@ -193,6 +193,9 @@ func finish(r *result, n *notifier) error {
 			r.out.Log.Error("some profiles are not imported; "+outstandingCommand(r)+" lists them",
 				"outstanding", s.Outstanding.Count, "since", s.Outstanding.Oldest.Format(time.RFC3339), "file", r.opened.Names().Path(r.opened.Names().NotImported))
 		}
+		if n := s.Count(outcome.Vanished); e.code == ExitNotImported && s.Outstanding.Count == 0 && n > 0 {
+			r.out.Log.Error("Segment does not know some of the profiles of --profiles-from", "profiles", n, "file", r.opened.Names().Path(r.opened.Names().NotImported))
+		}
 		warnEmpty(r)
 	}
 	if e.what != "" && (!r.out.IsQuiet() || e.code != ExitDone) {
