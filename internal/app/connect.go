@@ -132,7 +132,7 @@ func segmentMaxBody(req *http.Request) int64 {
 // voucherifyMaxBody lets an async action name all the customers of a bulk request that were rejected.
 func voucherifyMaxBody(req *http.Request) int64 {
 	if req.Method == http.MethodGet && strings.Contains(req.URL.Path, "/v1/async-actions/") {
-		return 64 << 20
+		return 48 << 20
 	}
 	return 16 << 20
 }

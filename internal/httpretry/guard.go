@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"segsync/internal/redact"
@@ -116,6 +117,11 @@ func (g *guard) read(req *http.Request, resp *http.Response) error {
 	return nil
 }
 
+// smallBody is up to what size answers are read at the same time; of larger ones, one.
+const smallBody = 512 << 10
+
+var largeBody sync.Mutex
+
 // readBody reads a body of at most limit bytes, and closes it.
 func readBody(resp *http.Response, limit int64) ([]byte, error) {
 	defer resp.Body.Close()
@@ -125,7 +131,14 @@ func readBody(resp *http.Response, limit int64) ([]byte, error) {
 	var body bytes.Buffer
 	const maxTrusted = 64 << 10 // of the server's own word, before any byte has come
 	body.Grow(int(min(max(resp.ContentLength, 0), maxTrusted)) + bytes.MinRead)
-	n, err := body.ReadFrom(io.LimitReader(resp.Body, limit+1))
+	n, err := body.ReadFrom(io.LimitReader(resp.Body, min(limit+1, smallBody)))
+	if err == nil && n == smallBody && n <= limit {
+		largeBody.Lock() // else many at once would take much memory
+		defer largeBody.Unlock()
+		var more int64
+		more, err = body.ReadFrom(io.LimitReader(resp.Body, limit+1-n))
+		n += more
+	}
 	if n > limit {
 		return nil, &TooLargeError{limit}
 	}
