@@ -116,27 +116,13 @@ func Run(ctx, stop context.Context, src source.Source, m *Mapper, snk sink.Sink,
 	if stop.Err() != nil && j.State().NeedsResend() {
 		return ErrStopped // the next run sends them
 	}
-	s := j.State()
-	if s.From != "" && s.Counts.Read() == 0 && s.Position.Done {
-		return &PastEndError{s.From} // not finished: an unfinished import before it stays as it is
-	}
-	if s.Position.Done {
+	if j.State().Position.Done {
 		if err := j.GiveUp("it could not be sent again"); err != nil {
 			return err
 		}
 	}
 	return j.Finish()
 }
-
-// PastEndError is the error of an import that began at an offset past the end of the list.
-type PastEndError struct{ Offset string }
-
-func (e *PastEndError) Error() string {
-	return "nothing was read: the offset " + e.Offset + " is past the end of the list"
-}
-
-// Refused says that the same import fails again.
-func (e *PastEndError) Refused() bool { return true }
 
 // Confirm waits for the verdict on the customers sent, and imports nothing.
 func Confirm(ctx, stop context.Context, confirmer sink.Confirmer, j *journal.Journal, o Options) (err error) {

@@ -2,52 +2,17 @@ package main
 
 import (
 	"encoding/json"
-	"io"
 	"net/http"
-	"net/http/httptest"
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"segsync/internal/app"
 	"segsync/internal/report"
 	"segsync/internal/sandbox"
+	"segsync/internal/sandboxtest"
 )
-
-// receiver takes what the program tells.
-type receiver struct {
-	*httptest.Server
-	mu       sync.Mutex
-	statuses []int
-	requests []string // such as GET /secret/start
-	bodies   []string
-}
-
-func newReceiver(t *testing.T, statuses ...int) *receiver {
-	r := &receiver{statuses: statuses}
-	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		body, err := io.ReadAll(req.Body)
-		if err != nil {
-			t.Error(err)
-		}
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.requests = append(r.requests, req.Method+" "+req.URL.RequestURI())
-		r.bodies = append(r.bodies, string(body))
-		status := r.statuses[0]
-		if len(r.statuses) > 1 {
-			r.statuses = r.statuses[1:]
-		}
-		w.WriteHeader(status)
-		if status != http.StatusNoContent {
-			io.WriteString(w, "OK, but no JSON: "+req.URL.Path)
-		}
-	}))
-	t.Cleanup(r.Close)
-	return r
-}
 
 // The end of an import is told whatever it was: also that it never began, or was interrupted;
 // and the exit code is what it would have been.
@@ -76,24 +41,24 @@ func TestEndIsToldByTheProgram(t *testing.T) {
 			if slices.Contains(c.env, "REJECT=1") {
 				w.reject.Store(regexp.MustCompile("7$"))
 			}
-			r := newReceiver(t, http.StatusOK)
+			r := sandboxtest.NewReceiver(t, http.StatusOK)
 			env := append(c.env, "PING_URL="+r.URL+"/ping/s3cret", "NOTIFY_URL="+r.URL+"/hook/s3cret")
 			p := startProcess(t, w.dir, w.environ(env...), nil, strings.Fields(c.args)...)
 			p.wantExit(t, c.code)
 			var pings []string
-			for i, request := range r.requests {
+			for i, request := range r.Requests {
 				if request != "POST /hook/s3cret" {
 					pings = append(pings, request)
 					continue
 				}
 				var got report.Notification
-				check(t, json.Unmarshal([]byte(r.bodies[i]), &got))
+				check(t, json.Unmarshal([]byte(r.Bodies[i]), &got))
 				if got.ExitCode != c.code || got.Command != "segsync "+strings.Fields(c.args)[0] || (got.Import != nil) != c.began {
-					t.Errorf("told: %s", r.bodies[i])
+					t.Errorf("told: %s", r.Bodies[i])
 				}
 			}
-			if !slices.Equal(pings, c.pings) || len(r.requests)-len(pings) != min(len(pings), 1) {
-				t.Errorf("requests %q, want the pings %q", r.requests, c.pings)
+			if !slices.Equal(pings, c.pings) || len(r.Requests)-len(pings) != min(len(pings), 1) {
+				t.Errorf("requests %q, want the pings %q", r.Requests, c.pings)
 			}
 			if strings.Contains(p.stdout.String()+p.stderr.String(), "s3cret") {
 				t.Errorf("the secret is shown:\n%s%s", p.stdout, p.stderr)

@@ -67,7 +67,6 @@ type Opened struct {
 	// Quotas are those that the last import in the directory knew, if it was into the same
 	// Voucherify project.
 	Quotas map[string]Quota
-	Before Before // what is known of the imports before
 }
 
 // NoImportError says that there is no import to continue.
@@ -191,7 +190,7 @@ func Open(names Names, s Start) (*Journal, *Opened, error) {
 		return nil, nil, err
 	}
 	if old != nil {
-		j.oldFile, opened.Before = true, old.state.Before
+		j.oldFile = true
 		if old.state.isSameProject(s.Identity) {
 			opened.Quotas = old.state.Quotas
 		}
@@ -288,6 +287,5 @@ func (s *Start) newState(old *fold, opened *Opened) (*State, error) {
 	case !s.Since.IsZero():
 		state.Since = s.Since.Add(-ClockMargin)
 	}
-	opened.Before = last
 	return state, nil
 }

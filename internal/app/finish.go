@@ -43,8 +43,8 @@ func decide(r *result) ending {
 			e.err = r.err
 		}
 		return resume("Interrupted.\n" + stoppedAt(r))
-	case is[*importer.PastEndError](r.err):
-		e.code, e.err = ExitUsage, r.err
+	case is[*pastEndError](r.err):
+		e.code, e.err = CodeOf(r.err), r.err
 		if r.opened.HasOtherUnfinished() {
 			return resume("The import before it is not finished.")
 		}
@@ -59,7 +59,7 @@ func decide(r *result) ending {
 		return e
 	case r.dry == nil && importer.NoneMatched(s) && isWhole(r):
 		e.code = ExitNotImported
-		e.err = WithHint(fmt.Errorf("none of the %s profiles meets the conditions of the mapping: nothing was sent", term.Number(int64(s.Counts.Read()))),
+		e.err = WithHint(fmt.Errorf("none of the %s profiles meets the conditions of the mapping: nothing was sent", term.Number(s.Counts.Read())),
 			"check the where conditions of the mapping; segsync plan lists the traits that profiles have")
 		return e
 	case !s.Position.Done && r.limit > 0 && r.dry != nil:
@@ -189,12 +189,14 @@ func finish(r *result, n *notifier) error {
 		if _, told := r.err.(*printedError); e.err != nil && !told {
 			r.out.PrintError(e.err, Hints(e.err))
 		}
-		if e.code == ExitNotImported && s.Outstanding.Count > 0 {
+		names := r.opened.Names()
+		switch file, unknown := names.Path(names.NotImported), s.Count(outcome.Vanished); {
+		case e.code != ExitNotImported:
+		case s.Outstanding.Count > 0:
 			r.out.Log.Error("some profiles are not imported; "+outstandingCommand(r)+" lists them",
-				"outstanding", s.Outstanding.Count, "since", s.Outstanding.Oldest.Format(time.RFC3339), "file", r.opened.Names().Path(r.opened.Names().NotImported))
-		}
-		if n := s.Count(outcome.Vanished); e.code == ExitNotImported && s.Outstanding.Count == 0 && n > 0 {
-			r.out.Log.Error("Segment does not know some of the profiles of --profiles-from", "profiles", n, "file", r.opened.Names().Path(r.opened.Names().NotImported))
+				"outstanding", s.Outstanding.Count, "since", s.Outstanding.Oldest.Format(time.RFC3339), "file", file)
+		case unknown > 0 && r.input.Profiles != nil:
+			r.out.Log.Error("Segment does not know some of the profiles of --profiles-from", "profiles", unknown, "file", file)
 		}
 		warnEmpty(r)
 	}
@@ -237,8 +239,8 @@ func warnEmpty(r *result) {
 	}
 }
 
-// writeReports writes the summary and the metrics and sends the notification. It returns the exit code, which is another one where
-// all was well but a file could not be written.
+// writeReports writes the summary and the metrics, and sends the notification. It returns the exit code,
+// which is another one where all was well but a file could not be written.
 func writeReports(r *result, e *ending, n *notifier) int {
 	code, failed := e.code, e.code
 	switch code {

@@ -40,8 +40,6 @@ func hintOf(err error) string {
 		return "Voucherify takes requests and does not answer them; continue later"
 	case *source.NoneReadableError:
 		return "is SEGMENT_API_URL right, and does Segment answer for a profile in its app?"
-	case *importer.PastEndError:
-		return "segsync check says how many profiles there are"
 	case *importer.UnreadableError:
 		return "Segment has a problem; continue later"
 	case *importer.RefusedError:

@@ -61,25 +61,33 @@ func (b *job) read() int { return int(b.options.Progress.Read.Load()) }
 // limitLeft returns how many profiles the limit still allows.
 func (b *job) limitLeft() int { return b.limit - int(b.options.Progress.Committed.Load()) }
 
-// checkOffset returns an error if the import begins at an offset past the end of the list, where it would
-// take the place of one that is not finished.
+// pastEndError is the error of an import that begins at an offset past the end of the list.
+type pastEndError struct{ offset string }
+
+func (e *pastEndError) Error() string {
+	return "nothing was read: the offset " + e.offset + " is past the end of the list"
+}
+
+func (e *pastEndError) Hint() string { return "segsync check says how many profiles there are" }
+
+// Refused says that the same import fails again.
+func (e *pastEndError) Refused() bool { return true }
+
+// checkOffset returns a *pastEndError before a new import takes the place of the one in the directory.
 func (b *job) checkOffset(ctx context.Context) error {
 	from := b.opened.State().From
-	if from == "" || !b.input.isAPI() || b.opened.IsSaved() || !b.opened.HasOtherUnfinished() {
+	if from == "" || !b.input.isAPI() || b.opened.IsSaved() {
 		return nil
 	}
 	page, err := b.apis.Segment.Profiles(ctx, from, 1)
 	if err == nil && len(page.Data) == 0 {
-		err = &importer.PastEndError{Offset: from}
+		err = &pastEndError{from}
 	}
 	return err
 }
 
 // run imports, from the position of the journal to the end.
 func (b *job) run(ctx, stop context.Context) error {
-	if err := b.checkOffset(stop); err != nil {
-		return err
-	}
 	schema, err := b.apis.MetadataSchema(ctx, b.out.Log)
 	if err != nil {
 		return err
@@ -87,6 +95,9 @@ func (b *job) run(ctx, stop context.Context) error {
 	if schema != nil {
 		b.out.Log.Debug("metadata schema read", "defined_only", schema.DefinedOnly)
 		b.mapper.UseSchema(schema)
+	}
+	if err := b.checkOffset(stop); err != nil {
+		return err
 	}
 	if b.send.OnlyChanges {
 		ofExport, err := b.schemaOfExport(stop)
@@ -174,9 +185,8 @@ func (b *job) export(ctx context.Context, schema *voucherify.MetadataSchema, kno
 
 // dryRun is what the customers of a dry run are written to.
 type dryRun struct {
-	to    io.Writer
-	file  *os.File // nil: stdout
-	ended bool
+	to   io.Writer
+	file *os.File // nil: stdout
 }
 
 // openDryRun opens the file of a dry run; "" is stdout. A device or a pipe is written to as it is.
@@ -205,9 +215,8 @@ func openDryRun(path string, stdout io.Writer) (*dryRun, error) {
 
 // close closes the file. A dry run is not resumed.
 func (d *dryRun) close() error {
-	if d.file == nil || d.ended {
+	if d.file == nil {
 		return nil
 	}
-	d.ended = true
 	return d.file.Close()
 }

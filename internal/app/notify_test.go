@@ -4,14 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"io"
 	"log/slog"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,44 +16,12 @@ import (
 	"segsync/importer/journal"
 	"segsync/importer/outcome"
 	"segsync/internal/report"
+	"segsync/internal/sandboxtest"
 	"segsync/internal/settings"
 )
 
-// receiver takes what a notifier tells, and answers with the statuses in turn, then with
-// the last of them.
-type receiver struct {
-	*httptest.Server
-	mu       sync.Mutex
-	statuses []int
-	requests []string // such as GET /secret/start
-	bodies   []string
-}
-
-func newReceiver(t *testing.T, statuses ...int) *receiver {
-	r := &receiver{statuses: statuses}
-	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		body, err := io.ReadAll(req.Body)
-		if err != nil {
-			t.Error(err)
-		}
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.requests = append(r.requests, req.Method+" "+req.URL.RequestURI())
-		r.bodies = append(r.bodies, string(body))
-		status := r.statuses[0]
-		if len(r.statuses) > 1 {
-			r.statuses = r.statuses[1:]
-		}
-		w.WriteHeader(status)
-		if status != http.StatusNoContent {
-			io.WriteString(w, "OK, but no JSON: "+req.URL.Path)
-		}
-	}))
-	t.Cleanup(r.Close)
-	return r
-}
-
-func (r *receiver) at(path string) *url.URL {
+// at returns the URL of a path of the receiver.
+func at(r *sandboxtest.Receiver, path string) *url.URL {
 	u, err := url.Parse(r.URL + path)
 	if err != nil {
 		panic(err)
@@ -76,13 +41,13 @@ func TestPing(t *testing.T) { // not beside others: after an interrupt it has a 
 		{ExitNotImported, "/secret/", []string{"GET /secret/start", "GET /secret/fail"}},
 		{ExitTerminated, "/secret?a=b", []string{"GET /secret/start?a=b", "GET /secret/fail?a=b"}},
 	} {
-		r := newReceiver(t, http.StatusOK)
+		r := sandboxtest.NewReceiver(t, http.StatusOK)
 		var log bytes.Buffer
-		n := newNotifier(settings.Ending{Ping: r.at(c.path)}, slog.New(slog.NewTextHandler(&log, nil)), nil)
+		n := newNotifier(settings.Ending{Ping: at(r, c.path)}, slog.New(slog.NewTextHandler(&log, nil)), nil)
 		n.start(t.Context())
 		n.ended(t.Context(), report.Notification{ExitCode: c.code})
-		if !slices.Equal(r.requests, c.want) || log.Len() > 0 {
-			t.Errorf("exit code %d: %q, want %q; log: %s", c.code, r.requests, c.want, &log)
+		if !slices.Equal(r.Requests, c.want) || log.Len() > 0 {
+			t.Errorf("exit code %d: %q, want %q; log: %s", c.code, r.Requests, c.want, &log)
 		}
 	}
 }
@@ -90,7 +55,7 @@ func TestPing(t *testing.T) { // not beside others: after an interrupt it has a 
 // The counts are posted, and nothing that may be about a person.
 func TestNotification(t *testing.T) {
 	t.Parallel()
-	r := newReceiver(t, http.StatusNoContent)
+	r := sandboxtest.NewReceiver(t, http.StatusNoContent)
 	state := &journal.State{Import: journal.Import{Identity: journal.Identity{Space: "spa_1", Identifier: "user_id"}}}
 	state.Counts = journal.CountsOf(map[outcome.Outcome]int{outcome.Confirmed: 7})
 	sum := report.Summary{
@@ -99,9 +64,9 @@ func TestNotification(t *testing.T) {
 		Continue: "segsync import --profiles-from private.csv", Files: report.Files{Warnings: "/home/private/warnings.csv"},
 		Counts: report.Counts{State: state}, Settings: report.Settings{Identity: state.Identity, MappingFile: "private.yaml"},
 	}
-	newNotifier(settings.Ending{Notify: r.at("/hook")}, slog.New(slog.DiscardHandler), nil).ended(t.Context(), report.NotificationOf(&sum))
-	if !slices.Equal(r.requests, []string{"POST /hook"}) {
-		t.Fatalf("requests: %q", r.requests)
+	newNotifier(settings.Ending{Notify: at(r, "/hook")}, slog.New(slog.DiscardHandler), nil).ended(t.Context(), report.NotificationOf(&sum))
+	if !slices.Equal(r.Requests, []string{"POST /hook"}) {
+		t.Fatalf("requests: %q", r.Requests)
 	}
 	var got struct {
 		ExitCode int       `json:"exit_code"`
@@ -111,14 +76,14 @@ func TestNotification(t *testing.T) {
 			Counts map[string]any `json:"counts"`
 		} `json:"import"`
 	}
-	if err := json.Unmarshal([]byte(r.bodies[0]), &got); err != nil {
+	if err := json.Unmarshal([]byte(r.Bodies[0]), &got); err != nil {
 		t.Fatal(err)
 	}
 	if got.ExitCode != 1 || !got.Ended.Equal(sum.Ended) || got.Import.Space != "spa_1" || got.Import.Counts["read"] != 7.0 {
-		t.Errorf("body: %s", r.bodies[0])
+		t.Errorf("body: %s", r.Bodies[0])
 	}
-	if strings.Contains(r.bodies[0], "private") {
-		t.Errorf("the body has what is private: %s", r.bodies[0])
+	if strings.Contains(r.Bodies[0], "private") {
+		t.Errorf("the body has what is private: %s", r.Bodies[0])
 	}
 }
 
@@ -137,17 +102,17 @@ func TestReceiverIsIll(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := newReceiver(t, c.statuses...)
+			r := sandboxtest.NewReceiver(t, c.statuses...)
 			var log bytes.Buffer
-			newNotifier(settings.Ending{Ping: r.at("/s3cret-path")}, slog.New(slog.NewTextHandler(&log, nil)), nil).
+			newNotifier(settings.Ending{Ping: at(r, "/s3cret-path")}, slog.New(slog.NewTextHandler(&log, nil)), nil).
 				ended(t.Context(), report.Notification{})
-			if len(r.requests) != c.attempts {
-				t.Errorf("%d attempts, want %d", len(r.requests), c.attempts)
+			if len(r.Requests) != c.attempts {
+				t.Errorf("%d attempts, want %d", len(r.Requests), c.attempts)
 			}
 			if strings.Contains(log.String(), "s3cret") || !strings.Contains(log.String(), c.log) || (c.log == "") != (log.Len() == 0) {
 				t.Errorf("log: %s", &log)
 			}
-			if want := "setting=PING_URL host=" + r.at("").Host; c.log != "" && !strings.Contains(log.String(), want) {
+			if want := "setting=PING_URL host=" + at(r, "").Host; c.log != "" && !strings.Contains(log.String(), want) {
 				t.Errorf("the log lacks %q: %s", want, &log)
 			}
 		})
@@ -157,8 +122,8 @@ func TestReceiverIsIll(t *testing.T) {
 // An address that nobody listens at is no secret, what follows it is.
 func TestNobodyReceives(t *testing.T) {
 	t.Parallel()
-	r := newReceiver(t, 200)
-	to := r.at("/s3cret-path")
+	r := sandboxtest.NewReceiver(t, 200)
+	to := at(r, "/s3cret-path")
 	r.Close()
 	var log bytes.Buffer
 	newNotifier(settings.Ending{Notify: to, Ping: to}, slog.New(slog.NewTextHandler(&log, nil)), nil).

@@ -123,7 +123,6 @@ type opened struct {
 	*journal.Journal
 	start       journal.Start
 	isContinued bool // it was begun by an earlier command
-	found       *journal.Opened
 }
 
 // openJournal chooses the import that is to be carried out. Where the directory has an unfinished one
@@ -152,7 +151,7 @@ func openJournal(out *term.Output, a *APIs, in *Input, names journal.Names, star
 		shareQuotas(a, j, found.Quotas)
 	}
 	logOpened(out, j, found, start)
-	return &opened{j, start, found.Continued, found}, nil
+	return &opened{j, start, found.Continued}, nil
 }
 
 // askUnfinished asks what to do about the unfinished import of the directory. Without an answer

@@ -41,11 +41,9 @@ func resumeCommand(r *result) string {
 	case r.dry != nil:
 		start = "--offset " + journal.Beginning
 	case !r.opened.IsSaved() && r.opened.HasOtherUnfinished():
-		if !r.options.Start.Restart { // it still stands as it was
-			start = "--resume"
-			break
+		if r.options.Start.Restart { // else the other one still stands as it was
+			start = "--restart"
 		}
-		start = "--restart"
 	case !r.opened.IsSaved() && s.From != "":
 		start = "--offset " + ShellQuote(s.From)
 	case r.opened.IsSaved(): // --since would begin another import after this one

@@ -79,7 +79,7 @@ func (b *job) reopen() error {
 	if !b.apis.IsSandbox {
 		shareQuotas(b.apis, j, found.Quotas)
 	}
-	b.opened = &opened{j, start, b.opened.isContinued, found}
+	b.opened = &opened{j, start, b.opened.isContinued}
 	return nil
 }
 

@@ -53,7 +53,7 @@ func wrongTypes(c *coverage.Coverage) []string {
 			holds = "always holds"
 		}
 		all = append(all, fmt.Sprintf("the condition %s %s: all %s profiles that have the trait have a value of another type",
-			condition.Condition, holds, number(condition.Present)))
+			condition.Condition, holds, term.Number(condition.Present)))
 	}
 	return all
 }
@@ -67,10 +67,10 @@ func identifierAdvice(c *coverage.Coverage, set string, allTypes bool) string {
 			best = idType
 		}
 	}
-	advice := fmt.Sprintf("IDENTIFIER_SAVED_AS_SOURCE_ID=%s gives %s of %s profiles a source_id", set, number(c.Identified()), number(c.Profiles))
+	advice := fmt.Sprintf("IDENTIFIER_SAVED_AS_SOURCE_ID=%s gives %s of %s profiles a source_id", set, term.Number(c.Identified()), term.Number(c.Profiles))
 	switch {
 	case c.Types[best].Have > c.Identified():
-		return fmt.Sprintf("%s; %s would give %s one.", advice, safetext.Text(best), number(c.Types[best].Have))
+		return fmt.Sprintf("%s; %s would give %s one.", advice, safetext.Text(best), term.Number(c.Types[best].Have))
 	case allTypes:
 		return advice + "; no other type of external ID gives more."
 	}
@@ -104,7 +104,7 @@ func printCounts(to *term.Printer, title string, counts map[string]int, most int
 	}
 	listCounted(to, title, []string{"have"}, rows)
 	if more := len(keys) - len(rows); more > 0 {
-		to.Linef("  … and %s more (--json shows all)", number(more))
+		to.Linef("  … and %s more (--json shows all)", term.Number(more))
 	}
 }
 
@@ -120,7 +120,7 @@ func listCounted(to *term.Printer, title string, heads []string, all []counted) 
 	for i, c := range all {
 		rows[i].Cells = []string{c.name}
 		for _, n := range c.counts {
-			rows[i].Cells = append(rows[i].Cells, number(n))
+			rows[i].Cells = append(rows[i].Cells, term.Number(n))
 		}
 	}
 	to.Linef("")

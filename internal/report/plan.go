@@ -44,11 +44,12 @@ type PlanFacts struct {
 	From, To      string
 	MappingFile   string // "" for the default mapping
 	Mapping       mapping.Mapping
-	Reserve       float64        // share of the quotas that is left to others
-	ReadsAllTypes bool           // external IDs of every type were read
-	BatchAdvice   string         // how a larger batch saves bulk calls, "" for not at all
-	Cleared       map[string]int // customers that are sent with null for a field, whatever Voucherify has
-	birthdates    int            // that would be sent as null
+	Reserve       float64 // share of the quotas that is left to others
+	ReadsAllTypes bool    // external IDs of every type were read
+	BatchAdvice   string  // how a larger batch saves bulk calls, "" for not at all
+
+	cleared    map[string]int // customers that are sent with null for a field, whatever Voucherify has
+	birthdates int            // that would be sent as null
 }
 
 // Sample says that a plan is of the first profiles only.
@@ -94,14 +95,13 @@ type PlanCoverage struct {
 
 // NewPlan returns the report of a plan.
 func NewPlan(s *journal.State, p *plan.Plan, seen *coverage.Coverage, facts PlanFacts) *Plan {
-	facts.birthdates = s.Details.Birthdates
 	n := p.Counts
 	all, changes := p.Cost()
 	leftOut := s.Details.LeftOut
 	if leftOut == nil {
 		leftOut = map[string]map[string]int{}
 	}
-	facts.Cleared = s.Details.Cleared
+	facts.cleared, facts.birthdates = s.Details.Cleared, s.Details.Birthdates
 	return &Plan{
 		Space: s.Space, Identifier: s.Identifier, Changes: p.Changes, NotComparable: p.NotComparable,
 		Counts: PlanCounts{
@@ -133,12 +133,12 @@ func (r *Plan) comparability() string {
 	if left+asked.Customers == 0 {
 		return ""
 	}
-	text := fmt.Sprintf("an export lacks fields of %s customers, such as metadata that the schema does not define", number(left+asked.Customers))
+	text := fmt.Sprintf("an export lacks fields of %s customers, such as metadata that the schema does not define", term.Number(left+asked.Customers))
 	switch {
 	case asked.Refused != nil:
 		text += "; the key may not read single customers"
 	case asked.Customers > 0:
-		text += fmt.Sprintf(": of %s looked at one by one, %s differ", number(asked.Customers), number(asked.Differ))
+		text += fmt.Sprintf(": of %s looked at one by one, %s differ", term.Number(asked.Customers), term.Number(asked.Differ))
 		if left > 0 {
 			each := asked.Took / time.Duration(asked.Customers)
 			text += fmt.Sprintf("; --compare-all looks at each, %s more", About(each*time.Duration(left)))
@@ -152,7 +152,7 @@ func (r *Plan) Print(to *term.Printer) {
 	to.Title(r.Facts.From + "  →  " + r.Facts.To)
 	to.Linef("source_id from %s", r.Identifier)
 	if r.Sample != nil {
-		to.Linef("a sample of the first %s profiles: all numbers are of these", number(r.Sample.Profiles))
+		to.Linef("a sample of the first %s profiles: all numbers are of these", term.Number(r.Sample.Profiles))
 	}
 	to.Linef("")
 	r.printCounts(to)
@@ -165,7 +165,7 @@ func (r *Plan) printCounts(to *term.Printer) {
 	var rows []term.Row
 	line := func(label string, n int, note string, always bool) {
 		if n > 0 || always {
-			rows = append(rows, term.Row{Cells: []string{label, number(n), note}})
+			rows = append(rows, term.Row{Cells: []string{label, term.Number(n), note}})
 		}
 	}
 	c := &r.Counts
@@ -185,7 +185,7 @@ func (r *Plan) printCounts(to *term.Printer) {
 	}
 	to.Table(nil, rows)
 	if n := r.Facts.birthdates; n > 0 {
-		to.Linef("\n%s would be sent as null, because of the form; to accept other forms, set formats in the mapping", term.Count(n, "birthdate"))
+		to.Linef("\n%s would be sent as null, because they are in another form; to accept it, set formats in the mapping", term.Count(n, "birthdate"))
 	}
 	if text := r.comparability(); text != "" {
 		to.Linef("\n%s", text)
@@ -208,10 +208,10 @@ func (r *Plan) printCounts(to *term.Printer) {
 // printLimits names the fields that an import would not clear in as many customers.
 func (r *Plan) printLimits(to *term.Printer) {
 	allowed := importer.ClearsAllowed(r.Customers.All)
-	for _, field := range slices.Sorted(maps.Keys(r.Facts.Cleared)) {
-		if n := r.Facts.Cleared[field]; n > allowed && r.Sample == nil {
+	for _, field := range slices.Sorted(maps.Keys(r.Facts.cleared)) {
+		if n := r.Facts.cleared[field]; n > allowed && r.Sample == nil {
 			to.Marked(term.MarkAttention, fmt.Sprintf("an import would stop: %s customers are sent with %s cleared, and %s are allowed without --max-clears",
-				number(n), safetext.Line(field), number(allowed)))
+				term.Number(n), safetext.Line(field), term.Number(allowed)))
 		}
 	}
 }
@@ -271,7 +271,7 @@ func mostFirst(counts map[string]int) string {
 		return cmp.Or(counts[b]-counts[a], strings.Compare(a, b))
 	}) {
 		if counts[key] > 0 {
-			parts = append(parts, safetext.Cut(key, 120)+" "+number(counts[key]))
+			parts = append(parts, safetext.Cut(key, 120)+" "+term.Number(counts[key]))
 		}
 	}
 	if more := len(parts) - shown; more > 0 {
@@ -279,8 +279,6 @@ func mostFirst(counts map[string]int) string {
 	}
 	return strings.Join(parts, " · ")
 }
-
-func number(n int) string { return term.Number(n) }
 
 // PrintField prints a field of a profile or of a customer.
 func PrintField(to *term.Printer, name, value string) { to.Linef("  %-20s %s", name, value) }

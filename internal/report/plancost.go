@@ -35,7 +35,7 @@ const slowestBulk = 10
 func (r *Plan) printCost(to *term.Printer) {
 	what, takes := "this", ""
 	if r.Sample != nil {
-		what = fmt.Sprintf("these %s profiles", number(r.Sample.Profiles))
+		what = fmt.Sprintf("these %s profiles", term.Number(r.Sample.Profiles))
 	}
 	if r.Estimate != nil {
 		takes = "; " + About(r.Estimate.reading())
