@@ -33,9 +33,11 @@ func TestMergedProfileTakesThePlaceOfTheWinner(t *testing.T) {
 			w.On(`@5/external_ids`, sandboxtest.Between(2, 99, sandboxtest.Status(http.StatusNotFound)))
 		}, 100},
 		{"its action failed, and it has lost the id", sandbox.Options{FailActions: firstAction}, func(w *world) {
+			w.readSlowly()
 			w.On(`@5/external_ids`, sandboxtest.Between(2, 99, sandboxtest.Body(`{"data":[],"cursor":{"has_more":false,"next":""}}`)))
 		}, 10},
 		{"its action failed, and it cannot be read", sandbox.Options{FailActions: firstAction}, func(w *world) {
+			w.readSlowly()
 			w.On(`@5/external_ids`, sandboxtest.Between(2, 99, sandboxtest.Status(500)))
 		}, 10},
 	} {
@@ -62,6 +64,13 @@ func TestMergedProfileTakesThePlaceOfTheWinner(t *testing.T) {
 			})
 		})
 	}
+}
+
+// readSlowly has the profiles read one after the other, so that the bulk requests are sent in the
+// order of the list.
+func (w *world) readSlowly() {
+	w.settings.Readers = 1
+	w.On(`/traits`, sandboxtest.Slowly(10*time.Millisecond))
 }
 
 // The same where the end of the winner is known only in the next import, which reads only what

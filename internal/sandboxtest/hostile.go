@@ -48,11 +48,16 @@ const (
 
 // Intercept answers the requests of the server's route, as sandbox.Options.Intercept does.
 func (h Hostile) Intercept(w http.ResponseWriter, r *http.Request) bool {
-	if !hostileRoutes[h.Route].MatchString(r.Method + " " + r.URL.EscapedPath()) {
+	if !h.Answers(r) {
 		return false
 	}
 	h.Handler(w, r)
 	return true
+}
+
+// Answers reports whether r is of the server's route.
+func (h Hostile) Answers(r *http.Request) bool {
+	return hostileRoutes[h.Route].MatchString(r.Method + " " + r.URL.EscapedPath())
 }
 
 // Hostiles returns all hostile servers: the general kinds on each route, then
