@@ -26,7 +26,7 @@ type ClearsError struct {
 }
 
 func (e *ClearsError) Error() string {
-	return fmt.Sprintf("the field %s would be sent as null in %d customers, more than the %d allowed", e.Field, e.Clears, e.Max)
+	return fmt.Sprintf("the field %s would be sent as null in %s, more than the %d allowed", e.Field, customers(e.Clears), e.Max)
 }
 
 // clearLimiter counts the customers of an import that a field is cleared in.
@@ -69,4 +69,12 @@ func (c *clearLimiter) add(records []*profile) error {
 	}
 	c.sent, c.byField = sent, byField
 	return nil
+}
+
+// customers returns a number of customers in words.
+func customers(n int) string {
+	if n == 1 {
+		return "1 customer"
+	}
+	return fmt.Sprintf("%d customers", n)
 }

@@ -19,7 +19,7 @@ const saveInterval = 200 * time.Millisecond
 type TooManyRejectsError struct{ Rejected, Max int }
 
 func (e *TooManyRejectsError) Error() string {
-	return fmt.Sprintf("Voucherify has rejected %d customers, more than the %d allowed", e.Rejected, e.Max)
+	return fmt.Sprintf("Voucherify has rejected %s, more than the %d allowed", customers(e.Rejected), e.Max)
 }
 
 // committer takes the answered batches in order, and verdicts as they come, and brings them into
@@ -167,7 +167,7 @@ func (c *committer) announce(e *journal.Entry) {
 	isBad := e.Outcome == outcome.Rejected || e.Outcome == outcome.Unreadable || e.Outcome == outcome.Vanished
 	if isBad && !c.announced[e.Reason] {
 		c.announced[e.Reason] = true
-		c.Log.Warn("profile not imported; the first for this reason", "segment_id", e.ID, "source_id", sourceID,
+		c.Log.Warn("a profile was not imported; more with this reason are not logged", "segment_id", e.ID, "source_id", sourceID,
 			"reason", e.Reason, "detail", e.Detail, "async_action_id", e.ActionID)
 	}
 	for _, w := range e.Warnings {
@@ -177,10 +177,13 @@ func (c *committer) announce(e *journal.Entry) {
 			level = slog.LevelDebug
 		}
 		c.announced[kind] = true
-		if c.Impersonal {
-			c.Log.Log(context.Background(), level, w.Text.WithoutValue(), "segment_id", e.ID)
-			continue
+		text, attrs := w.Text.WithoutValue(), []any{"segment_id", e.ID}
+		if c.LogValues {
+			text = w.Text.String()
 		}
-		c.Log.Log(context.Background(), level, w.Text.String(), "segment_id", e.ID, "source_id", sourceID)
+		if !c.Impersonal {
+			attrs = append(attrs, "source_id", sourceID)
+		}
+		c.Log.Log(context.Background(), level, text, attrs...)
 	}
 }

@@ -59,14 +59,15 @@ type Options struct {
 	// MaxClears is in how many customers of an import a field may be sent as null, for whatever
 	// reason; negative: cleared by the mapping, in 5 % of the customers sent, and 100 at least.
 	MaxClears  int
-	Impersonal bool // show nothing of a customer in the log: of a plan
+	Impersonal bool // the log shows no source_id: of a plan
+	LogValues  bool // the log shows the values that could not be used
 	Progress   *Progress
 	Log        *slog.Logger
 }
 
 // Progress counts what a run has done. It may be read while the run goes on.
 type Progress struct {
-	Read      atomic.Int64 // profiles, those included whose page is not complete yet
+	Read      atomic.Int64 // profiles of complete pages
 	Committed atomic.Int64 // profiles that count for a limit: not those that were read again
 }
 

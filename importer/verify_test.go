@@ -71,7 +71,7 @@ func TestRejectedCustomersAreReported(t *testing.T) {
 					if diff := cmp.Diff(counts{Read: 100, Confirmed: 90, Rejected: 10}, countsOf(im.State())); diff != "" {
 						t.Errorf("counts (-want +got):\n%s", diff)
 					}
-					if n := strings.Count(w.log.String(), "the first for this reason"); n != 1 {
+					if n := strings.Count(w.log.String(), "more with this reason are not logged"); n != 1 {
 						t.Errorf("told %d times:\n%s", n, w.log.String())
 					}
 				})

@@ -74,7 +74,7 @@ segsync help tuning lists further flags.`,
 	f.BoolVar(&o.Start.NoRetry, "no-retry-rejected", false, "do not try again what earlier imports could not import")
 	f.BoolVar(&o.Choose.NoCatchUp, "no-catch-up", false, "do not look again for profiles that moved while the list was read")
 	f.BoolVar(&o.Choose.Recheck, "recheck", false, "read the whole list again at the end, for profiles that were passed over while others were deleted or merged")
-	f.BoolVar(&o.Report.WarnValues, "warn-values", false, "write the values that could not be used to warnings.csv, too: personal data")
+	f.BoolVar(&o.Report.WarnValues, "warn-values", false, "write the values that could not be used to warnings.csv and the log, too: personal data")
 	addWait(f, &o.Wait)
 	group(f, tuning, "no-retry-rejected", "no-catch-up", "recheck", "warn-values", "compare-all", "keep-export", "retry-for", "max-wait", "verify-interval", "verify-timeout")
 	for _, name := range []string{"max-clears", "max-rejects"} {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"segsync/importer"
@@ -32,6 +33,7 @@ type job struct {
 	mapper  *importer.Mapper
 	options importer.Options
 	list    profileapi.Options
+	fetched *atomic.Int64 // profiles of the list, those included whose page is not complete yet
 	limit   int
 	dry     *dryRun    // customers are written to it instead
 	plan    *plan.Plan // customers are compared instead
@@ -40,23 +42,27 @@ type job struct {
 
 // newJob returns the job of an import.
 func newJob(out *term.Output, a *APIs, in *Input, j *opened, o *ImportOptions) *job {
-	set := a.Settings
+	set, fetched := a.Settings, new(atomic.Int64)
 	return &job{
-		out: out, apis: a, input: in, opened: j, limit: o.Choose.Limit, send: o.Send,
+		fetched: fetched,
+		out:     out, apis: a, input: in, opened: j, limit: o.Choose.Limit, send: o.Send,
 		mapper: &importer.Mapper{Identifiers: set.Identifiers, Mapping: set.Mapping, RefuseOdd: in.From.Kind != settings.FromAPI && !o.Send.AllowOdd, Log: out.Log},
 		options: importer.Options{
 			Limits: sink.NewBatchLimits(set.Voucherify.BatchSize, bulk.MaxBytes), MaxRejects: o.Send.MaxRejects, MaxClears: o.Send.MaxClears,
 			// A file has what is to be tried again, or it does not: it was read to its end.
 			RetryEarlier: !o.Start.NoRetry && !o.Send.DryRun && in.File == nil,
 			Verify:       importer.Verify{Off: o.Confirm.Off || o.Send.DryRun, Interval: o.Confirm.Interval, Timeout: o.Confirm.Timeout},
-			Progress:     new(importer.Progress), Log: out.Log,
+			Progress:     new(importer.Progress), LogValues: o.Report.WarnValues, Log: out.Log,
 		},
-		list: profileapi.Options{CatchUp: !o.Choose.NoCatchUp && j.State().From == "", Recheck: o.Choose.Recheck},
+		list: profileapi.Options{CatchUp: !o.Choose.NoCatchUp && j.State().From == "", Recheck: o.Choose.Recheck, OnRead: func() { fetched.Add(1) }},
 	}
 }
 
 // read returns how many profiles this process has read.
 func (b *job) read() int { return int(b.options.Progress.Read.Load()) }
+
+// shown returns how many profiles the progress line shows: also those of pages that are not complete.
+func (b *job) shown() int { return max(b.read(), int(b.fetched.Load())) }
 
 // limitLeft returns how many profiles the limit still allows.
 func (b *job) limitLeft() int { return b.limit - int(b.options.Progress.Committed.Load()) }
@@ -131,7 +137,7 @@ func (b *job) run(ctx, stop context.Context) error {
 	return err
 }
 
-// confirm finds out what became of the customers that were sent, and imports nothing.
+// confirm asks for the status of the customers that were sent, and imports nothing.
 func (b *job) confirm(ctx, stop context.Context) error {
 	return importer.Confirm(ctx, stop, bulk.NewConfirmer(b.apis.Voucherify, b.out.Log), b.opened.Journal, b.options)
 }

@@ -27,8 +27,8 @@ func showProgress(ctx context.Context, r *result) (stop func(isDone bool)) {
 	if most := int64(s.Counts.Read() + r.limitLeft()); r.limit > 0 && (total == 0 || total > most) {
 		total = most
 	}
-	before, start := s.Counts.Read(), r.read()
-	numbers := func() term.Numbers { return numbersOf(r.opened.State(), before+r.read()-start, total) }
+	before, start := s.Counts.Read(), r.shown()
+	numbers := func() term.Numbers { return numbersOf(r.opened.State(), before+r.shown()-start, total) }
 	meter := term.NewMeter(time.Now(), numbers())
 	status := func() term.Status {
 		return meter.Observe(time.Now(), numbers(), waitsOf(r.apis, r.opened.State())...)
@@ -42,7 +42,10 @@ func showProgress(ctx context.Context, r *result) (stop func(isDone bool)) {
 	beat()
 	ctx, cancel := context.WithCancel(ctx)
 	var workers sync.WaitGroup
-	stopBar := r.out.Progress(status)
+	stopBar := func(term.Status) {}
+	if r.dry == nil || term.Columns(r.dry.to) == 0 { // else the customers are on the same screen
+		stopBar = r.out.Progress(status)
+	}
 	workers.Go(func() { every(ctx, meterInterval, func() { status() }) })
 	workers.Go(func() {
 		every(ctx, heartbeatInterval, func() {

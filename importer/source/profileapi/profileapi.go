@@ -40,8 +40,9 @@ type Options struct {
 	PageSize int // profiles per list page, 1 to 100
 	Readers  int // profiles that are read at once
 	CatchUp  bool
-	Recheck  bool // read the whole list again at the end, not only what was active meanwhile
-	Limit    int  // end after so many profiles; 0: no limit
+	Recheck  bool   // read the whole list again at the end, not only what was active meanwhile
+	Limit    int    // end after so many profiles; 0: no limit
+	OnRead   func() // called for each profile of the list that was read, by several goroutines; nil: nothing is
 
 	Since       time.Time     // pass over profiles not active since then; zero: none
 	ClockBehind time.Duration // how far Segment's clock was behind ours when Since was noted
@@ -65,7 +66,7 @@ func New(client *segmentprofiles.Client, o Options) *Source {
 
 // Pages yields the list from the position to its end.
 func (s *Source) Pages(ctx, stop context.Context, from source.Position, seen source.Seen) iter.Seq2[*source.Page, error] {
-	r := &Reader{client: s.client, fields: s.o.Fields, stop: stop, checkOthers: s.CheckReadable}
+	r := &Reader{client: s.client, fields: s.o.Fields, stop: stop, checkOthers: s.CheckReadable, onRead: s.o.OnRead}
 	return r.ReadPages(ctx, stop, s.o.Readers, s.o.PageSize, func(stop context.Context) iter.Seq2[*source.Page, error] {
 		return s.list(stop, from, seen)
 	})
@@ -153,6 +154,7 @@ type Reader struct {
 	// checkOthers returns an error if no other profile can be read, either: where only those are read that
 	// fail for long, it tells them from an outage. nil: nobody asks.
 	checkOthers func(context.Context) error
+	onRead      func() // called for each profile that was read; nil: nothing is
 }
 
 // NewReader returns a Reader for one run.

@@ -61,7 +61,10 @@ func (r *Reader) ReadPages(ctx, stop context.Context, n, pageSize int, list func
 		defer stopListing() // listing ends with it, and not with ctx
 
 		listed, jobs, inOrder := make(chan *pending, pagesAhead), make(chan job), make(chan *pending, window)
-		readers := &readers{read: r.read, stopListing: stopListing}
+		readers := &readers{read: r.read, stopListing: stopListing, onRead: func() {}}
+		if r.onRead != nil {
+			readers.onRead = r.onRead
+		}
 		readers.failed.Store(math.MaxInt64)
 		g.Go(func() error { listPages(stop, list(stop), listed); return nil })
 		g.Go(func() error { dispatch(ctx, stop, listed, jobs, inOrder); return nil })
@@ -134,6 +137,7 @@ type readers struct {
 	read        func(context.Context, *source.Profile) error
 	failed      atomic.Int64 // number of the first page that could not be read
 	stopListing context.CancelFunc
+	onRead      func()
 }
 
 func (r *readers) run(ctx context.Context, jobs <-chan job) {
@@ -147,7 +151,10 @@ func (r *readers) run(ctx context.Context, jobs <-chan job) {
 		}
 		if err != nil {
 			r.fail(j.page, err)
-		} else if j.page.unread.Add(-1) == 0 {
+			continue
+		}
+		r.onRead()
+		if j.page.unread.Add(-1) == 0 {
 			j.page.finish(nil)
 		}
 	}
