@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"segsync/internal/app"
+	"segsync/internal/settings"
 	"segsync/internal/term"
 )
 
@@ -77,7 +78,26 @@ func useHelp(root *cobra.Command) {
 	tuningTopic := &cobra.Command{Use: "tuning", Short: "Flags of segsync import that few people need"}
 	tuningTopic.Long = "Flags of segsync import that few people need:\n\n" + tuningFlags(root, helpWidth())
 	root.AddCommand(tuningTopic)
+	root.AddCommand(&cobra.Command{Use: "settings", Short: "What can be set in .env and in the environment", Long: settingsTopic()})
 	root.SetHelpCommand(newHelpCommand())
+}
+
+// settingsTopic lists the settings, with what each may be and its default.
+func settingsTopic() string {
+	var b strings.Builder
+	b.WriteString("Settings are read from the environment, and from the file .env of the directory:\n")
+	const indent = 6
+	for _, s := range settings.Descriptions() {
+		fmt.Fprintf(&b, "\n  %s\n", s.Name)
+		text := s.Expected
+		if s.Default != "" {
+			text += "; default: " + s.Default
+		}
+		for _, line := range term.Wrap(strings.Repeat(" ", indent)+text, indent, helpWidth()) {
+			b.WriteString(line + "\n")
+		}
+	}
+	return b.String()
 }
 
 // tuningFlags returns the usages of the flags that the help of segsync import leaves out.
@@ -116,7 +136,7 @@ func newHelpCommand() *cobra.Command {
 				err = unknownCommand(about, rest[0])
 			}
 			if err != nil {
-				return app.Usage(app.WithHint(err, "see segsync --help"))
+				return app.Usage(app.WithHint(err, "segsync --help lists the commands and the topics"))
 			}
 			return about.Help()
 		},
@@ -147,10 +167,11 @@ var listed = regexp.MustCompile(`^ +\S+ {2,}`)
 // usageOf returns what the help of cmd has behind its description.
 func usageOf(cmd *cobra.Command, width int) string {
 	var b strings.Builder
-	if cmd.Runnable() {
-		fmt.Fprintf(&b, "Usage:\n  %s\n", cmd.UseLine())
-	} else if cmd.HasAvailableSubCommands() {
+	switch {
+	case cmd.HasAvailableSubCommands():
 		fmt.Fprintf(&b, "Usage:\n  %s COMMAND\n", cmd.CommandPath())
+	case cmd.Runnable():
+		fmt.Fprintf(&b, "Usage:\n  %s\n", cmd.UseLine())
 	}
 	if cmd.HasExample() {
 		fmt.Fprintf(&b, "\nExamples:\n%s\n", cmd.Example)

@@ -20,7 +20,7 @@ import (
 const question = `Do you wish to resume the process from the offset: 400? Type "yes" or "no":`
 
 // unfinished asks what to do about an import that is not finished.
-const unfinished = "continue / restart / cancel?"
+const unfinished = `Type "continue" to go on with it`
 
 // barHead is in the progress bar, and nowhere else.
 const barHead = "% ░"

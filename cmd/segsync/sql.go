@@ -35,6 +35,9 @@ does not speak to, save its result as a file, and import that.`,
   segsync import --from rows.csv.gz`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if o.dialect == "" {
+				return app.Usage(app.WithHint(errors.New("--dialect is missing: it names the warehouse"), "one of "+strings.Join(profilessync.Dialects(), ", ")))
+			}
 			if !slices.Contains(profilessync.Dialects(), o.dialect) {
 				err := fmt.Errorf("--dialect %q: it must be one of %s", o.dialect, strings.Join(profilessync.Dialects(), ", "))
 				return app.Usage(err)

@@ -70,6 +70,20 @@ func Lock(dir string) (unlock func(), err error) {
 	return unlock, nil
 }
 
+// IsLocked reports whether an import is running in dir. It makes no file.
+func IsLocked(dir string) bool {
+	path := filepath.Join(dir, dataDir, lockFile)
+	if info, err := os.Lstat(path); err != nil || !info.Mode().IsRegular() {
+		return false
+	}
+	file := flock.New(path, flock.SetFlag(os.O_RDONLY))
+	isFree, err := file.TryRLock()
+	if isFree {
+		file.Unlock()
+	}
+	return err == nil && !isFree
+}
+
 func tryLock(lock *flock.Flock, dir, holderPath string) error {
 	locked, err := lock.TryLock()
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -116,6 +117,9 @@ func Load(names Names) (*State, error) {
 // is no log.
 func load(names Names) (*fold, int64, error) {
 	path := names.LogPath()
+	if info, err := os.Lstat(filepath.Dir(path)); err == nil && !info.IsDir() {
+		return nil, 0, &NotRegularError{filepath.Dir(path), "folder"}
+	}
 	file, err := openRegular(path, os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, 0, nil

@@ -124,7 +124,7 @@ type SendOptions struct {
 	MaxRejects  int    // negative: no limit
 }
 
-// ConfirmOptions say how to find out what became of the customers sent.
+// ConfirmOptions say how the customers sent are confirmed.
 type ConfirmOptions struct {
 	Off      bool
 	Interval time.Duration

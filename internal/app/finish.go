@@ -69,7 +69,10 @@ func decide(r *result) ending {
 		return resume("Stopped after " + term.Count(r.limit, "profile") + ", as --limit says.")
 	case !s.Position.Done:
 		e.code = ExitFailed // segsync verify, of an import that was not finished
-		return resume("The import itself is not finished.")
+		if s.Unconfirmed() == 0 {
+			return resume("No customer is waiting to be confirmed, but the import is not finished.")
+		}
+		return resume("The import is not finished.")
 	case s.NeedsResend():
 		return resume("Customers of failed async actions are to be sent again.")
 	case s.Unconfirmed() > 0:

@@ -59,6 +59,9 @@ func withFiles(out *term.Output, o *ImportOptions, do func() error) error {
 }
 
 func importAll(ctx context.Context, out *term.Output, stdin io.Reader, stdout io.Writer, o *ImportOptions) (err error) {
+	if err := checkFrom(o.Settings.From); err != nil {
+		return err
+	}
 	a, err := Connect(out, o.Settings, o.Wait)
 	if err != nil {
 		return err

@@ -70,16 +70,38 @@ func (in *Input) openFile(stdin io.Reader, query profilessync.Query) (err error)
 		err = in.File.CheckColumns(query)
 	}
 	if _, isInFile := errors.AsType[*profilessync.FileError](err); err != nil && !isInFile {
-		err = fmt.Errorf("--from: %w", err)
-		if !strings.ContainsAny(in.From.String(), "./\\") && errors.Is(err, os.ErrNotExist) {
-			err = WithHint(err, "--from takes api, warehouse, or the name of a file")
-		}
-		return Usage(err)
+		return fromError(in.From, err)
 	}
 	if err != nil {
 		return &Error{CodeOf(err), err}
 	}
 	return nil
+}
+
+// checkFrom returns an error where --from names a file that is not there. It needs no settings.
+func checkFrom(from settings.Source) error {
+	if from.Kind != settings.FromFile {
+		return nil
+	}
+	files, err := from.Files()
+	for _, file := range files {
+		if _, statErr := os.Stat(file); err == nil && errors.Is(statErr, os.ErrNotExist) {
+			err = &os.PathError{Op: "open", Path: file, Err: causeOf(statErr)}
+		}
+	}
+	if err != nil {
+		return fromError(from, err)
+	}
+	return nil
+}
+
+// fromError returns the error of a --from that cannot be read.
+func fromError(from settings.Source, err error) error {
+	err = fmt.Errorf("--from: %w", err)
+	if !strings.ContainsAny(from.String(), "./\\") && errors.Is(err, os.ErrNotExist) {
+		err = WithHint(err, "--from takes api, warehouse, or the name of a file")
+	}
+	return Usage(err)
 }
 
 // interruptible returns what r has, until stop is called. Its goroutine ends with the process

@@ -157,7 +157,8 @@ func openJournal(out *term.Output, a *APIs, in *Input, names journal.Names, star
 // askUnfinished asks what to do about the unfinished import of the directory. Without an answer
 // nothing is begun.
 func askUnfinished(out *term.Output, old *journal.State) (journal.Mode, error) {
-	answer, ok := out.Ask(fmt.Sprintf("The import in this directory is not finished: %s read, %s not confirmed.\ncontinue / restart / cancel?",
+	answer, ok := out.Ask(fmt.Sprintf(`The import in this directory is not finished: %s read, %s not confirmed.
+Type "continue" to go on with it, "restart" to begin anew, or "cancel":`,
 		term.Count(old.Counts.Read(), "profile"), term.Count(old.Unconfirmed(), "customer")), nil, "continue", "restart", "cancel", "")
 	switch {
 	case ok && answer == "continue":

@@ -124,6 +124,7 @@ type Status struct {
 	journal.Identity
 	LastFinished *time.Time          `json:"last_finished"` // null: none
 	Unfinished   bool                `json:"unfinished"`
+	Running      bool                `json:"running"`
 	Position     string              `json:"offset"`
 	Read         int                 `json:"read"`
 	Unconfirmed  int                 `json:"unconfirmed"`
@@ -133,15 +134,20 @@ type Status struct {
 
 // ShowStatus tells, offline, what a directory is about and what to type next.
 func ShowStatus(out *term.Output, dir, profilesFrom string, asJSON bool) error {
-	s, err := journal.Load(Names(dir, profilesFrom, false))
-	if err == nil && s == nil {
+	names := Names(dir, profilesFrom, false)
+	isRunning := journal.IsLocked(dir)
+	s, err := journal.Load(names)
+	switch {
+	case err == nil && s == nil && isRunning:
+		return &Error{ExitLocked, fmt.Errorf("an import is running in %s, and has saved nothing yet", dir)}
+	case err == nil && s == nil:
 		err = &journal.NoImportError{Dir: dir}
 	}
 	if err != nil {
 		return Usage(advise(err))
 	}
 	status := Status{
-		Identity: s.Identity, Unfinished: s.IsUnfinished(), Position: s.Position.String(), Read: s.Counts.Read(),
+		Identity: s.Identity, Running: isRunning, Unfinished: s.IsUnfinished(), Position: s.Position.String(), Read: s.Counts.Read(),
 		Unconfirmed: s.Unconfirmed(), Outstanding: s.Outstanding, Next: nextCommand(s, dir, profilesFrom),
 	}
 	if ended := s.Before.Ended; !ended.IsZero() {
@@ -185,8 +191,12 @@ func (st *Status) print(to *term.Printer, s *journal.State) {
 		last = st.LastFinished.Local().Format("2 Jan 2006 15:04")
 	}
 	rows = append(rows, row("last finished", last))
-	if st.Unfinished {
-		rows = append(rows, row("unfinished", fmt.Sprintf("%s profiles read, stopped at the offset: %s", term.Number(st.Read), st.Position)))
+	at := fmt.Sprintf("%s read, saved up to the offset: %s", term.Count(st.Read, "profile"), st.Position)
+	switch {
+	case st.Running:
+		rows = append(rows, row("running", at))
+	case st.Unfinished:
+		rows = append(rows, row("unfinished", at))
 	}
 	if st.Unconfirmed > 0 {
 		rows = append(rows, row("not confirmed", term.Number(st.Unconfirmed)))
@@ -198,7 +208,11 @@ func (st *Status) print(to *term.Printer, s *journal.State) {
 		rows = append(rows, row("confirmed", term.Number(n)+" by the last import"))
 	}
 	to.Table(nil, rows)
+	if st.Running {
+		return
+	}
 	to.Command("Next:", st.Next)
+	to.Linef("Add the flags that the import was begun with, such as --env-file, --mapping and --from.")
 }
 
 // ShowHistory prints what the imports of a directory noted about a profile.

@@ -36,6 +36,9 @@ type PlanOptions struct {
 
 // Plan carries out segsync plan.
 func Plan(ctx context.Context, out *term.Output, stdin io.Reader, o *PlanOptions) error {
+	if err := checkFrom(o.Import.Settings.From); err != nil {
+		return err
+	}
 	a, err := Connect(out, o.Import.Settings, o.Import.Wait)
 	if err != nil {
 		return err

@@ -11,12 +11,17 @@ import (
 	"segsync/internal/term"
 )
 
-// Verify finds out what became of the customers that the import of the directory has sent.
+// Verify asks for the status of the customers that the import of the directory has sent and that are not
+// confirmed.
 func Verify(ctx context.Context, out *term.Output, stdin io.Reader, o *ImportOptions) error {
 	return withFiles(out, o, func() error { return verify(ctx, out, stdin, o) })
 }
 
 func verify(ctx context.Context, out *term.Output, stdin io.Reader, o *ImportOptions) error {
+	names := Names(o.Dir, o.Choose.ProfilesFrom, false)
+	if _, err := os.Stat(names.LogPath()); errors.Is(err, fs.ErrNotExist) { // before any setting is asked for
+		return Usage(advise(&journal.NoImportError{Dir: o.Dir}))
+	}
 	a, err := Connect(out, o.Settings, o.Wait)
 	if err != nil {
 		return err
@@ -27,10 +32,6 @@ func verify(ctx context.Context, out *term.Output, stdin io.Reader, o *ImportOpt
 		if in, err = OpenInput(ctx, a.Settings, o.Settings.From, o.Choose.ProfilesFrom, stdin, o.Wait, out.Log); err != nil {
 			return err
 		}
-	}
-	names := Names(o.Dir, o.Choose.ProfilesFrom, false)
-	if _, err := os.Stat(o.Dir); errors.Is(err, fs.ErrNotExist) {
-		return Usage(advise(&journal.NoImportError{Dir: o.Dir})) // and none is made by locking
 	}
 	unlock, err := LockDir(o.Dir)
 	if err != nil {

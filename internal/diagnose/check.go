@@ -295,7 +295,7 @@ func (r *CheckReport) print(to *term.Printer) {
 		to.Linef("")
 		problems := slices.DeleteFunc(slices.Clone(r.Checks), func(f Finding) bool { return f.Status == statusOK })
 		if len(problems) > 0 {
-			to.Linef("%s:", term.Count(len(problems), "problem"))
+			to.Linef("%s:", summaryOf(problems))
 			for _, f := range problems {
 				f.print(to)
 			}
@@ -305,6 +305,24 @@ func (r *CheckReport) print(to *term.Printer) {
 	for _, line := range r.Advice {
 		to.Linef("%s", line)
 	}
+}
+
+// summaryOf counts what failed and the warnings.
+func summaryOf(problems []Finding) string {
+	failed := 0
+	for _, f := range problems {
+		if f.Status == statusFailed {
+			failed++
+		}
+	}
+	warnings := term.Count(len(problems)-failed, "warning")
+	switch failed {
+	case 0:
+		return warnings
+	case len(problems):
+		return term.Count(failed, "problem")
+	}
+	return term.Count(failed, "problem") + ", " + warnings
 }
 
 // print writes the finding behind its mark, and its hint below.

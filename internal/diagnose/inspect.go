@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"iter"
+	"path/filepath"
 	"time"
 
 	"segsync/importer/mapping"
@@ -41,7 +43,11 @@ func Inspect(ctx context.Context, out *term.Output, o *InspectOptions) error {
 		return &app.Error{Code: app.CodeOf(err), Err: err}
 	}
 	if o.AsTest != "" {
-		if err := in.WriteCase(o.AsTest, o.Redact); err != nil {
+		err := in.WriteCase(o.AsTest, o.Redact)
+		if folder := filepath.Dir(o.AsTest); errors.Is(err, fs.ErrNotExist) {
+			return app.Usage(app.WithHint(fmt.Errorf("--as-test: there is no folder %s", folder), "mkdir "+app.ShellQuote(folder)))
+		}
+		if err != nil {
 			return &app.Error{Code: app.ExitFailed, Err: fmt.Errorf("--as-test: %w", err)}
 		}
 		out.Out.Linef("written: %s; segsync test %s runs it", o.AsTest, app.ShellQuote(o.AsTest))

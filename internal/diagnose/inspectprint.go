@@ -49,7 +49,7 @@ func (in *Inspection) print(to *term.Printer) {
 		if from := origins[f.name]; len(from) > 0 {
 			text += "  ← " + strings.Join(from, ", ")
 		}
-		if value, ok := in.Existing[f.name]; ok {
+		if value, ok := in.Existing[f.name]; ok && shortJSON(value) != shortJSON(f.value) {
 			text += "  (now " + shortJSON(value) + ")"
 		}
 		add(f.name, text)

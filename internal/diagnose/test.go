@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"errors"
+	"fmt"
 
 	"segsync/importer/mapping/cases"
 	"segsync/internal/app"
@@ -44,12 +45,20 @@ func RunTests(out *term.Output, paths []string, o TestOptions) error {
 			return &app.Error{Code: app.ExitFailed, Err: err}
 		}
 	} else {
-		out.Out.Linef("%d of %d cases failed", failed, len(results))
+		out.Out.Linef("%s", verdictOn(len(results), failed))
 	}
 	if failed > 0 {
 		return &app.Error{Code: app.ExitFailed}
 	}
 	return nil
+}
+
+// verdictOn sums the cases up.
+func verdictOn(cases, failed int) string {
+	if failed == 0 {
+		return term.Count(cases, "case") + " passed"
+	}
+	return fmt.Sprintf("%s of %s failed", term.Number(failed), term.Count(cases, "case"))
 }
 
 // loadMapping reads the settings that need neither credentials nor a network: the identifiers and the

@@ -30,7 +30,7 @@ func (m *Metrics) AddImport(s *journal.State, now time.Time) {
 	for _, o := range outcome.All() {
 		outcomes = append(outcomes, by("outcome", o.String(), s.Count(o)))
 	}
-	m.add("profiles", "gauge", "What became of the profiles read.", outcomes...)
+	m.add("profiles", "gauge", "Profiles read, by outcome.", outcomes...)
 	m.add("outstanding", "gauge", "Profiles that are not imported and still should be.", fmt.Sprintf(" %d", s.Outstanding.Count))
 	age := 0.0
 	if oldest := s.Outstanding.Oldest; !oldest.IsZero() {
@@ -54,7 +54,7 @@ func (m *Metrics) AddRequests(segment, voucherify httpretry.Stats) {
 	m.add("throttled_total", "counter", "Answers 429 to this process.", both(segment.Throttled, voucherify.Throttled)...)
 }
 
-// AddRun adds what is known of a run whatever became of it. exitCode is nil while it goes on.
+// AddRun adds what is known of a run, however it ended. exitCode is nil while it goes on.
 func (m *Metrics) AddRun(began, now time.Time, exitCode *int) {
 	running := 0
 	if exitCode == nil {

@@ -22,7 +22,7 @@ type Shown struct {
 	Rate        float64  // requests to Segment a second
 }
 
-// PrintSummary prints what became of the profiles.
+// PrintSummary prints the outcomes of the profiles.
 func PrintSummary(out *term.Printer, sum *Summary, shown Shown) {
 	s := sum.Counts.State
 	out.Title(shown.From + "  →  " + shown.To)
@@ -130,7 +130,7 @@ func sumText(s *journal.State) string {
 		}
 	}
 	if len(terms) == 0 {
-		return "0 read: nothing to add up"
+		return "no profile was read"
 	}
 	return fmt.Sprintf("%s read = %s: it adds up", term.Number(s.Counts.Read()), strings.Join(terms, " + "))
 }

@@ -27,6 +27,7 @@ func (o *Output) Ask(question string, interrupted <-chan struct{}, answers ...st
 			if answer, ok := match(strings.ToLower(strings.TrimSpace(line)), answers); ok {
 				return answer, true
 			}
+			o.Err.Linef("%q is not one of the answers.", strings.TrimSpace(line))
 		case <-interrupted:
 			o.Err.Linef("")
 			return "", false
