@@ -50,7 +50,7 @@ func decide(r *result) ending {
 		}
 		return e
 	case r.err != nil:
-		e.code, e.err = CodeOf(r.err), r.err
+		e.code, e.err = CodeOf(r.err), withCallsSaved(r)
 		return resume(stoppedAt(r))
 	case hasNoIdentifiers(r):
 		e.code = ExitUsage
@@ -80,6 +80,20 @@ func decide(r *result) ending {
 		return e
 	}
 	return e
+}
+
+// withCallsSaved returns the error of the run; where the quota of bulk calls is used up, with how many of them
+// larger batches save.
+func withCallsSaved(r *result) error {
+	wait, isWait := errors.AsType[*httpretry.WaitError](r.err)
+	if !isWait || wait.Quota != voucherify.BulkQuota {
+		return r.err
+	}
+	customers := max(int(r.extent.total), r.opened.State().Counts.Read())
+	if saved := CallsSaved(customers, r.apis.Settings.Voucherify.BatchSize); saved != "" {
+		return WithHint(r.err, fmt.Sprintf("for %s, %s", term.Count(customers, "profile"), saved))
+	}
+	return r.err
 }
 
 // codeOfState returns the exit code of an import that came to its end.

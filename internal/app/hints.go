@@ -76,7 +76,7 @@ func hintOf(err error) string {
 }
 
 // moreBulk says how to get along with the quota of bulk calls.
-const moreBulk = "Voucherify's packages raise the calls a minute, and not the bulk calls: a larger VOUCHERIFY_BATCH_SIZE makes fewer of the same customers"
+const moreBulk = "Voucherify's packages raise the calls a minute, not the bulk calls; with a larger VOUCHERIFY_BATCH_SIZE, fewer calls are needed"
 
 func downloadHint(e *httpretry.StatusError) string {
 	if e.Status >= 300 && e.Status < 400 {
