@@ -61,7 +61,7 @@ func (c *committer) commitAll(ctx context.Context) error {
 			err = c.commit(ctx, c.head)
 			c.head = nil
 		case v, more := <-verdicts:
-			if err = c.settle(v); !more {
+			if err = c.addVerdicts(v); !more {
 				verdicts, now = nil, true
 			}
 		case <-save:
@@ -124,16 +124,15 @@ func (c *committer) commit(ctx context.Context, b *batch) error {
 // entryOf returns what the journal keeps of a profile.
 func entryOf(p *profile) journal.Entry {
 	e := p.entry
-	e.Outcome, e.SourceID = p.Outcome, p.SourceID
-	e.Reason, e.Detail, e.RequestID = p.Why.Reason, p.Why.Detail, p.Why.RequestID
+	e.Outcome, e.SourceID, e.Why = p.Outcome, p.SourceID, p.Why
 	if p.Outcome == outcome.Sent {
 		e.ActionID = p.Action.ID
 	}
 	return e
 }
 
-// settle brings verdicts into the journal.
-func (c *committer) settle(verdicts []sink.Verdict) error {
+// addVerdicts brings verdicts into the journal.
+func (c *committer) addVerdicts(verdicts []sink.Verdict) error {
 	for _, v := range verdicts {
 		c.changed = true
 		bad, err := c.journal.AddVerdict(v)
@@ -167,7 +166,7 @@ func (c *committer) announce(e *journal.Entry) {
 	isBad := e.Outcome == outcome.Rejected || e.Outcome == outcome.Unreadable || e.Outcome == outcome.Vanished
 	if isBad && !c.announced[e.Reason] {
 		c.announced[e.Reason] = true
-		c.Log.Warn("profile not imported; the first for this reason", "segment_id", e.ID, "source_id", sourceID,
+		c.Log.Warn("profile not imported; the first for this reason", "segment_id", e.SegmentID, "source_id", sourceID,
 			"reason", e.Reason, "detail", e.Detail, "async_action_id", e.ActionID)
 	}
 	for _, w := range e.Warnings {
@@ -178,9 +177,9 @@ func (c *committer) announce(e *journal.Entry) {
 		}
 		c.announced[kind] = true
 		if c.Impersonal {
-			c.Log.Log(context.Background(), level, w.Text.WithoutValue(), "segment_id", e.ID)
+			c.Log.Log(context.Background(), level, w.Text.WithoutValue(), "segment_id", e.SegmentID)
 			continue
 		}
-		c.Log.Log(context.Background(), level, w.Text.String(), "segment_id", e.ID, "source_id", sourceID)
+		c.Log.Log(context.Background(), level, w.Text.String(), "segment_id", e.SegmentID, "source_id", sourceID)
 	}
 }

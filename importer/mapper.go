@@ -57,7 +57,7 @@ func (m *Mapper) mapPage(p *page) error {
 // its traits may not have been read.
 func (m *Mapper) mapProfile(to *profile, from *source.Profile) (err error) {
 	to.ID = from.ID
-	to.entry = journal.Entry{ID: from.ID, Nameless: from.Nameless, Late: to.page.Late, Retry: to.page.isRetry}
+	to.entry = journal.Entry{SegmentID: from.ID, Nameless: from.Nameless, Late: to.page.Late, Retry: to.page.isRetry}
 	sourceID, identifier := mapping.SourceID(m.Identifiers, from.ExternalIDs, from.Traits)
 	to.SourceID = sourceID
 	if from.Outcome != outcome.None {

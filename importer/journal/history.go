@@ -1,9 +1,7 @@
 package journal
 
 import (
-	"bytes"
 	"compress/gzip"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -65,25 +63,20 @@ func findIn(path, id, value string) (all []Event, err error) {
 	saved := 0 // events of earlier commits
 	sent := make(map[string]Entry)
 	_, err = scan(path, log, func(text []byte, _ int64) error {
-		if bytes.HasPrefix(text, []byte(`{"profile":`)) {
-			var e Entry
-			if err := json.Unmarshal(text, &e); err != nil {
-				return &DamagedError{Err: err}
-			}
-			if e.ID != "" && (e.ID == id || e.SourceID == id || value != "" && e.SourceID == value) && !e.Carried {
-				all = append(all, Event{Import: started, Entry: e})
-				delete(sent, e.ActionID)
-				if e.Outcome == outcome.Sent {
-					sent[e.ActionID] = e
-				}
-			}
-			return nil
-		}
-		var l line
-		if err := json.Unmarshal(text, &l); err != nil {
+		l, err := parseLine(text)
+		if err != nil {
 			return &DamagedError{Err: err}
 		}
-		switch {
+		switch e := l.Entry; {
+		case e != nil:
+			if e.SegmentID == "" || e.Carried || e.SegmentID != id && e.SourceID != id && (value == "" || e.SourceID != value) {
+				return nil
+			}
+			all = append(all, Event{Import: started, Entry: *e})
+			delete(sent, e.ActionID)
+			if e.Outcome == outcome.Sent {
+				sent[e.ActionID] = *e
+			}
 		case l.Import != nil:
 			started = l.Import.Started
 		case l.Verdict != nil:

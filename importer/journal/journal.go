@@ -61,8 +61,6 @@ type Journal struct {
 	// Dropped is how many profiles are not tried again, for they are of an import of another
 	// space, or into another project.
 	Dropped int
-	// Archive is where the first Save keeps the log of the import before, "" for nowhere.
-	Archive string
 }
 
 // State returns what was saved last. It must not be changed.
@@ -169,7 +167,7 @@ func (j *Journal) IsOutstanding(id string) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	r, known := j.fold.records[id]
-	return known && r.IsOutstanding()
+	return known && r.Outcome != outcome.Vanished
 }
 
 // Rejected returns how many customers this import knows to be rejected.
@@ -276,7 +274,7 @@ type Page struct {
 	Actions map[string]sink.Action // those of the entries that are Sent, by id
 }
 
-// AddPage notes what became of the profiles of a page. Save makes it last.
+// AddPage notes the outcomes of a page of profiles. Save makes them permanent.
 func (j *Journal) AddPage(p Page) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -292,7 +290,7 @@ func (j *Journal) AddPage(p Page) error {
 				return err
 			}
 		}
-		if was := j.fold.profiles[j.fold.hash(e.ID)]; was != outcome.None && was != outcome.Unreadable {
+		if was := j.fold.profiles[j.fold.hash(e.SegmentID)]; was != outcome.None && was != outcome.Unreadable {
 			e.Warnings, e.LeftOut = nil, nil // the log has them
 		}
 		if err := j.addEntry(e); err != nil {
@@ -306,7 +304,7 @@ func (j *Journal) AddPage(p Page) error {
 // addEntry writes a line about a profile, and takes it into account.
 func (j *Journal) addEntry(e *Entry) error {
 	if e.Outcome.IsOutstanding() || e.Outcome == outcome.Vanished {
-		if e.ID == "" && e.ActionID == "" {
+		if e.SegmentID == "" && e.ActionID == "" {
 			return errors.New("a profile without an id was not imported")
 		}
 		if e.First.IsZero() {
@@ -317,7 +315,7 @@ func (j *Journal) addEntry(e *Entry) error {
 	if err := j.log.add(e); err != nil {
 		return err
 	}
-	j.views.add(e, j.fold.profiles[j.fold.hash(e.ID)])
+	j.views.add(e, j.fold.profiles[j.fold.hash(e.SegmentID)])
 	j.fold.addEntry(e, from, j.log.end())
 	return nil
 }
@@ -407,7 +405,7 @@ func (j *Journal) Close() error {
 		if err == nil && j.views.superseded {
 			err = j.rewriteViews()
 		} else if err == nil {
-			err = j.views.writeNotImported(j.fold.sortedRecords())
+			err = j.views.writeNotImported(j.fold)
 		}
 	}
 	err = errors.Join(err, j.views.close())

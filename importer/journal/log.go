@@ -111,14 +111,14 @@ func (l *log) entries(from, to int64, do func(*Entry) error) error {
 		if err != nil {
 			return fmt.Errorf("reading the log: %w", err)
 		}
-		if !bytes.HasPrefix(text, []byte(entryHead)) {
-			continue
-		}
-		e, err := parseEntry(text)
+		line, err := parseLine(text)
 		if err != nil {
 			return fmt.Errorf("reading the log: %w", err)
 		}
-		if err := do(&e); err != nil {
+		if line.Entry == nil {
+			continue
+		}
+		if err := do(line.Entry); err != nil {
 			return err
 		}
 	}
