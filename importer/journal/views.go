@@ -40,8 +40,8 @@ func newViews(names Names, warnValues bool) (*views, error) {
 		v.warnings.header = "segment_id,source_id,field,reason,value\n"
 	}
 	for _, view := range v.all() {
-		if info, err := os.Lstat(view.path); err == nil && !info.Mode().IsRegular() {
-			return nil, &NotRegularError{view.path, "regular file"}
+		if err := checkRegular(view.path); err != nil {
+			return nil, err
 		}
 	}
 	return v, nil
