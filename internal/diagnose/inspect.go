@@ -106,12 +106,12 @@ func newInspector(ctx context.Context, out *term.Output, a *app.APIs, isOffline 
 	if isOffline {
 		return inspector
 	}
-	schema, err := a.MetadataSchema(ctx, out.Log)
+	found, err := a.ReadSchema(ctx, out.Log, false)
 	if err != nil {
 		out.Log.Warn("metadata is shown without the project's schema", "cause", err)
 	}
-	if inspector.Schema = schema; schema != nil {
-		inspector.Mapping.Metadata.Objects = schema.Objects()
+	if schema := a.SchemaToFit(found); schema != nil {
+		inspector.Schema, inspector.Mapping.Metadata.Objects = schema, schema.Objects()
 	}
 	return inspector
 }
