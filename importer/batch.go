@@ -165,7 +165,7 @@ func (b *batcher) add(ctx context.Context, p *profile) error {
 		c.Bytes += len(p.Customer) - len(older.Customer)
 		older.Outcome, older.Customer = outcome.Merged, nil
 		c.profiles[at], c.Records[at] = p, &p.Record
-		b.claim(p)
+		b.markSent(p)
 		return nil
 	}
 	isNewer := p.page.Pass > b.late[p.SourceID]
@@ -179,7 +179,7 @@ func (b *batcher) add(ctx context.Context, p *profile) error {
 	}
 	if isUnchanged {
 		p.Outcome, p.Customer = outcome.Unchanged, nil
-		b.claim(p)
+		b.markSent(p)
 		return nil
 	}
 	if len(c.Records) == 0 {
@@ -189,7 +189,7 @@ func (b *batcher) add(ctx context.Context, p *profile) error {
 	c.at[p.SourceID] = len(c.Records)
 	c.profiles, c.Records = append(c.profiles, p), append(c.Records, &p.Record)
 	c.Bytes += len(p.Customer) + len(",")
-	b.claim(p)
+	b.markSent(p)
 	return nil
 }
 
@@ -208,8 +208,8 @@ func (b *batcher) isUnchanged(ctx context.Context, p *profile, sentBy journal.Se
 	return d.Kind == plan.Unchanged, nil
 }
 
-// claim notes that the profile is the one that its source_id is sent with.
-func (b *batcher) claim(p *profile) {
+// markSent notes that the profile is the one that its source_id is sent with.
+func (b *batcher) markSent(p *profile) {
 	if p.page.Pass > 0 {
 		b.late[p.SourceID] = p.page.Pass
 	}

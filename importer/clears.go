@@ -37,8 +37,8 @@ type clearLimiter struct {
 }
 
 // newClearLimiter returns the counts of an import that goes on.
-func newClearLimiter(most int, s *journal.State) clearLimiter {
-	return clearLimiter{max: most, sent: s.SentCustomers(), byField: maps.Clone(s.Details.Cleared)}
+func newClearLimiter(limit int, s *journal.State) clearLimiter {
+	return clearLimiter{max: limit, sent: s.SentCustomers(), byField: maps.Clone(s.Details.Cleared)}
 }
 
 // add counts the customers of a batch, or says that they are not to be sent. Those that are

@@ -58,7 +58,7 @@ type guard struct {
 	last                          string // why the last customer was refused
 }
 
-// observe takes note of what became of a profile. Its error ends the run.
+// observe counts the outcome of a profile. Its error ends the run.
 func (g *guard) observe(ctx context.Context, r *run, p *profile, isKnown bool) error {
 	if isKnown {
 		return nil

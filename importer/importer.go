@@ -15,8 +15,8 @@
 // A page that cannot be read ends the run, but what was listed before it is finished and
 // sent first. A profile that cannot be read, or a customer that Voucherify refuses, ends
 // nothing: it is outstanding, and is read again at the end of this import or of a later one
-// (retries). An accepted customer is not an imported one: the verifier reads what became of each
-// async action, and only then is a customer confirmed or rejected.
+// (retries). An accepted customer is not an imported one: the verifier polls each
+// async action, and its result confirms or rejects the customer.
 //
 // # Goroutines
 //
@@ -163,7 +163,7 @@ type page struct {
 	profiles []*profile
 }
 
-// profile is a profile of a page, and what becomes of it.
+// profile is a profile of a page, its customer and its outcome.
 type profile struct {
 	sink.Record
 	entry journal.Entry
@@ -277,7 +277,7 @@ func (r *run) logWaiting() {
 	}
 }
 
-// Verify says whether and how to find out what became of the customers sent.
+// Verify says whether and how to check the status of the customers sent.
 type Verify struct {
 	Off      bool
 	Interval time.Duration // the longest time between two polls

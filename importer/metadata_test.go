@@ -190,16 +190,16 @@ func TestMappingOfAllTraitsReadsAllPages(t *testing.T) {
 	if _, err := p.run(false); err != nil {
 		t.Fatal(err)
 	}
-	most := 0
+	peak := 0
 	for _, fields := range p.Box.Customers() {
 		var c struct{ Metadata map[string]any }
 		if err := json.Unmarshal(fields, &c); err != nil {
 			t.Fatal(err)
 		}
-		most = max(most, len(c.Metadata))
+		peak = max(peak, len(c.Metadata))
 	}
-	if most < 440 {
-		t.Errorf("no customer has more than %d metadata keys", most)
+	if peak < 440 {
+		t.Errorf("no customer has more than %d metadata keys", peak)
 	}
 	for _, r := range p.Box.Requests() {
 		if strings.HasSuffix(r.Path, "/traits") && r.Query.Has("include") {

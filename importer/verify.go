@@ -12,8 +12,7 @@ const (
 	nextPoll  = 5 * time.Second
 )
 
-// VerifyError is the error of a run that sent everything, and could not find out what
-// became of it.
+// VerifyError is the error of a run that sent everything, and could not check its status.
 type VerifyError struct{ Err error }
 
 func (e *VerifyError) Error() string {
@@ -22,8 +21,7 @@ func (e *VerifyError) Error() string {
 
 func (e *VerifyError) Unwrap() error { return e.Err }
 
-// verifier finds out what became of the async actions in the journal, while the import goes on
-// and for a while after it.
+// verifier polls the async actions in the journal, while the import goes on and for a while after it.
 type verifier struct {
 	*run
 	allSent  <-chan struct{} // closed when no further customer will be sent

@@ -45,7 +45,7 @@ type Start struct {
 	SinceLast bool
 	KeepSince bool
 	Basis     Names
-	Confirm   bool // what became of the customers sent is found out
+	Confirm   bool // the status of the customers sent is checked
 	DryRun    bool
 	// AnySender lets the import send customers although the last one in the directory used another
 	// identifier, or another project. Others are the other logs of the directory.
@@ -247,8 +247,8 @@ func (s *Start) continues(old *State) bool {
 	return false
 }
 
-// HasWorkLeft reports whether something is left to do of the import: it is not finished, or it was
-// finished without finding out what became of its customers.
+// HasWorkLeft reports whether the import is not finished, or was finished without checking the status of
+// its customers.
 func (s *Start) HasWorkLeft(old *State) bool {
 	return old.IsUnfinished() || s.Confirm && len(old.Actions) > 0
 }

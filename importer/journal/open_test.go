@@ -22,7 +22,7 @@ func TestOpen(t *testing.T) {
 		must(t, os.WriteFile(names.LogPath(), []byte("{"), 0o600))
 		return names
 	}
-	// unverified is finished, and nobody looked what became of its customers.
+	// unverified is finished, and the status of its customers was not checked.
 	unverified := func(t *testing.T) journal.Names {
 		names := none(t)
 		j := open(t, names, start(journal.StartNew))

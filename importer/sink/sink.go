@@ -1,4 +1,4 @@
-// Package sink is the seam between the pipeline and what becomes of its customers. The packages
+// Package sink is the seam between the pipeline and the destination of its customers. The packages
 // below it implement it: bulk, ndjson and plan.
 package sink
 
@@ -41,7 +41,7 @@ type Batch struct {
 	Err  error // valid once Done is closed
 }
 
-// Record is a customer on its way, and what becomes of it.
+// Record is a customer that is being delivered, and its outcome.
 type Record struct {
 	ID       string // of the profile
 	SourceID string
@@ -62,7 +62,7 @@ type Action struct {
 	Sent     int       `json:"sent"` // records in the request
 }
 
-// A Confirmer finds out what became of the customers of async actions.
+// A Confirmer checks the status of async actions.
 type Confirmer interface {
 	// Poll returns a verdict on each of the open actions that has ended. Those that it cannot find
 	// out about in this run are in lost; it is no use to ask again now. An error says that
@@ -70,7 +70,7 @@ type Confirmer interface {
 	Poll(ctx context.Context, open []Action) (verdicts []Verdict, lost []Action, err error)
 }
 
-// Verdict is what became of the customers of an async action.
+// Verdict is the result of an async action that has ended.
 type Verdict struct {
 	ActionID  string
 	RequestID string

@@ -124,7 +124,7 @@ type SendOptions struct {
 	MaxRejects  int    // negative: no limit
 }
 
-// ConfirmOptions say how to find out what became of the customers sent.
+// ConfirmOptions say how to check the status of the customers sent.
 type ConfirmOptions struct {
 	Off      bool
 	Interval time.Duration

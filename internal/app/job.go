@@ -131,7 +131,7 @@ func (b *job) run(ctx, stop context.Context) error {
 	return err
 }
 
-// confirm finds out what became of the customers that were sent, and imports nothing.
+// confirm checks the status of the customers that were sent, and imports nothing.
 func (b *job) confirm(ctx, stop context.Context) error {
 	return importer.Confirm(ctx, stop, bulk.NewConfirmer(b.apis.Voucherify, b.out.Log), b.opened.Journal, b.options)
 }

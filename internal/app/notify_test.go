@@ -168,15 +168,15 @@ func TestStartIsToldMeanwhile(t *testing.T) {
 
 // A receiver that does not answer holds nobody up.
 func TestReceiverIsSilent(t *testing.T) {
-	for code, most := range map[int]time.Duration{ExitDone: 10 * time.Second, ExitInterrupted: time.Second} {
+	for code, limit := range map[int]time.Duration{ExitDone: 10 * time.Second, ExitInterrupted: time.Second} {
 		synctest.Test(t, func(t *testing.T) {
 			var log bytes.Buffer
 			to := &url.URL{Scheme: "https", Host: "example.com", Path: "/s3cret-path"}
 			began := time.Now()
 			newNotifier(settings.Ending{Notify: to, Ping: to}, slog.New(slog.NewTextHandler(&log, nil)), silent{}).
 				ended(t.Context(), report.Notification{ExitCode: code})
-			if took := time.Since(began); took > most {
-				t.Errorf("exit code %d: it took %s, more than %s", code, took, most)
+			if took := time.Since(began); took > limit {
+				t.Errorf("exit code %d: it took %s, more than %s", code, took, limit)
 			}
 			if strings.Contains(log.String(), "s3cret") || strings.Count(log.String(), "no answer") != 2 {
 				t.Errorf("log: %s", &log)

@@ -58,7 +58,7 @@ func readOutstanding(names journal.Names) ([]journal.Entry, *journal.State, erro
 	return records, s, nil
 }
 
-// whatNext says what becomes of the records. Of a rejected customer that Voucherify does not name, nobody
+// whatNext says what to do about the records. Of a rejected customer that Voucherify does not name, nobody
 // knows which profile to read again.
 func whatNext(records []journal.Entry) string {
 	unnamed := func(r journal.Entry) bool { return r.SegmentID == "" }

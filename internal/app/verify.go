@@ -11,7 +11,7 @@ import (
 	"segsync/internal/term"
 )
 
-// Verify finds out what became of the customers that the import of the directory has sent.
+// Verify checks the status of the customers that the import of the directory has sent.
 func Verify(ctx context.Context, out *term.Output, stdin io.Reader, o *ImportOptions) error {
 	return withFiles(out, o, func() error { return verify(ctx, out, stdin, o) })
 }

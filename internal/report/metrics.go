@@ -30,7 +30,7 @@ func (m *Metrics) AddImport(s *journal.State, now time.Time) {
 	for _, o := range outcome.All() {
 		outcomes = append(outcomes, by("outcome", o.String(), s.Count(o)))
 	}
-	m.add("profiles", "gauge", "What became of the profiles read.", outcomes...)
+	m.add("profiles", "gauge", "Profiles read, by outcome.", outcomes...)
 	m.add("outstanding", "gauge", "Profiles that are not imported and still should be.", fmt.Sprintf(" %d", s.Outstanding.Count))
 	age := 0.0
 	if oldest := s.Outstanding.Oldest; !oldest.IsZero() {

@@ -22,7 +22,7 @@ type Shown struct {
 	Rate        float64  // requests to Segment a second
 }
 
-// PrintSummary prints what became of the profiles.
+// PrintSummary prints the outcomes of the profiles.
 func PrintSummary(out *term.Printer, sum *Summary, shown Shown) {
 	s := sum.Counts.State
 	out.Title(shown.From + "  →  " + shown.To)

@@ -28,7 +28,7 @@ const (
 	maxVerdicts = 50
 )
 
-// Confirmer reads what became of async actions. It is for one run.
+// Confirmer reads the results of async actions. It is for one run.
 type Confirmer struct {
 	client *voucherify.Client
 	log    *slog.Logger

@@ -170,17 +170,17 @@ func (s *Sink) accept(records []*sink.Record, id string) error {
 // sendFewer sends the customers in requests of as many as Voucherify takes.
 func (s *Sink) sendFewer(ctx context.Context, records []*sink.Record, refused *voucherify.Error, timeouts int) error {
 	const usual = 100 // the limit that was documented until August 2024
-	most := refused.MaxCustomers()
-	if most < 1 || most >= len(records) {
-		most = usual
+	size := refused.MaxCustomers()
+	if size < 1 || size >= len(records) {
+		size = usual
 	}
-	if most >= len(records) {
-		most = (len(records) + 1) / 2
+	if size >= len(records) {
+		size = (len(records) + 1) / 2
 	}
-	if sink.Lower(&s.limits.Records, most) { // other requests may be told so too
-		s.log.Warn("Voucherify takes fewer customers at once: using smaller batches from here on", "customers", most)
+	if sink.Lower(&s.limits.Records, size) { // other requests may be told so too
+		s.log.Warn("Voucherify takes fewer customers at once: using smaller batches from here on", "customers", size)
 	}
-	return s.sendParts(ctx, records, most, timeouts)
+	return s.sendParts(ctx, records, size, timeouts)
 }
 
 func (s *Sink) sendParts(ctx context.Context, records []*sink.Record, size, timeouts int) error {
