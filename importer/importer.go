@@ -86,7 +86,9 @@ func Run(ctx, stop context.Context, src source.Source, m *Mapper, snk sink.Sink,
 	if err := j.MarkSending(o.Unsettled); err != nil {
 		return err
 	}
-	logStart(j, o.Log)
+	if n := j.Dropped; n > 0 {
+		o.Log.Warn("what was outstanding of the import before is not tried again: it belongs to another space or project", "profiles", n)
+	}
 	m.countNulls = o.MaxClears >= 0
 	r := &run{src, m, snk, confirmer, j, o}
 	defer snk.Wait()
@@ -105,7 +107,9 @@ func Run(ctx, stop context.Context, src source.Source, m *Mapper, snk sink.Sink,
 		if len(ids) == 0 {
 			break
 		}
-		err := r.pipeline(ctx, stop, func(ctx, stop context.Context) iter.Seq2[*page, error] { return r.retryPages(ctx, stop, ids) })
+		err := r.pipeline(ctx, stop, func(ctx, stop context.Context) iter.Seq2[*page, error] {
+			return r.retryPages(ctx, stop, ids, j.State().Position)
+		})
 		if errors.Is(err, source.ErrReadOnce) {
 			break
 		}
@@ -138,12 +142,6 @@ func Confirm(ctx, stop context.Context, confirmer sink.Confirmer, j *journal.Jou
 		return err
 	}
 	return j.Finish()
-}
-
-func logStart(j *journal.Journal, log *slog.Logger) {
-	if n := j.Dropped; n > 0 {
-		log.Warn("what was outstanding of the import before is not tried again: it belongs to another space or project", "profiles", n)
-	}
 }
 
 // run is one run of an import.
@@ -190,7 +188,7 @@ func (r *run) allPages(ctx, stop context.Context) iter.Seq2[*page, error] {
 		if !at.Done || !r.RetryEarlier || stop.Err() != nil {
 			return
 		}
-		for p, err := range r.retryPagesAt(ctx, stop, r.journal.Retries(true), at) {
+		for p, err := range r.retryPages(ctx, stop, r.journal.Retries(true), at) {
 			if !yield(p, err) {
 				return
 			}
@@ -198,12 +196,8 @@ func (r *run) allPages(ctx, stop context.Context) iter.Seq2[*page, error] {
 	}
 }
 
-func (r *run) retryPages(ctx, stop context.Context, ids []string) iter.Seq2[*page, error] {
-	return r.retryPagesAt(ctx, stop, ids, r.journal.State().Position)
-}
-
-// retryPagesAt yields profiles that are read again. The position stays where it is.
-func (r *run) retryPagesAt(ctx, stop context.Context, ids []string, at source.Position) iter.Seq2[*page, error] {
+// retryPages yields profiles that are read again. The position does not move.
+func (r *run) retryPages(ctx, stop context.Context, ids []string, at source.Position) iter.Seq2[*page, error] {
 	return func(yield func(*page, error) bool) {
 		if len(ids) == 0 {
 			return
@@ -244,7 +238,7 @@ func (r *run) pipeline(ctx, stop context.Context, pages func(ctx, stop context.C
 	ahead := min(max(customersAhead/max(int(r.Limits.Records.Load()), 1), 1), maxBatchesAhead)
 	b := &batcher{run: r, batches: make(chan *batch, ahead), clears: newClearLimiter(r.MaxClears, r.journal.State())}
 	allSent := make(chan struct{})
-	v := newVerifier(r, allSent)
+	v := &verifier{run: r, allSent: allSent, verdicts: make(chan []sink.Verdict), settled: make(map[string]bool)}
 	c := &committer{
 		run: r, announced: make(map[string]bool), batches: b.batches, verdicts: v.verdicts,
 		onSent: func() {
@@ -252,7 +246,9 @@ func (r *run) pipeline(ctx, stop context.Context, pages func(ctx, stop context.C
 				stopVerifying() // the next run takes its actions up
 				return
 			}
-			r.logWaiting()
+			if n := r.journal.State().Unconfirmed(); n > 0 && !r.Verify.Off {
+				r.Log.Info("everything is sent; waiting for Voucherify to confirm", "customers", n)
+			}
 			close(allSent)
 		},
 	}
@@ -268,13 +264,6 @@ func (r *run) pipeline(ctx, stop context.Context, pages func(ctx, stop context.C
 		unverified = &VerifyError{unverified}
 	}
 	return errors.Join(b.err, err, unverified)
-}
-
-// logWaiting says what is waited for once everything is sent.
-func (r *run) logWaiting() {
-	if n := r.journal.State().Unconfirmed(); n > 0 && !r.Verify.Off {
-		r.Log.Info("everything is sent; waiting for Voucherify to confirm", "customers", n)
-	}
 }
 
 // Verify says whether and how to check the status of the customers sent.

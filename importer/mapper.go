@@ -3,6 +3,7 @@ package importer
 import (
 	"fmt"
 	"log/slog"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -92,7 +93,7 @@ func (m *Mapper) mapProfile(to *profile, from *source.Profile) (err error) {
 	customer, warnings := mapping.Map(p, m.Mapping)
 	m.Coverage.AddCustomer(p, &customer, warnings)
 	var leftOut []metadata.LeftOut
-	for _, w := range append(warnings, source.Warnings(from)...) {
+	for _, w := range append(warnings, from.Warnings()...) {
 		if w.LeftOut.Reason != "" {
 			leftOut = append(leftOut, w.LeftOut)
 			continue
@@ -120,6 +121,12 @@ func (m *Mapper) mapProfile(to *profile, from *source.Profile) (err error) {
 	to.Customer, err = customer.JSON()
 	return err
 }
+
+// oddIdentifier matches what programs write for a missing value, and numbers that a spreadsheet
+// or pandas has rewritten: 42.0, 4.91234E+11. A customer's source_id cannot be changed later.
+var oddIdentifier = regexp.MustCompile(`(?i)^(null|undefined|nan|none|nil|\\n|<na>|#n/a|\[object object\]|-?[0-9]+\.0+|[0-9](\.[0-9]+)?e\+[0-9]+)$`)
+
+func isOddIdentifier(id string) bool { return oddIdentifier.MatchString(strings.TrimSpace(id)) }
 
 // isDamaged reports whether the trait of an identifier that comes before the used one is damaged.
 func (m *Mapper) isDamaged(damaged []string, used mapping.Identifier) bool {

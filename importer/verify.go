@@ -29,10 +29,6 @@ type verifier struct {
 	settled  map[string]bool // actions with a verdict, and those that this run cannot get one on
 }
 
-func newVerifier(r *run, allSent <-chan struct{}) *verifier {
-	return &verifier{run: r, allSent: allSent, verdicts: make(chan []sink.Verdict), settled: make(map[string]bool)}
-}
-
 // watch gives a verdict on every action it can, until none is left once everything is
 // sent, or the time is up. It closes verdicts.
 func (v *verifier) watch(ctx context.Context) error {

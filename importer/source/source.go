@@ -121,3 +121,13 @@ func (p *Profile) Fail(reason string, err error) {
 func (p *Profile) Vanish(detail string) {
 	p.Outcome, p.Why = outcome.Vanished, outcome.Why{Reason: "vanished", Detail: detail}
 }
+
+// Warnings returns the warnings about traits that the warehouse may have cut.
+func (p *Profile) Warnings() (warnings []mapping.Warning) {
+	for _, key := range p.Cut {
+		warnings = append(warnings, mapping.Warning{
+			Field: key, Trait: key, Value: "the text", Kind: "maybe_cut", Reason: "has exactly 512 characters: the warehouse may have cut it",
+		})
+	}
+	return warnings
+}

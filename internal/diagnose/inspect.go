@@ -246,7 +246,7 @@ func (o *Inspector) InspectFound(found iter.Seq2[*profilessync.Profile, error], 
 		profile := file.ProfileOf(p, texts)
 		in := o.Inspect(profile.Mapped(""), profile.ExternalIDs)
 		if in.Customer != nil {
-			for _, w := range source.Warnings(profile) {
+			for _, w := range profile.Warnings() {
 				in.Warnings = append(in.Warnings, w.String())
 			}
 		}

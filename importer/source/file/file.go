@@ -33,9 +33,6 @@ func New(f *profilessync.File, query profilessync.Query, pageSize, limit int) *S
 	return &Source{f, query, pageSize, source.NewLimit(limit)}
 }
 
-// maxPageBytes bounds a page of large profiles.
-const maxPageBytes = 4 << 20
-
 // place is the State of a source.Position: how much of the file was read, and a hash of it.
 type place struct {
 	Part   string `json:"part,omitempty"` // the file, of several
@@ -55,7 +52,7 @@ func (s *Source) Pages(ctx, stop context.Context, at source.Position, seen sourc
 			yield(nil, err)
 			return
 		}
-		b := source.NewPageBuilder(s.pageSize, maxPageBytes, s.limit, yield)
+		b := source.NewPageBuilder(s.pageSize, s.limit, yield)
 		last := from
 		for p, err := range readAhead(stop, func(ctx context.Context) profiles { return s.file.Profiles(ctx, s.query, from) }) {
 			if stop.Err() != nil || ctx.Err() != nil {
@@ -95,7 +92,7 @@ func ProfileOf(p *profilessync.Profile, texts bool) *source.Profile {
 func ExternalIDs(p *profilessync.Profile) []segmentprofiles.ExternalID {
 	ids := make([]segmentprofiles.ExternalID, len(p.ExternalIDs))
 	for i, id := range p.ExternalIDs {
-		ids[i] = segmentprofiles.ExternalID{ID: id.ID, Type: id.Type, CreatedAt: id.CreatedAt}
+		ids[i] = segmentprofiles.ExternalID(id)
 	}
 	return ids
 }

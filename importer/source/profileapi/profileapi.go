@@ -65,33 +65,33 @@ func New(client *segmentprofiles.Client, o Options) *Source {
 
 // Pages yields the list from the position to its end.
 func (s *Source) Pages(ctx, stop context.Context, from source.Position, seen source.Seen) iter.Seq2[*source.Page, error] {
-	r := &Reader{client: s.client, fields: s.o.Fields, stop: stop, checkOthers: s.CheckReadable}
-	return r.ReadPages(ctx, stop, s.o.Readers, s.o.PageSize, func(stop context.Context) iter.Seq2[*source.Page, error] {
+	return s.readPages(ctx, stop, func(stop context.Context) iter.Seq2[*source.Page, error] {
 		return s.list(stop, from, seen)
 	})
 }
 
 // Lookup reads profiles by their segment ids, or as type:value.
 func (s *Source) Lookup(ctx, stop context.Context, ids []string) iter.Seq2[*source.Page, error] {
-	r := &Reader{client: s.client, fields: s.o.Fields, stop: stop, checkOthers: s.CheckReadable}
-	return r.ReadPages(ctx, stop, s.o.Readers, s.o.PageSize, func(context.Context) iter.Seq2[*source.Page, error] {
-		return PagesOf(ids, s.o.PageSize)
+	return s.readPages(ctx, stop, func(context.Context) iter.Seq2[*source.Page, error] {
+		return func(yield func(*source.Page, error) bool) {
+			for some := range slices.Chunk(ids, s.o.PageSize) {
+				p := &source.Page{Listed: len(some)}
+				for _, id := range some {
+					p.Profiles = append(p.Profiles, &source.Profile{ID: id})
+				}
+				if !yield(p, nil) {
+					return
+				}
+			}
+		}
 	})
 }
 
-// PagesOf yields pages of profiles that are not read yet.
-func PagesOf(ids []string, size int) iter.Seq2[*source.Page, error] {
-	return func(yield func(*source.Page, error) bool) {
-		for some := range slices.Chunk(ids, size) {
-			p := &source.Page{Listed: len(some)}
-			for _, id := range some {
-				p.Profiles = append(p.Profiles, &source.Profile{ID: id})
-			}
-			if !yield(p, nil) {
-				return
-			}
-		}
-	}
+// readPages reads the profiles of the pages that list yields.
+func (s *Source) readPages(ctx, stop context.Context, list func(stop context.Context) iter.Seq2[*source.Page, error]) iter.Seq2[*source.Page, error] {
+	r := NewReader(s.client, s.o.Fields, stop)
+	r.checkOthers = s.CheckReadable
+	return r.ReadPages(ctx, stop, s.o.Readers, s.o.PageSize, list)
 }
 
 // CheckReadable looks for a profile of the first page of the list that can be read. Several are read at
