@@ -13,12 +13,11 @@ const (
 	minClears   = 100
 )
 
-// ClearsAllowed returns in how many customers a field may be cleared, of so many that are sent,
-// where Options.MaxClears does not say otherwise.
+// ClearsAllowed returns how many of the customers sent may have a field cleared by default.
 func ClearsAllowed(sent int) int { return max(minClears, int(clearsShare*float64(sent))) }
 
-// ClearsError is the error of an import that would have cleared a field in more customers than
-// allowed: the source may be half filled. Nothing of the batch that would have was sent.
+// ClearsError says that a batch would have cleared a field in more customers than allowed: the source may be
+// incomplete. The batch was not sent.
 type ClearsError struct {
 	Field  string
 	Clears int // customers, those of the batch included

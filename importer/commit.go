@@ -12,7 +12,7 @@ import (
 	"segsync/importer/sink"
 )
 
-// saveInterval is the least time between two saves; what comes in between is saved together.
+// saveInterval is the minimum time between two saves.
 const saveInterval = 200 * time.Millisecond
 
 // TooManyRejectsError is the error of a run that Options.MaxRejects ended.
@@ -22,8 +22,7 @@ func (e *TooManyRejectsError) Error() string {
 	return fmt.Sprintf("Voucherify has rejected %d customers, more than the %d allowed", e.Rejected, e.Max)
 }
 
-// committer takes the answered batches in order, and verdicts as they come, and brings them into
-// the journal.
+// committer writes the answered batches, in order, and the verdicts to the journal.
 type committer struct {
 	*run
 	announced map[string]bool // reasons and warnings that were shown
@@ -91,7 +90,7 @@ func (c *committer) commitAll(ctx context.Context) error {
 	return nil
 }
 
-// commit brings the pages that a batch completes into the journal.
+// commit writes the pages that a batch completes to the journal.
 func (c *committer) commit(ctx context.Context, b *batch) error {
 	if b.Err != nil {
 		return b.Err
@@ -121,7 +120,7 @@ func (c *committer) commit(ctx context.Context, b *batch) error {
 	return ended
 }
 
-// entryOf returns what the journal keeps of a profile.
+// entryOf returns the journal's entry for a profile.
 func entryOf(p *profile) journal.Entry {
 	e := p.entry
 	e.Outcome, e.SourceID, e.Why = p.Outcome, p.SourceID, p.Why
@@ -131,7 +130,7 @@ func entryOf(p *profile) journal.Entry {
 	return e
 }
 
-// addVerdicts brings verdicts into the journal.
+// addVerdicts writes verdicts to the journal.
 func (c *committer) addVerdicts(verdicts []sink.Verdict) error {
 	for _, v := range verdicts {
 		c.changed = true

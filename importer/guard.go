@@ -39,17 +39,16 @@ func (e *UnreadableError) Unwrap() error { return e.Err }
 
 const (
 	suspectUnreadable = 10  // profiles in a row that could not be read, until the source is asked
-	suspectVanished   = 200 // the same of profiles that are gone, which is their own affair more often
+	suspectVanished   = 200 // profiles in a row that vanished, until the source is asked
 	suspectRefused    = 3   // customers in a row that were refused, until the sink is asked
-	minRefused        = 10  // customers in a row with which a run ends that took none
-	maxRefused        = 100 // customers in a row that were refused, where the sink has taken none yet
-	maxServerErrors   = 3   // the same where each took many attempts
+	minRefused        = 10  // customers in a row at the end of a run that fail it, if none was accepted
+	maxRefused        = 100 // customers in a row that were refused, if none was accepted
+	maxServerErrors   = 3   // the same, refused by server errors after many attempts
 )
 
-// guard tells an outage from profiles and customers that are bad in themselves. It counts those in a row,
-// in the order of the source, and asks whether any good one passes before it ends a run. What is
-// known to be bad does not count: a run that this guard ended is not ended by the next one at
-// the same place.
+// guard tells an outage from bad profiles and customers. It counts failures in a row, in the order of the
+// source, and checks that a good one fails, too, before it ends a run. Known failures do not count: so the
+// next run gets past the place where this guard ended one.
 type guard struct {
 	unreadable, vanished, refused int // in a row
 	nextUnreadable, nextVanished  int // when the source is asked again
@@ -119,7 +118,7 @@ func (g *guard) end(ctx context.Context, r *run) error {
 	return &RefusedError{g.refused, g.last, sink.ErrNoneAccepted}
 }
 
-// isDue reports whether n is where to ask, for the first time or again: ten times as many each time.
+// isDue reports whether to ask after n failures: after the first so many, then each ten times as many.
 func isDue(n, first int, next *int) bool {
 	if *next == 0 {
 		*next = first

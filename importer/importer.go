@@ -48,18 +48,18 @@ var ErrStopped = errors.New("stopped")
 // Options say how to import.
 type Options struct {
 	Limits *sink.BatchLimits
-	// RetryEarlier reads again what imports before this one could not import, and this one has not read.
+	// RetryEarlier reads again the outstanding profiles of earlier imports.
 	RetryEarlier bool
-	Existing     *plan.Existing // customers that are as they would be sent are left out; nil: none are
+	Existing     *plan.Existing // unchanged customers are left out; nil: none are
 	// Unsettled are the ids of async actions of the log that had not ended when Existing was taken:
-	// their customers are sent whatever it says.
+	// their customers are sent in any case.
 	Unsettled  []string
 	Verify     Verify
 	MaxRejects int // stop after more rejected customers; negative: never
-	// MaxClears is in how many customers of an import a field may be sent as null, for whatever
-	// reason; negative: cleared by the mapping, in 5 % of the customers sent, and 100 at least.
+	// MaxClears is how many customers of an import may have a field sent as null. Negative: only fields
+	// that the mapping clears count, up to ClearsAllowed.
 	MaxClears  int
-	Impersonal bool // show nothing of a customer in the log: of a plan
+	Impersonal bool // log no personal data, for a plan
 	Progress   *Progress
 	Log        *slog.Logger
 }
@@ -74,10 +74,10 @@ type Progress struct {
 // others were merged into is not imported.
 const maxRounds = 4
 
-// Run imports what the source has behind the position of the journal, then what is to be read again,
-// and waits for the verdict on the customers sent. On an error the position is as far along as
-// possible: Voucherify has accepted every customer before it. Canceling ctx ends the run at once;
-// stop ends it gently.
+// Run imports the profiles after the position of the journal, then those to be read again, and waits until
+// the customers sent are confirmed. On an error the position is as far along as possible: Voucherify has
+// accepted every customer before it. Canceling ctx ends the run at once; canceling stop finishes the
+// profiles that were read.
 func Run(ctx, stop context.Context, src source.Source, m *Mapper, snk sink.Sink, confirmer sink.Confirmer, j *journal.Journal, o Options) (err error) {
 	if err := j.Start(); err != nil {
 		return err
@@ -128,7 +128,7 @@ func Run(ctx, stop context.Context, src source.Source, m *Mapper, snk sink.Sink,
 	return j.Finish()
 }
 
-// Confirm waits for the verdict on the customers sent, and imports nothing.
+// Confirm waits until the customers sent are confirmed, and imports nothing.
 func Confirm(ctx, stop context.Context, confirmer sink.Confirmer, j *journal.Journal, o Options) (err error) {
 	if err := j.Start(); err != nil {
 		return err
@@ -154,7 +154,7 @@ type run struct {
 	Options
 }
 
-// page is a page of profiles on its way through the program.
+// page is a page of profiles in the pipeline.
 type page struct {
 	*source.Page
 	isRetry  bool // its profiles were read before, and could not be imported
@@ -168,8 +168,7 @@ type profile struct {
 	page  *page
 }
 
-// allPages yields the pages of the source, and then, once those are all read, pages of what imports
-// before could not import.
+// allPages yields the pages of the source, and then pages of the outstanding profiles of earlier imports.
 func (r *run) allPages(ctx, stop context.Context) iter.Seq2[*page, error] {
 	return func(yield func(*page, error) bool) {
 		at := r.journal.State().Position
@@ -218,14 +217,13 @@ func (r *run) retryPages(ctx, stop context.Context, ids []string, at source.Posi
 	}
 }
 
-// How many batches may be under way between the one that is being filled and the one that is
-// being committed: as many as have so many customers.
+// Bounds of the batches that wait between the batcher and the committer.
 const (
 	customersAhead  = 3200
 	maxBatchesAhead = 32
 )
 
-// pipeline takes pages through the program.
+// pipeline imports pages.
 func (r *run) pipeline(ctx, stop context.Context, pages func(ctx, stop context.Context) iter.Seq2[*page, error]) error {
 	g, ctx := errgroup.WithContext(ctx)
 	stop, stopSource := context.WithCancel(stop)
@@ -238,7 +236,7 @@ func (r *run) pipeline(ctx, stop context.Context, pages func(ctx, stop context.C
 	ahead := min(max(customersAhead/max(int(r.Limits.Records.Load()), 1), 1), maxBatchesAhead)
 	b := &batcher{run: r, batches: make(chan *batch, ahead), clears: newClearLimiter(r.MaxClears, r.journal.State())}
 	allSent := make(chan struct{})
-	v := &verifier{run: r, allSent: allSent, verdicts: make(chan []sink.Verdict), settled: make(map[string]bool)}
+	v := &verifier{run: r, allSent: allSent, verdicts: make(chan []sink.Verdict), done: make(map[string]bool)}
 	c := &committer{
 		run: r, announced: make(map[string]bool), batches: b.batches, verdicts: v.verdicts,
 		onSent: func() {

@@ -26,11 +26,10 @@ type verifier struct {
 	*run
 	allSent  <-chan struct{} // closed when no further customer will be sent
 	verdicts chan []sink.Verdict
-	settled  map[string]bool // actions with a verdict, and those that this run cannot get one on
+	done     map[string]bool // actions with a verdict, or without one that this run can get
 }
 
-// watch gives a verdict on every action it can, until none is left once everything is
-// sent, or the time is up. It closes verdicts.
+// watch polls until everything is sent and no action is open, or until the timeout. It closes verdicts.
 func (v *verifier) watch(ctx context.Context) error {
 	defer close(v.verdicts)
 	if v.Verify.Off {
@@ -66,7 +65,7 @@ func (v *verifier) watch(ctx context.Context) error {
 	}
 }
 
-// poll asks for the open actions, and hands on the verdicts. It returns how many there were.
+// poll asks for the open actions, and sends the verdicts on. It returns their number.
 func (v *verifier) poll(ctx context.Context) (found int, err error) {
 	for {
 		open := v.open()
@@ -75,10 +74,10 @@ func (v *verifier) poll(ctx context.Context) (found int, err error) {
 		}
 		verdicts, lost, err := v.confirmer.Poll(ctx, open)
 		for _, a := range lost {
-			v.settled[a.ID] = true
+			v.done[a.ID] = true
 		}
 		for _, d := range verdicts {
-			v.settled[d.ActionID] = true
+			v.done[d.ActionID] = true
 		}
 		if len(verdicts) > 0 {
 			select {
@@ -94,11 +93,11 @@ func (v *verifier) poll(ctx context.Context) (found int, err error) {
 	}
 }
 
-// open returns the actions that a verdict may still be given on.
+// open returns the actions that may still get a verdict.
 func (v *verifier) open() []sink.Action {
 	var open []sink.Action
 	for _, a := range v.journal.State().Actions {
-		if !a.Open && !v.settled[a.ID] {
+		if !a.Open && !v.done[a.ID] {
 			open = append(open, a.Action)
 		}
 	}

@@ -14,7 +14,7 @@ import (
 	"segsync/importer/outcome"
 )
 
-// format changes with every change of the log that an older program would misread.
+// format is raised when an older program would misread the log.
 const format = 1
 
 // fold is what the lines of a log add up to. Everything that an import knows is in it.
@@ -23,8 +23,8 @@ type fold struct {
 	records  map[string]*Entry        // profiles that were not imported, by Entry.ID
 	profiles map[hash]outcome.Outcome // of this import, by the hash of their ids
 	sent     map[hash]hash            // which profile a source_id was sent with last, by hashes
-	merged   map[hash][]int64         // where the profiles are that were merged, by the hash of their source_id
-	released []hash                   // hashes of source ids whose profile was not imported
+	merged   map[hash][]int64         // offsets in the log of merged profiles, by the hash of their source_id
+	released []hash                   // source ids whose profile was not imported
 	sending  map[string]bool          // source ids of bulk requests without an answer
 	seed     maphash.Seed
 }
@@ -36,7 +36,7 @@ func newFold() *fold {
 	}
 }
 
-// hash is of an id. Its alignment of one byte makes the maps a fourth smaller.
+// hash is the hash of an id. As bytes, it makes the maps a quarter smaller than a uint64.
 type hash [8]byte
 
 func (f *fold) hash(id string) (h hash) {
@@ -44,7 +44,7 @@ func (f *fold) hash(id string) (h hash) {
 	return h
 }
 
-// apply adds a line of a log that is read, which stands at this place.
+// apply adds a line at this offset of the log.
 func (f *fold) apply(text []byte, at int64) error {
 	l, err := parseLine(text)
 	switch {
@@ -94,8 +94,7 @@ func (f *fold) addLine(l *line) {
 	}
 }
 
-// isSend reports whether the source_id belongs to the profile from this line on. A verdict does not change
-// that.
+// isSend reports whether the line assigns the source_id to the profile. A verdict does not.
 func (e *Entry) isSend() bool {
 	switch e.Outcome {
 	case outcome.Sent, outcome.Unchanged, outcome.WouldSend:
@@ -104,8 +103,8 @@ func (e *Entry) isSend() bool {
 	return e.Outcome == outcome.Confirmed && e.ActionID == ""
 }
 
-// addEntry adds a line about a profile that stands between two places of the log. It reports
-// whether the async action of the profile is known.
+// addEntry adds a line about a profile, between two offsets of the log. It reports whether the async action
+// of the profile is known.
 func (f *fold) addEntry(e *Entry, from, to int64) bool {
 	s := f.state
 	if e.Outcome == outcome.None {
@@ -152,7 +151,7 @@ func (f *fold) countEntry(e *Entry) {
 	s.Counts.by[was]--
 	s.Counts.by[e.Outcome]++
 	if e.Outcome == outcome.Unconfirmed {
-		s.Finished = time.Time{} // there is something to do again
+		s.Finished = time.Time{} // it is to be sent again
 	}
 	if was == outcome.None && e.Late {
 		s.Details.Late++
@@ -188,8 +187,8 @@ func (f *fold) trackSender(e *Entry, from int64) {
 	}
 }
 
-// takeReleased returns entries of the profiles whose winner was not imported: they are to be sent themselves.
-// l is the log that was folded.
+// takeReleased returns new entries for merged profiles whose winner was not imported: they are to be sent
+// themselves. l is the log that was folded.
 func (f *fold) takeReleased(l *log) ([]Entry, error) {
 	var all []Entry
 	for _, key := range f.released {
@@ -228,7 +227,7 @@ func (f *fold) addRecord(e *Entry) {
 		if known != nil {
 			r.order = known.order
 		}
-		if known != nil && known.Outcome != outcome.Vanished { // one that vanished is read again: it was not believed to be gone
+		if known != nil && known.Outcome != outcome.Vanished { // else the source was not believed, and it is read again
 			r.First, r.Retry = known.First, known.Retry || e.Retry
 		}
 		f.records[id] = r
@@ -254,8 +253,8 @@ func (f *fold) endAction(v *verdictLine) {
 	s.Actions = slices.Delete(s.Actions, i, i+1)
 }
 
-// finish ends the import. What began after the last finished one left a gap, which the next
-// import of what changed must not pass over. A space that looked empty is nothing to go on from.
+// finish ends the import. The next --since last goes on from it, unless it left out changes since the
+// finished one before, or found the space empty.
 func (f *fold) finish(at time.Time) {
 	s := f.state
 	s.Finished = at

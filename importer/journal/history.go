@@ -13,16 +13,16 @@ import (
 	"segsync/importer/outcome"
 )
 
-// Event is something that an import noted about a profile.
+// Event is an entry of the log about a profile.
 type Event struct {
 	Time   time.Time `json:"time"`   // when it was saved
 	Import time.Time `json:"import"` // when that import started
 	Entry
 }
 
-// Find returns what the imports of the directory noted about a profile, the oldest first. id is the
-// id of the profile or its source_id; with its type before it, such as user_id:42, too. The
-// errors are *DamagedError and those of reading.
+// Find returns the events of a profile in all logs of the directory, the oldest first. id is its segment
+// id or its source_id, with or without the type, such as user_id:42. The errors are *DamagedError and
+// those of reading.
 func Find(names Names, id string) ([]Event, error) {
 	paths, err := History(names)
 	if err != nil {
@@ -43,7 +43,7 @@ func Find(names Names, id string) ([]Event, error) {
 	return all, nil
 }
 
-// findIn searches one log. An action that ended well has confirmed the customers that no line is about.
+// findIn searches one log. The verdict on an action confirms its customers that have no line of their own.
 func findIn(path, id, value string) (all []Event, err error) {
 	file, err := openRegular(path, os.O_RDONLY)
 	if err != nil {

@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// Identity says what an import is about. Only an import of the same can be continued.
+// Identity is the source, the target and the rules of an import. An import is continued only with the same
+// identity.
 type Identity struct {
 	Space      string `json:"space"`
 	SegmentURL string `json:"segment_url"`
@@ -29,8 +30,8 @@ func (id Identity) isSameProject(other Identity) bool {
 	return id.VoucherifyURL == other.VoucherifyURL && id.VoucherifyApp == other.VoucherifyApp
 }
 
-// isSameTarget reports whether both import the profiles of one space into one project:
-// what is outstanding of one is outstanding of the other.
+// isSameTarget reports whether both import the profiles of one space into one project. Then outstanding
+// profiles of one are outstanding for the other.
 func (id Identity) isSameTarget(other Identity) bool {
 	return id.isSameProject(other) && id.Space == other.Space && id.SegmentURL == other.SegmentURL
 }

@@ -39,7 +39,7 @@ type verdictLine struct {
 	Unnamed   int       `json:"unnamed,omitempty"` // customers that were rejected without being named
 }
 
-// commitLine seals the lines since the commit before.
+// commitLine ends the lines since the commit before.
 type commitLine struct {
 	At     source.Position  `json:"at"`
 	Time   time.Time        `json:"time"`

@@ -22,13 +22,13 @@ type Mode int
 const (
 	// StartNew begins a new import; a log that cannot be used is an error.
 	StartNew Mode = iota
-	// Discard begins a new import, whatever is in the directory.
+	// Discard begins a new import, also in place of an unfinished or damaged one.
 	Discard
 	// StartAtOffset continues the unfinished import if it stopped at the offset, else begins
 	// there, like Discard.
 	StartAtOffset
-	// Resume continues the import that something is left to do of (see Start.HasWorkLeft);
-	// without one it begins a new one, like StartNew.
+	// Resume continues the import if it has work left (see Start.HasWorkLeft), else begins a new
+	// one, like StartNew.
 	Resume
 	// ContinueAny continues the import of the directory, finished or not.
 	ContinueAny
@@ -40,8 +40,8 @@ type Start struct {
 	Mode     Mode
 	Offset   string    // where a new import begins, "" for the beginning
 	Since    time.Time // a new one takes only what was active after this; zero: everything
-	// SinceLast means the start of the last finished import as Since; everything, if there
-	// is none, or if the mapping is another one and KeepSince is false. BasisOf has that import.
+	// SinceLast sets Since to the start of the last finished import in Basis, or in this log if that is
+	// empty. Everything is imported if there is none, or if the mapping changed and KeepSince is false.
 	SinceLast bool
 	KeepSince bool
 	Basis     Names

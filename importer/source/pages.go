@@ -1,6 +1,6 @@
 package source
 
-// Limit is how many profiles may still be listed. A nil one is no limit.
+// Limit is the number of profiles that may still be listed. A nil Limit allows any number.
 type Limit struct{ left int }
 
 // NewLimit returns a limit of n profiles, nil for 0.
@@ -39,7 +39,7 @@ type PageBuilder struct {
 	size     int
 	limit    *Limit
 	yield    func(*Page, error) bool
-	n, bytes int // profiles that were taken into the page, or passed over
+	n, bytes int // of the page, profiles that were not added included
 }
 
 // NewPageBuilder returns a PageBuilder that yields its pages.
@@ -50,7 +50,7 @@ func NewPageBuilder(size int, limit *Limit, yield func(*Page, error) bool) *Page
 // Add adds a profile to the page.
 func (b *PageBuilder) Add(p *Profile) { b.Page.Profiles = append(b.Page.Profiles, p) }
 
-// Count takes note of a profile of so many bytes. It reports whether the page ends with it.
+// Count counts a profile of so many bytes, added or not. It reports whether the page is full.
 func (b *PageBuilder) Count(bytes int) bool {
 	b.n++
 	b.bytes += bytes

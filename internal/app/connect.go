@@ -154,7 +154,7 @@ func (a *APIs) Requests() report.Requests {
 }
 
 // ReadSchema reads the project's metadata schema; nil: there is none, or it is not needed, or cannot be read.
-// Comparing metadata needs it whatever the policy is.
+// Comparing metadata needs it with every policy.
 func (a *APIs) ReadSchema(ctx context.Context, log *slog.Logger, toCompare bool) (*voucherify.MetadataSchema, error) {
 	policy, consequence := a.Settings.Voucherify.Policy, "metadata is sent as it is"
 	if !a.Settings.Mapping.Metadata.Any() || policy == settings.AsIs && !toCompare {

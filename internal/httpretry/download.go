@@ -74,7 +74,7 @@ func (d *download) fetch(req *http.Request, idle *time.Timer) (*http.Response, e
 		return nil, err
 	}
 	defer resp.Body.Close()
-	// Some hosts of files have no other form than gzip, whatever is asked for.
+	// Some hosts have files only in the form of gzip.
 	encoding := strings.ToLower(resp.Header.Get("Content-Encoding"))
 	switch {
 	case resp.StatusCode/100 != 2:

@@ -108,7 +108,7 @@ func (r *retry) RoundTrip(req *http.Request) (*http.Response, error) {
 			continue // the pacer holds the next attempt back
 		}
 		wait := &Wait{Reason: WaitOutage, Attempt: c.attempts, Since: c.began, Until: now.Add(delay)}
-		if err := r.waits.sleep(ctx, wait.Until, wait); err != nil { // shown if nobody has answers
+		if err := r.waits.sleep(ctx, wait.Until, wait); err != nil { // shown in an outage
 			return nil, err
 		}
 	}

@@ -13,7 +13,7 @@ type WaitReason string
 const (
 	WaitQuota  WaitReason = "quota"  // the end of a quota's period
 	WaitPause  WaitReason = "pause"  // the end of a pause that the server asked for
-	WaitOutage WaitReason = "outage" // the next attempt at an API that answers nobody
+	WaitOutage WaitReason = "outage" // the next attempt in an outage
 )
 
 // Wait is what an API is waiting for at the moment.

@@ -116,7 +116,7 @@ func (p *Plan) Start(ctx context.Context, b *sink.Batch) error {
 	return nil
 }
 
-// CheckAccepts returns nil: a plan refuses nobody.
+// CheckAccepts returns nil: a plan refuses no customer.
 func (p *Plan) CheckAccepts(context.Context) error { return nil }
 
 // Wait returns at once.

@@ -94,8 +94,8 @@ func (s *Source) readPages(ctx, stop context.Context, list func(stop context.Con
 	return r.ReadPages(ctx, stop, s.o.Readers, s.o.PageSize, list)
 }
 
-// CheckReadable looks for a profile of the first page of the list that can be read. Several are read at
-// once: some of them may be bad, too, and those that are not answer for Segment meanwhile.
+// CheckReadable looks for a readable profile on the first page of the list. It reads several at once,
+// because some may be bad, too.
 func (s *Source) CheckReadable(ctx context.Context) error {
 	first, err := s.client.Profiles(ctx, beginning, segmentprofiles.MaxProfilesLimit)
 	if err != nil {
@@ -137,8 +137,7 @@ func (s *Source) CheckReadable(ctx context.Context) error {
 	return &source.NoneReadableError{Err: last}
 }
 
-// concernsProfile reports whether an error of reading a profile is a matter of that one alone, which
-// may also be gone.
+// concernsProfile reports whether an error of reading concerns this profile alone, or says that it is gone.
 func concernsProfile(ctx context.Context, err error) bool {
 	_, isOfProfile := profileError(ctx, err, false)
 	answer, ok := errors.AsType[*segmentprofiles.Error](err)
@@ -149,9 +148,9 @@ func concernsProfile(ctx context.Context, err error) bool {
 type Reader struct {
 	client *segmentprofiles.Client
 	fields Fields
-	stop   context.Context // when it ends, what waits gives up: that is no matter of a profile
-	// checkOthers returns an error if no other profile can be read, either: where only those are read that
-	// fail for long, it tells them from an outage. nil: nobody asks.
+	stop   context.Context // once it has ended, reads are given up, which is not the profile's fault
+	// checkOthers returns an error if no other profile can be read. It tells profiles that fail for long from
+	// an outage. It may be nil.
 	checkOthers func(context.Context) error
 }
 
@@ -240,8 +239,8 @@ func endsRun(err error) bool {
 	return errors.As(err, &fatal) && fatal.EndsRun()
 }
 
-// profileError reports whether an error of reading concerns the profile alone: its answer is at
-// fault, or Segment has answered for others meanwhile, and nobody stopped waiting.
+// profileError reports whether an error of reading concerns the profile alone: its answer is malformed, or it
+// failed for long while Segment answered for others.
 func profileError(ctx context.Context, err error, stopped bool) (reason string, ok bool) {
 	if err == nil || ctx.Err() != nil || endsRun(err) {
 		return "", false
@@ -258,8 +257,7 @@ func profileError(ctx context.Context, err error, stopped bool) (reason string, 
 	return "unreadable", true
 }
 
-// runStatuses are the answers for one profile that every other one would have, too, and that of one
-// that is gone.
+// runStatuses are the statuses that every other profile would get, too, and that of one that is gone.
 var runStatuses = []int{http.StatusUnauthorized, http.StatusTooManyRequests, http.StatusNotFound}
 
 // identifierOf returns what a profile is known by: its segment id, or type:value.
