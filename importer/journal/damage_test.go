@@ -85,6 +85,7 @@ func TestLogThatCannotBeUsed(t *testing.T) {
 		"no JSON":           {log: seal(first + "{\"finished\":\n"), err: " is damaged: line 2: unexpected end of JSON input"},
 		"unknown outcome":   {log: seal(first + `{"segment_id":"use_1","outcome":"lost"}` + "\n"), err: ` is damaged: line 2: unknown outcome "lost"`},
 		"unknown action":    {log: seal(first + `{"segment_id":"use_1","outcome":"sent","async_action_id":"aa_1"}` + "\n"), err: " is damaged: line 2: the async action aa_1 is unknown"},
+		"unknown line":      {log: seal(first + `{"profile":"use_1"}` + "\n"), err: " is damaged: line 2: unknown kind of line"},
 		"wrong checksum":    {log: strings.Replace(seal(first)+seal("{}\n"), "{}", "{ }", 1), err: " is damaged: line 3: lines 3 to 4 are not what was written"},
 		"uncommitted":       {log: seal(first) + `{"segment_id":"use_1","outcome":"lost"}` + "\n"},
 		"a position edited": {log: strings.Replace(seal(first), `"10"`, `"20"`, 1), err: " is damaged: line 1: lines 1 to 2 are not what was written"},

@@ -53,7 +53,9 @@ func (f *fold) apply(text []byte, at int64) error {
 	case at == 0 && l.Import == nil:
 		return &DamagedError{Err: errors.New("expected the identity of the import")}
 	case l.Entry == nil:
-		f.addLine(&l)
+		if !f.addLine(&l) {
+			return &DamagedError{Err: errors.New("unknown kind of line")}
+		}
 		return nil
 	}
 	if l.isSend() && !l.Carried {
@@ -65,7 +67,8 @@ func (f *fold) apply(text []byte, at int64) error {
 	return nil
 }
 
-func (f *fold) addLine(l *line) {
+// addLine adds a line that is not about a profile. It reports whether its kind is known.
+func (f *fold) addLine(l *line) bool {
 	s := f.state
 	switch {
 	case l.Import != nil:
@@ -91,7 +94,10 @@ func (f *fold) addLine(l *line) {
 		if l.Commit.Quotas != nil {
 			s.Quotas = l.Commit.Quotas
 		}
+	default:
+		return false
 	}
+	return true
 }
 
 // isSend reports whether the line assigns the source_id to the profile. A verdict does not.

@@ -16,7 +16,7 @@ import (
 
 // Plan is what an import would do to the customers that Voucherify has. It is a sink.Sink.
 type Plan struct {
-	customers customers
+	existing  *Existing        // nil: Voucherify is asked for each customer
 	rules     *metadata.Schema // what the project refuses; nil: nothing
 	show      int              // examples of each kind
 	limits    *sink.BatchLimits
@@ -52,25 +52,15 @@ type Example struct {
 	NotComparable []string `json:"not_comparable,omitempty"` // fields
 }
 
-// customers is where a plan looks customers up.
-type customers interface {
-	stored(ctx context.Context, sourceID string) (*Stored, error) // nil for none
-	// markSeen notes that the source has the customer, although an import would not send it.
-	markSeen(sourceID string) error
-}
-
 // New returns an empty plan that compares with an export, or, where that is nil, with
 // the answers of Voucherify to one request a customer. schema is the project's, nil for none;
 // show is the number of examples of each kind; limits are those of an import's batches. compareAll asks
 // for each customer that an export cannot be compared with, else MaxAsked are asked for.
 func New(existing *Existing, vch *voucherify.Client, schema *voucherify.MetadataSchema, show int, limits *sink.BatchLimits, compareAll bool) *Plan {
 	p := &Plan{
-		customers: existing, show: show, limits: limits, questions: questions{from: oneByOne{vch, schema}, all: compareAll},
+		existing: existing, show: show, limits: limits, questions: questions{from: oneByOne{vch, schema}, all: compareAll},
 		Counts: make(map[Kind]int), Changes: make(map[string]FieldChanges), NotComparable: make(map[string]int),
 		Rejected: make(map[string]map[string]int), Examples: make(map[Kind][]Example),
-	}
-	if existing == nil {
-		p.customers = p.questions.from
 	}
 	if schema != nil {
 		p.rules = metadata.NewSchema(schema)
@@ -108,8 +98,11 @@ func (p *Plan) Start(ctx context.Context, b *sink.Batch) error {
 			return err
 		}
 	}
+	if p.existing == nil {
+		return nil
+	}
 	for _, id := range b.Others {
-		if err := p.customers.markSeen(id); err != nil {
+		if err := p.existing.markSeen(id); err != nil {
 			return err
 		}
 	}
@@ -123,7 +116,11 @@ func (p *Plan) CheckAccepts(context.Context) error { return nil }
 func (p *Plan) Wait() {}
 
 func (p *Plan) add(ctx context.Context, record *sink.Record) error {
-	now, err := p.customers.stored(ctx, record.SourceID)
+	find := p.questions.from.stored
+	if p.existing != nil {
+		find = p.existing.stored
+	}
+	now, err := find(ctx, record.SourceID)
 	if err != nil {
 		return err
 	}
@@ -240,8 +237,6 @@ func (o oneByOne) stored(ctx context.Context, sourceID string) (*Stored, error) 
 	fields, err := sentFields(data)
 	return &Stored{fields, func(string) bool { return true }, o.schema}, err
 }
-
-func (oneByOne) markSeen(string) error { return nil }
 
 // KeyIn returns the key that a value is counted under: where there are too many others, one for all the rest.
 func KeyIn[V any](counts map[string]V, key string) string {
