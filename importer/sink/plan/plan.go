@@ -222,7 +222,7 @@ type oneByOne struct {
 	schema     *voucherify.MetadataSchema
 }
 
-func (o oneByOne) stored(ctx context.Context, sourceID string) (*Stored, error) {
+func (o oneByOne) stored(ctx context.Context, sourceID string) (*storedCustomer, error) {
 	customer, err := o.voucherify.Customer(ctx, sourceID)
 	if answer, ok := errors.AsType[*voucherify.Error](err); ok && answer.NotFound() {
 		return nil, nil
@@ -235,7 +235,7 @@ func (o oneByOne) stored(ctx context.Context, sourceID string) (*Stored, error) 
 		return nil, err
 	}
 	fields, err := sentFields(data)
-	return &Stored{fields, func(string) bool { return true }, o.schema}, err
+	return &storedCustomer{fields, func(string) bool { return true }, o.schema}, err
 }
 
 // KeyIn returns the key that a value is counted under: where there are too many others, one for all the rest.
