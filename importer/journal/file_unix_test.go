@@ -32,7 +32,7 @@ func TestFilesBelongToTheOwnerOfTheDirectory(t *testing.T) {
 		_, err := run(t, names, start(journal.StartNew), -1)
 		must(t, err)
 	}
-	_, err = journal.Forget(names, func(r journal.Record) bool { return r.ID() == "use_0_5" })
+	_, err = journal.Forget(names, func(r journal.Entry) bool { return r.ID() == "use_0_5" })
 	must(t, err)
 	public := filepath.Join(names.Dir, "segsync.prom")
 	must(t, journal.WriteFile(public, nil, 0o644))

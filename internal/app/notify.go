@@ -28,7 +28,7 @@ const (
 )
 
 // notifier tells others of an import: PING_URL of its start and its end, NOTIFY_URL of
-// how it ended. Both URLs are secrets: of them, only the host is ever shown. What
+// its result. Both URLs are secrets: of them, only the host is ever shown. What
 // cannot be told is a warning in the log, and changes nothing else.
 type notifier struct {
 	to     settings.Ending
@@ -75,7 +75,7 @@ func notifyEarly(out *term.Output, o *ImportOptions, err error) {
 	newNotifier(set.Ending, out.Log, nil).ended(context.Background(), n)
 }
 
-// ended tells how the import ended. It takes ten seconds at most, and after an
+// ended tells the result of the import. It takes ten seconds at most, and after an
 // interrupt one. Every exit code but 0 is a failure.
 //
 // https://healthchecks.io/docs/http_api/

@@ -1,5 +1,5 @@
 // Package diagnose answers questions before and after an import: whether the set-up is right, and
-// what becomes of a single profile.
+// how a single profile is imported.
 package diagnose
 
 import (
