@@ -56,9 +56,10 @@ func main() {
 	only := flag.String("only", "", "one `system` to build for, such as linux/amd64")
 	noticesFile := flag.String("notices", "", "write the licence texts into a `file`, and build nothing")
 	flag.Parse()
-	err := errors.New("unexpected argument " + flag.Arg(0))
+	var err error
 	switch {
 	case flag.NArg() > 0:
+		err = fmt.Errorf("unexpected argument %q", flag.Arg(0))
 	case *noticesFile != "":
 		err = writeNotices(*noticesFile)
 	default:
