@@ -36,6 +36,7 @@ type notifier struct {
 	client *http.Client
 
 	starting  sync.WaitGroup // for the start to be told
+	reported  sync.Map       // settings whose receiver failed: one that does not answer is said once
 	stopStart context.CancelFunc
 }
 
@@ -120,9 +121,13 @@ func (n *notifier) post(ctx context.Context, what report.Notification) {
 	n.send(ctx, "NOTIFY_URL", http.MethodPost, n.to.Notify, body)
 }
 
-// send sends the request. A failure is a warning.
+// send sends the request. The first failure of a receiver is a warning.
 func (n *notifier) send(ctx context.Context, setting, method string, to *url.URL, body []byte) {
-	if err := n.request(ctx, method, to, body); err != nil {
+	err := n.request(ctx, method, to, body)
+	if err == nil {
+		return
+	}
+	if _, again := n.reported.LoadOrStore(setting, true); !again {
 		n.log.Warn("the notification failed", "setting", setting, "host", to.Host, "cause", err)
 	}
 }

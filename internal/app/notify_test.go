@@ -126,16 +126,20 @@ func TestReceiverIsIll(t *testing.T) {
 	}
 }
 
-// An address that nobody listens at is no secret, what follows it is.
+// An address that nobody listens at is no secret, what follows it is. That the start and the
+// end could not be told is said once.
 func TestNobodyReceives(t *testing.T) {
 	t.Parallel()
 	r := sandboxtest.NewReceiver(t, 200)
 	to := at(r, "/s3cret-path")
 	r.Close()
 	var log bytes.Buffer
-	newNotifier(settings.Ending{Notify: to, Ping: to}, slog.New(slog.NewTextHandler(&log, nil)), nil).
-		ended(t.Context(), report.Notification{})
-	if strings.Contains(log.String(), "s3cret") || strings.Count(log.String(), "refused") != 2 {
+	n := newNotifier(settings.Ending{Notify: to, Ping: to}, slog.New(slog.NewTextHandler(&log, nil)), nil)
+	n.start(t.Context())
+	n.starting.Wait()
+	n.ended(t.Context(), report.Notification{})
+	if strings.Contains(log.String(), "s3cret") || strings.Count(log.String(), "refused") != 2 ||
+		strings.Count(log.String(), "PING_URL") != 1 {
 		t.Errorf("log: %s", &log)
 	}
 }

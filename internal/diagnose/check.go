@@ -117,7 +117,7 @@ func (c *checker) connect(out *term.Output) *app.APIs {
 	if err == nil {
 		return apis
 	}
-	const packaged = "/etc/segsync/segsync.env" // as the packages install it
+	const packaged = "/etc/segsync/segsync.env" // the one that the systemd unit reads
 	if f, openErr := os.Open(packaged); openErr == nil {
 		f.Close()
 		if !o.EnvFileNamed {
