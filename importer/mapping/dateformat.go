@@ -34,6 +34,18 @@ var warehouseFormats = []string{
 	"YYYY-MM-DD", "YYYY-MM-DD hh:mm:ss", "YYYY-MM-DD hh:mm:ss Z", "YYYY-MM-DD hh:mm:ssZ", "YYYY-MM-DDThh:mm:ss", "YYYY-MM-DDThh:mm:ssZ",
 }
 
+// DateFormats returns the formats of a step, those that the name warehouse stands for in its place.
+func (s *Step) DateFormats() (formats []string) {
+	for _, format := range s.Formats {
+		if format == "warehouse" {
+			formats = append(formats, warehouseFormats...)
+		} else {
+			formats = append(formats, format)
+		}
+	}
+	return formats
+}
+
 var zoneLayouts = []string{"Z07:00", "Z0700", "Z07", "UTC"}
 
 // parseDateFormat returns the formats that one format, or the name warehouse, stands for.
