@@ -12,7 +12,7 @@ import (
 
 // quotas are those that Voucherify documents.
 //
-// https://support.voucherify.io/article/604-limits
+// https://docs.voucherify.io/guides/limits
 var quotas = []struct {
 	plan   string
 	calls  int
@@ -36,13 +36,13 @@ func Plan(perSecond float64) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s identify events a second, one API call each: %s calls a minute, %s an hour, %s a cycle of 30 days\n\n",
 		short(perSecond), in(time.Minute), in(time.Hour), in(cycle))
-	fmt.Fprintf(&b, "  %-16s %-30s %s\n", "plan", "quota", "enough for")
+	fmt.Fprintf(&b, "  %-16s %-30s %s\n", "plan", "quota", "events")
 	for _, q := range quotas {
 		most, verdict := float64(q.calls)/q.period.Seconds(), "enough"
 		if most < perSecond {
-			verdict = fmt.Sprintf("for %s of the events", percent(most/perSecond))
+			verdict = percent(most/perSecond) + " of these"
 		}
-		fmt.Fprintf(&b, "  %-16s %-30s %s a second: %s\n", q.plan, term.Number(int64(q.calls))+" "+q.name, short(most), verdict)
+		fmt.Fprintf(&b, "  %-16s %-30s %s a second, %s\n", q.plan, term.Number(int64(q.calls))+" "+q.name, short(most), verdict)
 	}
 	b.WriteString(`
 The shop and the nightly import use the same API calls: segsync check shows the quota of your project.

@@ -41,7 +41,7 @@ const schemaRetryAt = new Map(); // by project
 
 // send returns the JSON of the answer, null where what is read or deleted does not exist.
 async function send(settings, method, path, deadline, body) {
-  if (!/^https:\/\/[a-z0-9-]+(\.[a-z0-9-]+)*(:\d+)?\/?$/i.test(settings.apiUrl)) {
+  if (!/^https:\/\/[a-z0-9-]+(\.[a-z0-9-]+)*(:\d+)?\/?$/i.test(settings.apiUrl ?? '')) {
     throw new ValidationError('the setting apiUrl must be an https:// URL without a path, such as https://api.voucherify.io');
   }
   const headers = { 'X-App-Id': settings.applicationId, 'X-App-Token': settings.secretKey, 'Content-Type': 'application/json' };
@@ -67,7 +67,7 @@ async function send(settings, method, path, deadline, body) {
 }
 
 function errorOf(status, { code, key }) {
-  const message = `Voucherify answered ${Number.isInteger(code) ? code : status} ${/^[a-z_]{1,60}$/.test(key) ? key : ''}`.trim();
+  const message = `Voucherify answered ${Number.isInteger(code) ? code : status} ${/^[a-z_]{1,60}$/.test(key ?? '') ? key : ''}`.trim();
   if ([408, 409, 423, 429].includes(status) || status >= 500) return new RetryError(message);
   if (status < 400 || [401, 402, 403].includes(status)) return new ValidationError(message);
   return new InvalidEventPayload(message);
@@ -157,7 +157,8 @@ function isReadable(v) {
 }
 
 const SPACE = '[\\t-\\r \\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]+'; // trim() takes others
-const trim = (text) => text.replace(new RegExp(`^${SPACE}|${SPACE}$`, 'g'), '');
+const SPACE_AROUND = new RegExp(`^${SPACE}|${SPACE}$`, 'g');
+const trim = (text) => text.replace(SPACE_AROUND, '');
 const isObject = (v) => typeof v === 'object' && v !== null && !Array.isArray(v);
 const isPresent = (v) => v !== undefined && v !== null && v !== UNREADABLE && (typeof v !== 'string' || trim(v) !== '');
 
@@ -230,7 +231,8 @@ function metadataOf(traits, schema) {
   }
   const whole = find(traits, object);
   for (const [key, v] of Object.entries(isObject(whole) ? whole : {})) {
-    if (v !== null) metadata[key] = v;
+    metadata[key] = v;
+    if (v === null) delete metadata[key];
   }
   for (const field of fields) take(field.key, valueOf(field, traits));
   return fit(metadata, schema);
