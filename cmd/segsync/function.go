@@ -50,6 +50,7 @@ import. It needs no credentials and no network. An import each night stays the t
 	f.SortFlags = false
 	f.Var(&o.plan, "plan", "print what this `rate` of identify events takes of Voucherify's quotas instead: 40/s, 2400/m, 5000/h")
 	addSettings(f, &o.settings)
+	cmd.MarkFlagsMutuallyExclusive("plan", "mapping")
 	return cmd
 }
 

@@ -1,11 +1,10 @@
 package function_test
 
 import (
-	"context"
+	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"strings"
@@ -43,26 +42,10 @@ type fetched struct {
 	resolve, reject   func(any) error
 }
 
-const prelude = `
-for (const name of ['EventNotSupported', 'InvalidEventPayload', 'ValidationError', 'RetryError']) {
-  globalThis[name] = class extends Error { constructor(message) { super(message); this.name = name; } };
-}
-globalThis.cache = {
-  entries: new Map(),
-  async load(key, ttl, load) {
-    const entry = this.entries.get(key);
-    if (entry && entry.until > Date.now()) return entry.value;
-    const value = await load();
-    this.entries.set(key, { value, until: Date.now() + ttl });
-    return value;
-  },
-  delete(key) { this.entries.delete(key); },
-};
-function invoke(name, event, settings, done) {
-  const handler = { onIdentify, onDelete, onTrack, onPage, onScreen, onGroup, onAlias }[name];
-  handler(JSON.parse(event), settings).then(() => done('', ''), (e) => done(e.name, e.message));
-}
-`
+// prelude is what a function finds in Segment's runtime.
+//
+//go:embed testdata/segment.js
+var prelude string
 
 // load starts Segment's runtime with the function.
 func load(t testing.TB, o function.Options) *segment {
@@ -482,30 +465,4 @@ func TestStrictWithoutASchemaSendsNoMetadata(t *testing.T) {
 	if want := `{"source_id":"42","name":"Ada","system_metadata":{"source":"segmentio"}}`; !sameJSON(want, body) {
 		t.Errorf("sent %s, want %s", body, want)
 	}
-}
-
-// roundTrip answers a request of the function by a transport.
-func roundTrip(f *fetched, to http.RoundTripper) {
-	var body io.Reader
-	if f.Body != "" {
-		body = strings.NewReader(f.Body)
-	}
-	r, err := http.NewRequestWithContext(context.Background(), f.Method, f.URL, body)
-	if err != nil {
-		f.fail()
-		return
-	}
-	r.Header = f.Header
-	answer, err := to.RoundTrip(r)
-	if err != nil {
-		f.fail()
-		return
-	}
-	defer answer.Body.Close()
-	text, err := io.ReadAll(answer.Body)
-	if err != nil {
-		f.fail()
-		return
-	}
-	f.reply(answer.StatusCode, string(text))
 }
