@@ -20,8 +20,8 @@ async function onDelete(event, settings) {
   if (id === '' || id.startsWith('cust_')) { // Voucherify would take such an id for its own
     throw new InvalidEventPayload('the event lacks userId, or has one that looks like an id of Voucherify');
   }
-  const segment = /^\.\.?$/.test(id) ? id.replaceAll('.', '%2E') : encodeURIComponent(id);
-  await send(settings, 'DELETE', `/v1/customers/${segment}`, Date.now() + MAX_MS);
+  const path = `/v1/customers/${/^\.\.?$/.test(id) ? id.replaceAll('.', '%2E') : encodeURIComponent(id)}`;
+  await send(settings, 'DELETE', path, Date.now() + MAX_MS);
 }
 
 async function onTrack() { throw new EventNotSupported('track is not supported'); }
@@ -48,13 +48,13 @@ async function send(settings, method, path, deadline, body) {
   if (!Object.values(headers).every((value) => /^[!-~]+$/.test(value ?? ''))) {
     throw new ValidationError('the settings applicationId and secretKey must be set, without spaces');
   }
-  const redirect = 'manual'; // a redirect would carry the secret key to another host
   const timeout = Math.max(1, deadline - Date.now()); // an option of node-fetch; others take the signal
   const signal = typeof AbortSignal === 'function' && AbortSignal.timeout ? AbortSignal.timeout(timeout) : undefined;
   let answer, text;
   try {
     const url = settings.apiUrl.replace(/\/$/, '') + path;
-    answer = await fetch(url, { method, headers, redirect, timeout, signal, body: body && JSON.stringify(body) });
+    // A redirect would carry the secret key to another host: it is not followed.
+    answer = await fetch(url, { method, headers, redirect: 'manual', timeout, signal, body: body && JSON.stringify(body) });
     text = await answer.text();
   } catch {
     throw new RetryError('Voucherify did not answer');
@@ -176,7 +176,6 @@ function find(traits, paths) {
     inObject = path.length > 1 || inObject;
     if (isPresent(at(traits, path))) return at(traits, path);
   }
-  return undefined;
 }
 
 // isRemoved reports whether the trait, or an object on the way to it, is null.
@@ -282,7 +281,6 @@ function dateOf(text, forms) {
     const zone = zh === '00' && zm === '00' ? 'Z' : `${sign}${zh}:${zm}`;
     return h === undefined ? day : `${day}T${h.padStart(2, '0')}:${m}:${s}${`.${f.slice(0, 9)}`.replace(/\.?0*$/, '')}${zone}`;
   }
-  return undefined;
 }
 
 function isDay(day) {

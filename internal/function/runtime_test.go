@@ -466,3 +466,74 @@ func TestStrictWithoutASchemaSendsNoMetadata(t *testing.T) {
 		t.Errorf("sent %s, want %s", body, want)
 	}
 }
+
+// What an event lacks is unknown. Each case says what is sent of the traits, without source_id and
+// system_metadata; "" for nothing.
+func TestWhatAnEventLacksIsLeftAsItIs(t *testing.T) {
+	const joined = "name: {traits: name, join: [[first], [last, surname]]}\nclear: [name]"
+	const withDefault = "phone: {traits: [phone, mobile], default: none}\nmetadata: {rename: {tier: {traits: plan, values: {pro: Gold}, default: Bronze}}}"
+	const cleared = "email: email\nphone: [phone, mobile]\nbirthdate: dob\naddress: {line_2: address.line_2, city: address.city}\n" +
+		"metadata: {object: metadata, traits: [plan]}\nclear: {fields: [phone, birthdate, address.line_2, metadata.plan, metadata.lang], absent: true}"
+	const where = "email: email\nwhere: [{trait: consent, is: true}, {trait: plan, not_in: [test]}, {trait: gone.at, exists: false}]"
+	for _, c := range []struct{ mapping, traits, want string }{
+		{joined, `{"first":"Ada"}`, `{}`},
+		{joined, `{"last":"Byron"}`, `{}`},
+		{joined, `{"first":"Ada","surname":"Byron"}`, `{"name":"Ada Byron"}`},
+		{joined, `{"first":"Ada","last":null}`, `{"name":"Ada"}`},
+		{joined, `{"first":null,"last":null}`, `{"name":null}`},
+		{joined, `{"first":"Ada","name":"Countess"}`, `{"name":"Countess"}`},
+		{withDefault, `{}`, `{}`},
+		{withDefault, `{"phone":" ","plan":" "}`, `{}`},
+		{withDefault, `{"phone":null,"plan":null}`, `{"phone":"none","metadata":{"tier":"Bronze"}}`},
+		{withDefault, `{"plan":"other"}`, `{"metadata":{"tier":"Bronze"}}`},
+		{cleared, `{}`, `{}`},
+		{cleared, `{"phone":"","email":null,"metadata":{"other":null}}`, `{}`},
+		{cleared, `{"phone":null,"mobile":"1"}`, `{"phone":"1"}`},
+		{cleared, `{"phone":null,"dob":null,"plan":null}`, `{"phone":null,"birthdate":null,"metadata":{"plan":null}}`},
+		{cleared, `{"phone":null,"mobile":9007199254740993}`, `{}`},
+		{cleared, `{"address":null}`, `{"address":{"line_2":null}}`},
+		{cleared, `{"address":{"line_2":null,"city":"X"}}`, `{"address":{"line_2":null,"city":"X"}}`},
+		{cleared, `{"metadata":{"lang":null,"a":1,"b":null}}`, `{"metadata":{"lang":null,"a":1}}`},
+		{cleared, `{"dob":"02/05/1984"}`, `{"birthdate":null}`},
+		{where, `{"email":"a","consent":true,"plan":"pro","gone":{"at":null}}`, `{"email":"a"}`},
+		{where, `{"email":"a","consent":true,"plan":null,"gone":null}`, `{"email":"a"}`},
+		{where, `{"email":"a","consent":true,"plan":"test","gone":null}`, ``},
+		{where, `{"email":"a","plan":"pro","gone":null}`, ``},
+		{where, `{"email":"a","consent":true,"gone":null}`, ``},
+		{where, `{"email":"a","consent":true,"plan":"pro"}`, ``},
+		{where, `{"email":"a","consent":true,"plan":"pro","gone":{}}`, ``},
+	} {
+		s := load(t, function.Options{Mapping: parse(t, c.mapping), Policy: settings.AsIs})
+		body, _ := s.sent(`{"userId":"42","traits":`+c.traits+`}`, "")
+		want := ""
+		if c.want != "" {
+			want = `{"source_id":"42","system_metadata":{"source":"segmentio"},` + strings.TrimPrefix(c.want, "{")
+			want = strings.Replace(want, ",}", "}", 1)
+		}
+		if !sameJSON(want, body) {
+			t.Errorf("%s\n%s: sent %s, want %s", c.mapping, c.traits, body, want)
+		}
+	}
+}
+
+// A number that JavaScript has not as it was sent: what is sent says nothing wrong.
+func TestNumbersOfJavaScript(t *testing.T) {
+	s := load(t, function.Options{Mapping: parse(t, "phone: phone\nmetadata: {all: true}"), Policy: settings.AsIs})
+	for traits, want := range map[string]string{
+		`{"phone":9007199254740991}`:                    `"phone":"9007199254740991"`,
+		`{"phone":9007199254740993}`:                    ``,
+		`{"phone":48600100200.50}`:                      `"phone":"48600100200.5"`,
+		`{"phone":1e-7}`:                                `"phone":"0.0000001"`,
+		`{"id":9007199254740993,"n":1.50}`:              `"metadata":{"n":1.5}`,
+		`{"ids":[1,9007199254740993],"m":-1e21,"n":-0}`: `"metadata":{"n":0}`,
+		`{"o":1e300,"p":0.1}`:                           `"metadata":{"p":0.1}`,
+	} {
+		if want != "" {
+			want = "," + want
+		}
+		body, _ := s.sent(`{"userId":"42","traits":`+traits+`}`, "")
+		if !sameJSON(`{"source_id":"42","system_metadata":{"source":"segmentio"}`+want+`}`, body) {
+			t.Errorf("%s: sent %s, want %s", traits, body, want)
+		}
+	}
+}
