@@ -20,6 +20,9 @@ import (
 	"segsync/internal/settings"
 )
 
+//go:embed header.js
+var header string
+
 //go:embed runtime.js
 var runtime string
 
@@ -38,28 +41,8 @@ func Source(o Options) (string, error) {
 	if len(c.refusals) > 0 {
 		return "", errors.Join(c.refusals...)
 	}
-	return header(&o) + "\n" + c.String() + "\n" + runtime, nil
-}
-
-func header(o *Options) string {
-	return fmt.Sprintf(`// Segment Destination Function: identify events become customers of Voucherify.
-//
-// Written by segsync function, version %s. Do not edit it: change the mapping, and write it again.
-// Mapping     %s
-// source_id   %s
-// Metadata    METADATA_POLICY=%s
-//
-// To use it, create a Destination Function in Segment (Connections, Catalog, Functions), replace its code
-// by this file, and add the settings
-//
-//   applicationId    text, required
-//   secretKey        text, required, sensitive
-//   apiUrl           text, required: https://api.voucherify.io, or the URL of your region
-//   deleteCustomers  boolean: whether a delete event deletes the customer
-//
-// Segment does not promise the order of events, and repeats failed ones for four hours: an older
-// identify may come last. The nightly import is the truth, and segsync plan shows what differs.
-`, o.Version, o.Mapping.Fingerprint(), safetext.Line(o.Identifiers[0].String()), o.Policy)
+	about := fmt.Sprintf(header, o.Version, o.Mapping.Fingerprint(), safetext.Line(o.Identifiers[0].String()), o.Policy)
+	return about + "\n" + c.String() + "\n" + runtime, nil
 }
 
 // constant is the mapping as the runtime reads it.
@@ -205,8 +188,10 @@ func (c *constant) newField(name string, f mapping.Field) field {
 			}
 		}
 		added := step{Verb: s.Verb, Values: s.Values, Type: s.Type}
-		for _, format := range s.DateFormats() {
-			added.Dates = append(added.Dates, datePattern(format))
+		for _, format := range s.Formats {
+			for _, f := range mapping.DateFormats(format) {
+				added.Dates = append(added.Dates, datePattern(f))
+			}
 		}
 		to.Steps = append(to.Steps, added)
 	}

@@ -40,7 +40,7 @@ func Plan(perSecond float64) string {
 	for _, q := range quotas {
 		most, verdict := float64(q.calls)/q.period.Seconds(), "enough"
 		if most < perSecond {
-			verdict = percent(most/perSecond) + " of these"
+			verdict = short(100*most/perSecond) + " % of these"
 		}
 		fmt.Fprintf(&b, "  %-16s %-30s %s a second, %s\n", q.plan, term.Number(int64(q.calls))+" "+q.name, short(most), verdict)
 	}
@@ -56,10 +56,3 @@ A refused event is tried again for four hours, so a short peak is no loss.
 }
 
 func short(f float64) string { return strconv.FormatFloat(f, 'g', 2, 64) }
-
-func percent(share float64) string {
-	if share < 0.01 {
-		return "less than 1 %"
-	}
-	return fmt.Sprintf("%.0f %%", math.Floor(100*share))
-}
