@@ -346,15 +346,36 @@ const everySchema = `{"related_object":"customer","allow_defined_only":%t,"prope
 	"objects":{"type":"object"},"gone":{"type":"string","deleted":true},"plan":{"type":"string","optional":false},"other":{"type":"string"},
 	"n":{"type":"string","exactLength":2},"level":{"type":"new"},"city":null}}`
 
+// Each value becomes the same as each field, with and without a schema.
+func TestEachValue(t *testing.T) {
+	schemas := []string{"", fmt.Sprintf(everySchema, false)}
+	for name, text := range moreMappings {
+		m := parse(t, text)
+		for _, schema := range schemas {
+			s := load(t, function.Options{Mapping: m})
+			for _, value := range values {
+				traits := make(map[string]any)
+				for _, path := range pathsOf(m) {
+					put(traits, path, decode(t, value))
+				}
+				if check(t, s, m, traits, settings.Fit, schema); t.Failed() {
+					t.Fatal(name)
+				}
+			}
+		}
+	}
+}
+
 // Random traits become the same customer by an import and live, with every policy and schema.
 func TestRandomProfiles(t *testing.T) {
 	texts, known := mappingFiles(t)
 	n := 2_000
-	if full {
+	if full && !underRace {
 		n = 100_000
 	}
 	for i, name := range slices.Sorted(maps.Keys(texts)) {
 		t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) {
+			t.Parallel()
 			m, err := mapping.Parse("mapping.yaml", []byte(texts[name]))
 			if err != nil {
 				t.Fatal(err)
@@ -384,6 +405,17 @@ func TestRandomProfiles(t *testing.T) {
 // randomTraits returns traits of the names that a mapping reads, and others.
 func randomTraits(r *rand.Rand, m mapping.Mapping) map[string]any {
 	traits := make(map[string]any)
+	share := r.Float64()
+	for _, path := range pathsOf(m) {
+		if r.Float64() < share {
+			put(traits, path, randomValue(r, path[len(path)-1], 0))
+		}
+	}
+	return traits
+}
+
+// pathsOf returns the paths of the traits that a mapping reads, and of others, sorted.
+func pathsOf(m mapping.Mapping) []mapping.Path {
 	paths := []mapping.Path{{"other"}, {"secret"}, {"plan"}, {"metadata", "plan"}, {"extra", "other"}, {"object", "number"}, {"__proto__"}, {"toString"}, {"name"}}
 	for _, key := range m.Named() {
 		paths = append(paths, mapping.Path{key})
@@ -395,13 +427,7 @@ func randomTraits(r *rand.Rand, m mapping.Mapping) map[string]any {
 		}
 	}
 	slices.SortFunc(paths, func(a, b mapping.Path) int { return strings.Compare(a.String(), b.String()) })
-	share := r.Float64()
-	for _, path := range paths {
-		if r.Float64() < share {
-			put(traits, path, randomValue(r, path[len(path)-1], 0))
-		}
-	}
-	return traits
+	return paths
 }
 
 func put(object map[string]any, path mapping.Path, v any) {
@@ -429,7 +455,8 @@ var values = []string{
 	`"2.5.1984"`, `"02.05.1984"`, `"31.4.1984"`, `"19840502"`, `19840502`, `"02/05/1984"`, `"5/2/1984"`, `"02-05-1984 10:30:00 Z"`, `"103000 1984/05/02"`, `"93000 1984/05/02"`,
 	`"02-05-1984 10:30:00.120000 +24:00"`, `"02-05-1984 10:30:00 +2:00"`, `"37.786971, -122.399677"`, `"91,0"`, `"90.0,180"`, `"https://example.com/a.png"`,
 	`"http://example.com/a.JPEG?x=1"`, `"https://example.com/a.gif"`, `"https://example.com"`, `"ftp://example.com/a.png"`,
-	`"+48 (600) 100-200"`, `"tel. 1+2"`, `"++"`, `"no digits"`, `"İSTANBUL"`, `"ΑΣ"`, `"ŁÓDŹ 🙂"`, `"日本語"`, `"a\u0000\n\u2028b"`, `"<&>\"\\"`, `"🙂🙂🙂"`,
+	`"+48 (600) 100-200"`, `"tel. 1+2"`, `"++"`, `"no digits"`, `"İSTANBUL"`, `"ΑΣ"`, `"ŁÓDŹ 🙂"`, `"日本語"`, `"a\u0000\n\u2028b"`, `"<&>\"\\"`, `"🙂🙂🙂🙂"`,
+	`"1984-05-02 10:30:00.1234567891 UTC"`, `"1984-05-02 10:30:00.0 UTC"`,
 }
 
 func randomValue(r *rand.Rand, key string, depth int) any {

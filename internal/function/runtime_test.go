@@ -429,6 +429,27 @@ func TestSchemaIsReadOnceAndKept(t *testing.T) {
 	expect("and that is kept", `{"n":"7","other":"x"}`, 3)
 }
 
+// Two destinations may share a process: each has the schema of its own project.
+func TestEachProjectHasItsSchema(t *testing.T) {
+	s := defaultFunction(t)
+	for _, app := range []string{"one", "two", "one"} {
+		s.call("onIdentify", identify, map[string]any{"applicationId": app, "secretKey": "key", "apiUrl": "https://api.example.com"})
+		for _, f := range s.pending {
+			f.reply(http.StatusNotFound, "")
+			s.settle()
+		}
+	}
+	var got []string
+	for _, f := range s.pending {
+		if f.Method == http.MethodGet {
+			got = append(got, f.Header.Get("X-App-Id"))
+		}
+	}
+	if fmt.Sprint(got) != "[one two]" {
+		t.Errorf("schemas were read by %q", got)
+	}
+}
+
 // What is left of the four seconds is for the upsert.
 func TestTheSchemaTakesTimeFromTheUpsert(t *testing.T) {
 	s := defaultFunction(t)
@@ -518,7 +539,7 @@ func TestWhatAnEventLacksIsLeftAsItIs(t *testing.T) {
 
 // A number that JavaScript has not as it was sent: what is sent says nothing wrong.
 func TestNumbersOfJavaScript(t *testing.T) {
-	s := load(t, function.Options{Mapping: parse(t, "phone: phone\nmetadata: {all: true}"), Policy: settings.AsIs})
+	s := load(t, function.Options{Mapping: parse(t, "phone: phone\nmetadata: {all: true, rename: {count: {traits: text, as: number}}}"), Policy: settings.AsIs})
 	for traits, want := range map[string]string{
 		`{"phone":9007199254740991}`:                    `"phone":"9007199254740991"`,
 		`{"phone":9007199254740993}`:                    ``,
@@ -527,6 +548,10 @@ func TestNumbersOfJavaScript(t *testing.T) {
 		`{"id":9007199254740993,"n":1.50}`:              `"metadata":{"n":1.5}`,
 		`{"ids":[1,9007199254740993],"m":-1e21,"n":-0}`: `"metadata":{"n":0}`,
 		`{"o":1e300,"p":0.1}`:                           `"metadata":{"p":0.1}`,
+		`{"text":"9007199254740991"}`:                   `"metadata":{"count":9007199254740991}`,
+		`{"text":"9007199254740992"}`:                   ``,
+		`{"text":"1e21"}`:                               ``,
+		`{"text":"1.50"}`:                               `"metadata":{"count":1.5}`,
 	} {
 		if want != "" {
 			want = "," + want
