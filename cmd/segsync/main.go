@@ -129,7 +129,7 @@ project. Try it without any settings:
 		},
 	}
 	root.AddCommand(newImportCommand(), newPlanCommand(), newVerifyCommand(), newStatusCommand(), newOutstandingCommand(), newCheckCommand(), newInspectCommand(), newTestCommand(),
-		newMappingCommand(), newSQLCommand(), newSandboxCommand(), newVersionCommand())
+		newMappingCommand(), newFunctionCommand(), newSQLCommand(), newSandboxCommand(), newVersionCommand())
 	root.AddCommand(developerCommands()...)
 	useUsageErrors(root)
 	useHelp(root)
