@@ -2,13 +2,10 @@ package journal
 
 import (
 	"bytes"
-	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"strings"
 	"time"
 
@@ -47,20 +44,11 @@ func Find(names Names, id string) ([]Event, error) {
 
 // findIn searches one log. An action that ended well has confirmed the customers that no line is about.
 func findIn(path, id, value string) (all []Event, err error) {
-	file, err := openRegular(path, os.O_RDONLY)
+	log, err := openLog(path)
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close()
-	log := io.Reader(file)
-	if strings.HasSuffix(path, ".gz") {
-		zip, err := gzip.NewReader(file)
-		if err != nil {
-			return nil, &DamagedError{Path: path, Err: err}
-		}
-		defer zip.Close()
-		log = zip
-	}
+	defer log.Close()
 	var started time.Time
 	saved := 0 // events of earlier commits
 	sent := make(map[string]Entry)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -55,6 +56,11 @@ func (j *Journal) carry() error {
 			e.Outcome = outcome.Unconfirmed
 		}
 		if err := j.addEntry(&e); err != nil {
+			return err
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(old.deleted)) {
+		if err := j.addLine(line{DeletedBefore: key}); err != nil {
 			return err
 		}
 	}
