@@ -208,6 +208,7 @@ func cmdAnswer(ts *testscript.TestScript, neg bool, args []string) {
 			rw.Header().Set(name, value)
 		}
 		if body != "" {
+			rw.WriteHeader(numbers[0])
 			io.WriteString(rw, body)
 			return
 		}

@@ -40,7 +40,7 @@ type Deletion struct {
 func (d *Deletion) IsGone() bool { return d.Answer == Deleted || d.Answer == NotThere }
 
 // deletedKey is what later imports know a deleted customer by: they do not keep its id.
-func deletedKey(sourceID string) string { return fmt.Sprintf("%.32x", sha256.Sum256([]byte(sourceID))) }
+func deletedKey(sourceID string) string { return fmt.Sprintf("%.16x", sha256.Sum256([]byte(sourceID))) }
 
 // addDeletion notes that a customer is gone, and with it what was outstanding of it.
 func (f *fold) addDeletion(d *Deletion) {

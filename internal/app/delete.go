@@ -74,7 +74,7 @@ func Delete(ctx context.Context, out *term.Output, stdin io.Reader, o *DeleteOpt
 	if d.ids, err = readSourceIDs(o.From, stdin, a.Settings.Identifiers); err != nil {
 		return Usage(WithHint(fmt.Errorf("--from: %w", err), "nothing was asked or deleted; a list has a source id on each line, or is a CSV with a column source_id"))
 	}
-	d.list = fmt.Sprintf("%.32x", sha256.Sum256([]byte(strings.Join(d.ids, "\n"))))
+	d.list = fmt.Sprintf("%.16x", sha256.Sum256([]byte(strings.Join(d.ids, "\n"))))
 	if _, err := os.Stat(o.Dir); err != nil { // and none is made by locking
 		return Usage(advise(&journal.NoImportError{Dir: o.Dir}))
 	}
