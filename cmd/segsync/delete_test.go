@@ -123,4 +123,14 @@ func TestDeletionAsksForTheNumber(t *testing.T) {
 			}
 		}
 	}
+	many := ""
+	for i := range 101 {
+		many += fmt.Sprintf("gone-%d\n", i)
+	}
+	check(t, os.WriteFile(filepath.Join(w.dir, "many.txt"), []byte(many), 0o600))
+	p, _ := w.onTerminal(t, "delete", "--from", "many.txt", "--yes")
+	p.wantExit(t, app.ExitUsage)
+	if want := "101 customers would be deleted, more than the 100 allowed: nothing was deleted"; !strings.Contains(p.stderr.String(), want) {
+		t.Errorf("%q is not in\n%s", want, p.stderr)
+	}
 }

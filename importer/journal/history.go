@@ -79,6 +79,9 @@ func findIn(path, id, value string) (all []Event, err error) {
 				e.Outcome, e.RequestID = outcome.Confirmed, l.Verdict.RequestID
 				all = append(all, Event{Import: started, Entry: e})
 			}
+		case l.Deletion != nil && (l.Deletion.SourceID == id || value != "" && l.Deletion.SourceID == value):
+			d := l.Deletion
+			all = append(all, Event{Import: started, Entry: Entry{SourceID: d.SourceID, Reason: "segsync delete: " + string(d.Answer), Detail: d.Detail, RequestID: d.RequestID}})
 		case l.Commit != nil:
 			for i := saved; i < len(all); i++ {
 				all[i].Time = l.Commit.Time
