@@ -95,6 +95,28 @@ func TestKilledDeletionIsContinued(t *testing.T) {
 	}
 }
 
+// An interrupt ends a deletion behind a customer, and the printed command continues it.
+func TestInterruptedDeletion(t *testing.T) {
+	t.Parallel()
+	k := newKiller(t, sandbox.Options{Profiles: 20, Plain: true}, terminate, point{`^DELETE /v1/customers/`, 2, answered})
+	k.world.start(t, "import", "--dir", "out", "--verify-interval", "1s").wantExit(t, app.ExitDone)
+	list := ""
+	for _, e := range k.box.Want()[:8] {
+		list += e.SourceID + "\n"
+		k.box.Delete(e.SegmentID)
+	}
+	check(t, os.WriteFile(filepath.Join(k.dir, "list.txt"), []byte(list), 0o600))
+	p := k.run(t, "delete", "--dir", "out", "--from", "list.txt", "--yes", "--max-deletes=8")
+	p.wantExit(t, app.ExitTerminated)
+	if n := len(readDeleted(t, k.world)); n < 2 || n == 8 || len(k.box.Customers()) != 20-n {
+		t.Errorf("%d customers are in deleted.csv, and %d are left", n, len(k.box.Customers()))
+	}
+	k.resume(t, p, app.ExitDone)
+	if n := k.requests(`^DELETE /v1/customers/`); n != 8 || len(k.box.Customers()) != 12 {
+		t.Errorf("%d deletions, and %d customers are left", n, len(k.box.Customers()))
+	}
+}
+
 // On a terminal a person types how many customers there are. Nothing else deletes.
 func TestDeletionAsksForTheNumber(t *testing.T) {
 	t.Parallel()

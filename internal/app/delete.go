@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"slices"
 	"strconv"
@@ -75,7 +76,7 @@ func Delete(ctx context.Context, out *term.Output, stdin io.Reader, o *DeleteOpt
 		return Usage(WithHint(fmt.Errorf("--from: %w", err), "nothing was asked or deleted; a list has a source id on each line, or is a CSV with a column source_id"))
 	}
 	d.list = fmt.Sprintf("%.16x", sha256.Sum256([]byte(strings.Join(d.ids, "\n"))))
-	if _, err := os.Stat(o.Dir); err != nil { // and none is made by locking
+	if _, err := os.Stat(d.names.LogPath()); errors.Is(err, fs.ErrNotExist) { // locking makes its folder
 		return Usage(advise(&journal.NoImportError{Dir: o.Dir}))
 	}
 	if o.Yes {
@@ -278,8 +279,8 @@ func (d *deleting) run(i *interrupts) (err error) {
 		d.printAnswers(answers, len(d.ids)-len(ids))
 	}
 	if err != nil {
-		d.printResume(err, i.exitCode() != ExitDone)
-		return &Error{Code: cmp.Or(i.exitCode(), CodeOf(err))}
+		code = cmp.Or(i.exitCode(), CodeOf(err))
+		d.printResume(err, code)
 	}
 	return exitWith(code)
 }
@@ -328,12 +329,17 @@ func (d *deleting) printAnswers(answers map[journal.Answer]int, before int) {
 }
 
 // printResume says why a deletion stopped, and how it continues.
-func (d *deleting) printResume(err error, isInterrupted bool) {
-	if !isInterrupted {
+func (d *deleting) printResume(err error, code int) {
+	if code != ExitInterrupted && code != ExitTerminated {
 		d.out.PrintError(err, Hints(err))
 	}
 	given := &ImportOptions{Given: d.o.Given, Dir: d.o.Dir}
+	const what = "Stopped before the end of the list."
 	command := "segsync delete --resume --from " + ShellQuote(d.o.From) + flagsFor(given, nil, "from")
-	d.out.Err.Linef("Stopped before the end of the list.")
+	if d.out.IsJSON() {
+		d.out.Log.Error(what, "continue", command, "exit_code", code)
+		return
+	}
+	d.out.Err.Linef("%s", what)
 	d.out.Err.Command("Continue with:", command)
 }
