@@ -158,7 +158,10 @@ func ReadSent(names Names, id Identity, n int, skip func(*Entry) bool) (*Sent, e
 			return nil, err
 		}
 		_, err = scan(path, file, func(text []byte, at int64) error { return sent.take(text, at, id, n, skip) })
-		if err = errors.Join(ignoreStop(err), file.Close()); err != nil {
+		if errors.Is(err, errStop) {
+			err = nil
+		}
+		if err = errors.Join(err, file.Close()); err != nil {
 			return nil, err
 		}
 	}
@@ -197,13 +200,6 @@ func (s *Sent) take(text []byte, at int64, id Identity, n int, skip func(*Entry)
 		s.Customers = append(s.Customers, e)
 	}
 	return nil
-}
-
-func ignoreStop(err error) error {
-	if errors.Is(err, errStop) {
-		return nil
-	}
-	return err
 }
 
 // openLog opens a log, which is compressed in the history.

@@ -86,9 +86,9 @@ func Delete(ctx context.Context, out *term.Output, stdin io.Reader, o *DeleteOpt
 		}
 		defer unlock()
 	}
-	known, err := d.lastImport()
+	known, err := d.known()
 	if err != nil {
-		return Usage(err)
+		return err
 	}
 	i := watchInterrupts(ctx, out, "interrupted: finishing the customer that is being deleted; interrupt again to end at once", func() {})
 	defer i.close()
@@ -132,28 +132,20 @@ func lookupTypes(a *APIs, noLookup bool) (types []string, err error) {
 	return types, nil
 }
 
-// lastImport checks that the settings are those of the last import of the directory. It returns customers
-// that imports sent, and that the list does not name.
-func (d *deleting) lastImport() ([]journal.Entry, error) {
-	id := identity(d.apis, new(Input))
-	last, err := journal.LastSender(d.names, journal.NewNames(d.o.Dir, "-retry"))
+// known checks that the settings are those of the last import of the directory. It returns customers that
+// imports sent, and that the list does not name.
+func (d *deleting) known() ([]journal.Entry, error) {
+	last, err := lastImport(d.apis, d.o.Dir)
 	if err != nil {
 		return nil, err
 	}
 	s, err := journal.Load(d.names)
 	if err != nil {
-		return nil, err
-	}
-	if s == nil || last == nil {
-		return nil, advise(&journal.NoImportError{Dir: d.o.Dir})
-	}
-	id.Source, id.Mapping, id.Input = last.Source, last.Mapping, last.Input
-	if differences := last.Differences(id); differences != "" {
-		return nil, WithHint(&journal.OtherError{Dir: d.o.Dir, Differences: differences}, "restore the settings of the import, or use its --dir")
+		return nil, Usage(advise(err))
 	}
 	if n := s.Unconfirmed(); d.o.Yes && n > 0 {
-		return nil, WithHint(fmt.Errorf("%s sent, not confirmed: what is still under way may create a deleted one again", term.Count(n, "customer")),
-			"run this first: "+nextCommand(s, d.o.Dir, ""))
+		return nil, Usage(WithHint(fmt.Errorf("%s sent, not confirmed: what is still under way may create a deleted one again", term.Count(n, "customer")),
+			"run this first: "+nextCommand(s, d.o.Dir, "")))
 	}
 	named := make(map[string]bool)
 	for _, id := range d.ids {
@@ -161,7 +153,7 @@ func (d *deleting) lastImport() ([]journal.Entry, error) {
 	}
 	sent, err := journal.ReadSent(d.names, last.Identity, maxKnown, func(e *journal.Entry) bool { return named[e.SourceID] || !slices.Contains(d.Types, e.By) })
 	if err != nil {
-		return nil, err
+		return nil, Usage(advise(err))
 	}
 	d.first = sent.First
 	return sent.Customers, nil
@@ -176,12 +168,6 @@ func (d *deleting) preview(i *interrupts) error {
 	p, err := d.Preview(i.stop, ids)
 	if err != nil {
 		return err
-	}
-	var rows []term.Row
-	row := func(name string, n int, note string) {
-		if n > 0 {
-			rows = append(rows, term.Row{Cells: []string{name, term.Number(n), note}})
-		}
 	}
 	foreign, early, history := 0, 0, 0
 	var deletable []string
@@ -201,16 +187,14 @@ func (d *deleting) preview(i *interrupts) error {
 	if len(ids) < len(d.ids) {
 		of = "the first of " + term.Number(len(d.ids))
 	}
-	rows = append(rows, term.Row{Cells: []string{"source ids", term.Number(len(ids)), of}},
-		term.Row{Cells: []string{"to delete", term.Number(len(deletable)), ""}})
-	row("from elsewhere", foreign, "of these: system_metadata.source is not segmentio")
-	row("created before", early, "of these: before the first import, "+d.first.Local().Format("2 Jan 2006"))
-	row("with history", history, "of these: they have orders, redemptions or points")
-	row("not there", p.Counts[journal.NotThere], "")
-	row("still in Segment", p.Counts[journal.StillInSegment], "kept: a profile has the source id")
-	row("another customer", p.Counts[journal.Kept], "kept: Voucherify answers with another source_id")
-	d.out.Out.Title(describeTarget(d.apis, false))
-	d.out.Out.Table(nil, rows)
+	d.print(
+		count{"", "source ids", len(ids), of, true}, count{"", "to delete", len(deletable), "", true},
+		count{"", "from elsewhere", foreign, "of these: system_metadata.source is not segmentio", false},
+		count{"", "created before", early, "of these: before the first import, " + d.first.Local().Format("2 Jan 2006"), false},
+		count{"", "with history", history, "of these: they have orders, redemptions or points", false},
+		count{"", "not there", p.Counts[journal.NotThere], "", false},
+		count{"", "still in Segment", p.Counts[journal.StillInSegment], "kept: a profile has the source id", false},
+		count{"", "another customer", p.Counts[journal.Kept], "kept: Voucherify answers with another source_id", false})
 	d.describe(d.out.Out, deletable)
 	if len(deletable) == 0 {
 		return nil
@@ -276,7 +260,13 @@ func (d *deleting) run(i *interrupts) (err error) {
 		code = ExitNotImported
 	}
 	if !d.out.IsQuiet() || code != ExitDone || err != nil {
-		d.printAnswers(answers, len(d.ids)-len(ids))
+		d.print(
+			count{term.MarkOK, "Deleted", answers[journal.Deleted], "in " + d.names.Path(d.names.Deleted), true},
+			count{"", "Not there", answers[journal.NotThere], "", false},
+			count{"", "Still in Segment", answers[journal.StillInSegment], "kept", false},
+			count{term.MarkFailed, "Another customer", answers[journal.Kept], "kept: Voucherify answers with another source_id", false},
+			count{term.MarkFailed, "Refused", answers[journal.Refused], "by Voucherify", false},
+			count{"", "Before", len(d.ids) - len(ids), "gone already when this run began", false})
 	}
 	if err != nil {
 		code = cmp.Or(i.exitCode(), CodeOf(err))
@@ -310,20 +300,22 @@ func (d *deleting) confirm(i *interrupts, ids []string) error {
 	return nil
 }
 
-// printAnswers prints how many customers had which answer.
-func (d *deleting) printAnswers(answers map[journal.Answer]int, before int) {
+// count is a row of the table that a preview or a deletion prints.
+type count struct {
+	mark, name string
+	n          int
+	note       string
+	always     bool // also where it is zero
+}
+
+// print prints counts.
+func (d *deleting) print(counts ...count) {
 	var rows []term.Row
-	row := func(mark, name string, n int, note string) {
-		if n > 0 || mark == term.MarkOK {
-			rows = append(rows, term.Row{Mark: mark, Cells: []string{name, term.Number(n), note}})
+	for _, c := range counts {
+		if c.n > 0 || c.always {
+			rows = append(rows, term.Row{Mark: c.mark, Cells: []string{c.name, term.Number(c.n), c.note}})
 		}
 	}
-	row(term.MarkOK, "Deleted", answers[journal.Deleted], "in "+d.names.Path(d.names.Deleted))
-	row("", "Not there", answers[journal.NotThere], "")
-	row("", "Still in Segment", answers[journal.StillInSegment], "kept")
-	row(term.MarkFailed, "Another customer", answers[journal.Kept], "kept: Voucherify answers with another source_id")
-	row(term.MarkFailed, "Refused", answers[journal.Refused], "by Voucherify")
-	row("", "Before", before, "gone already when this run began")
 	d.out.Out.Title(describeTarget(d.apis, false))
 	d.out.Out.Table(nil, rows)
 }

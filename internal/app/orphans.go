@@ -35,26 +35,34 @@ func ParseCondition(s string) (mapping.Condition, error) {
 	return mapping.Condition{Trait: mapping.Path{field}, Operator: operators[i], Values: []any{value}}, nil
 }
 
-// checkOrphans returns an error before anything is read if nobody can say which customers are orphans: the
-// last import of the directory must be of the same space, and a source other than the API is compared with it.
+// lastImport returns the last import of the directory that sent customers. It is an error if it was of
+// another space, into another project, or under another identifier than the settings name.
+func lastImport(a *APIs, dir string) (*journal.Sender, error) {
+	last, err := journal.LastSender(journal.NewNames(dir, ""), journal.NewNames(dir, "-retry"))
+	if err == nil && last == nil {
+		err = &journal.NoImportError{Dir: dir}
+	}
+	if err != nil {
+		return nil, Usage(advise(err))
+	}
+	id := identity(a, new(Input))
+	id.Source, id.Mapping, id.Input = last.Source, last.Mapping, last.Input
+	if differences := last.Differences(id); differences != "" {
+		return nil, Usage(WithHint(&journal.OtherError{Dir: dir, Differences: differences}, "restore the settings of the import, or use its --dir"))
+	}
+	return last, nil
+}
+
+// checkOrphans returns an error before anything is read if nobody can say which customers are orphans.
 func checkOrphans(a *APIs, in *Input, o *PlanOptions) error {
 	if o.Orphans == "" || a.IsSandbox {
 		return nil
 	}
-	last, err := journal.LastSender(journal.NewNames(o.Import.Dir, ""), journal.NewNames(o.Import.Dir, "-retry"))
-	if err != nil {
-		return Usage(advise(err))
-	}
-	id := identity(a, in)
-	switch {
-	case last == nil:
-		return Usage(WithHint(fmt.Errorf("--orphans: there is no import in %s that sent customers: their identifier is not known", o.Import.Dir), "use the --dir of the imports"))
-	case last.Space != id.Space || last.SegmentURL != id.SegmentURL:
-		return Usage(WithHint(fmt.Errorf("--orphans: the last import in %s read the Segment space %q, not %q", o.Import.Dir, last.Space, id.Space), "every customer would be an orphan; restore the settings, or use another --dir"))
-	case !in.isAPI() && a.Segment == nil:
+	if !in.isAPI() && a.Segment == nil {
 		return Usage(errors.New("--orphans: the number of profiles is compared with that of Segment's API: set SEGMENT_ACCESS_TOKEN and SEGMENT_SPACE_ID"))
 	}
-	return nil
+	_, err := lastImport(a, o.Import.Dir)
+	return err
 }
 
 // writeOrphans writes the source ids that only Voucherify has, one a line, and counts them.
