@@ -382,7 +382,7 @@ func TestTakeExport(t *testing.T) {
 		}
 		defer existing.Close()
 		ids := 0
-		for _, err := range existing.UnseenIDs() {
+		for _, err := range existing.Orphans() {
 			if ids++; err != nil {
 				t.Fatal(err)
 			}

@@ -133,6 +133,16 @@ func (c *Client) ExternalIDs(ctx context.Context, id Identifier, types []string)
 	return all, nil
 }
 
+// HasProfile reports whether an external ID names a profile. Only the API's own 404 means that it does
+// not: that of another server is an error.
+func (c *Client) HasProfile(ctx context.Context, id Identifier) (bool, error) {
+	_, err := c.getProfile(ctx, RouteExternalIDs, id, "/external_ids", url.Values{"limit": {"1"}})
+	if answer, ok := errors.AsType[*Error](err); ok && answer.NotFound() && answer.Code == "not_found" {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // TraitsPage is one page of a profile's traits. Numbers are json.Number of encoding/json.
 // Traits is nil for a profile without any.
 type TraitsPage struct {

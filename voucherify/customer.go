@@ -226,11 +226,7 @@ func (c *Client) Customer(ctx context.Context, sourceID string) (*Customer, erro
 		Plain
 		SystemMetadata jsontext.Value `json:"system_metadata"`
 	}
-	path := url.PathEscape(sourceID)
-	if path == "." || path == ".." { // would lead to another path
-		path = strings.ReplaceAll(path, ".", "%2E")
-	}
-	if err := c.do(ctx, call{method: http.MethodGet, path: "/v1/customers/" + path}, &answer); err != nil {
+	if err := c.do(ctx, call{method: http.MethodGet, path: customerPath(sourceID)}, &answer); err != nil {
 		return nil, err
 	}
 	if answer.SourceID != sourceID { // the API takes its own ids, too
@@ -238,6 +234,14 @@ func (c *Client) Customer(ctx context.Context, sourceID string) (*Customer, erro
 	}
 	customer := Customer(answer.Plain)
 	return &customer, nil
+}
+
+func customerPath(id string) string {
+	path := url.PathEscape(id)
+	if path == "." || path == ".." { // would lead to another path
+		path = strings.ReplaceAll(path, ".", "%2E")
+	}
+	return "/v1/customers/" + path
 }
 
 // CustomersTotal returns how many customers the project has.

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"segsync/internal/settings"
 	"segsync/profilessync"
 )
 
@@ -59,6 +60,9 @@ func registerCompletions(cmd *cobra.Command) {
 
 func flagCompletion(f *pflag.Flag) cobra.CompletionFunc {
 	values := flagValues[f.Name]
+	if _, isSource := f.Value.(*settings.Source); f.Name == "from" && !isSource { // a list
+		values = nil
+	}
 	switch value, _ := pflag.UnquoteUsage(f); value {
 	case "file":
 		return cobra.FixedCompletions(values, cobra.ShellCompDirectiveDefault)

@@ -101,6 +101,8 @@ func readBlocks(t *testing.T, path string) []docBlock {
 //	             in the environment, like NAME. See sandboxOf
 //	<!-- answer: REGEXP STATUS [FROM [TO]] -->
 //	             the sandbox answers requests so; see answer in TestScripts
+//	<!-- leave: N N -->
+//	             these profiles are deleted in Segment before the block is run
 //	<!-- terminal: ANSWER -->
 //	             it is a terminal of 80 columns; ANSWER is typed at the prompt
 //	<!-- continued -->
@@ -138,6 +140,9 @@ func TestDocumentsShowTrueOutput(t *testing.T) {
 				for _, b := range group {
 					for _, a := range b.answers {
 						answerAsTold(t, w, a)
+					}
+					for _, n := range strings.Fields(b.directives["leave"]) {
+						w.box.Delete(w.expand("@" + n))
 					}
 					runBlock(t, w, b)
 					w.mend()

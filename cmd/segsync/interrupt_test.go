@@ -193,9 +193,10 @@ func TestInterruptedPlan(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := startWorld(t, sandbox.Options{Profiles: 500})
+			w, imports := startWorld(t, sandbox.Options{Profiles: 300}), t.TempDir()
+			w.start(t, "import", "--dir", imports).wantExit(t, app.ExitDone)
 			reached, temporary := w.hold(hold, 1), t.TempDir()
-			p := startProcess(t, w.dir, w.environ("TMPDIR="+temporary), nil, "plan", "--orphans", "orphans.txt")
+			p := startProcess(t, w.dir, w.environ("TMPDIR="+temporary), nil, "plan", "--orphans", "orphans.txt", "--dir", imports)
 			await(t, "the request", reached)
 			p.signal(t, os.Interrupt)
 			began := time.Now()

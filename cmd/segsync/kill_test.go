@@ -124,9 +124,14 @@ var small = []string{"SEGMENT_REQUEST_LIMIT=10", "VOUCHERIFY_BATCH_SIZE=8"}
 
 func (k *killer) start(t *testing.T, args ...string) *process {
 	t.Helper()
+	return k.run(t, append([]string{"import", "--resume", "--dir", "out", "--verify-interval", "1s"}, args...)...)
+}
+
+// run starts segsync as the process to which something happens at the points.
+func (k *killer) run(t *testing.T, args ...string) *process {
+	t.Helper()
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	args = append([]string{"import", "--resume", "--dir", "out", "--verify-interval", "1s"}, args...)
 	k.running = startProcess(t, k.dir, k.environ(small...), nil, args...)
 	return k.running
 }

@@ -32,7 +32,7 @@ const exitCodes = `Exit codes:
   3    done, but profiles are outstanding; segsync outstanding lists them
   4    everything is sent, but not confirmed; run segsync verify
   5    stopped for a quota; run segsync import --resume later
-  6    segsync plan --exit-code: an import would change something
+  6    segsync plan --exit-code, segsync delete: something would change, or be deleted
   11   another import is running in the same directory
   130  interrupted by Ctrl-C (143: by SIGTERM); the last lines say how to continue`
 
@@ -128,8 +128,9 @@ project. Try it without any settings:
 			return cmd.Help()
 		},
 	}
-	root.AddCommand(newImportCommand(), newPlanCommand(), newVerifyCommand(), newStatusCommand(), newOutstandingCommand(), newCheckCommand(), newInspectCommand(), newTestCommand(),
-		newMappingCommand(), newFunctionCommand(), newSQLCommand(), newSandboxCommand(), newVersionCommand())
+	root.AddCommand(newImportCommand(), newPlanCommand(), newVerifyCommand(), newStatusCommand(), newOutstandingCommand(), newDeleteCommand(),
+		newCheckCommand(), newInspectCommand(), newTestCommand(), newMappingCommand(), newFunctionCommand(), newSQLCommand(), newSandboxCommand(),
+		newVersionCommand())
 	root.AddCommand(developerCommands()...)
 	useUsageErrors(root)
 	useHelp(root)

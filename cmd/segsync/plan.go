@@ -48,6 +48,7 @@ Voucherify is then asked for their customers one by one.`,
 	f.IntVar(&o.Show, "show", 0, "show this `number` of customers of each kind, with their personal data")
 	f.BoolVar(&o.JSON, "json", false, "print the plan as JSON")
 	f.StringVar(&o.Orphans, "orphans", "", "write the source ids that only Voucherify has to this `file`")
+	f.StringVar(&o.OwnedBy, "owned-by", "", "with --orphans, write only customers for which this `condition` holds: metadata.origin=segment")
 	f.StringVar(&o.Existing, "existing", "", "compare with this `file`, an export of the customers that was downloaded before")
 	f.BoolVar(&i.Send.CompareAll, "compare-all", false, "ask for each customer that an export cannot be compared with, not for 500 only")
 	f.BoolVar(&i.Send.KeepExport, "keep-export", false, "leave the export at Voucherify once it is read")
@@ -92,7 +93,7 @@ func (o *planFlags) check(f *pflag.FlagSet) error {
 	}
 	m = append(m, o.output.check()...)
 	m = append(m, checkWait(f, &i.Wait)...)
-	m = append(m, empty(f, "env-file", "profiles-from", "mapping", "since", "from", "existing", "orphans", "dir")...)
+	m = append(m, empty(f, "env-file", "profiles-from", "mapping", "since", "from", "existing", "orphans", "owned-by", "dir")...)
 	m = append(m, o.checkOrphans()...)
 	if i.Choose.Since == app.LastImport {
 		m.add("--since last: a plan knows of no import before it; give a time, such as 24h")
@@ -113,7 +114,13 @@ func (o *planFlags) check(f *pflag.FlagSet) error {
 // checkOrphans says before the profiles are read what is wrong with the file of --orphans.
 func (o *planFlags) checkOrphans() (m mistakes) {
 	if o.Orphans == "" {
-		return nil
+		if o.OwnedBy != "" {
+			m.add("--owned-by goes with --orphans")
+		}
+		return m
+	}
+	if _, err := app.ParseCondition(o.OwnedBy); o.OwnedBy != "" && err != nil {
+		m.add("--owned-by %q: %w", o.OwnedBy, err)
 	}
 	set := o.Import.Settings
 	files, _ := set.From.Files() // opening them reports what is wrong

@@ -47,6 +47,7 @@ type countsRead struct {
 	WouldSend               int `json:"would_send"`
 	InvalidBirthdates       int `json:"invalid_birthdates"`
 	FoundLate               int `json:"found_late"`
+	CreatedAgain            int `json:"created_again"`
 	Identifiers             map[string]int
 	LeftOut                 map[string]int `json:"metadata_left_out"`
 	Warnings                map[string]int

@@ -40,6 +40,8 @@ import (
 //	                         checks the format of the metrics, and the numbers
 //	mend                     ends all of those, and the rejections
 //	touch N                  makes the profile active
+//	leave N ...              deletes the profiles in Segment
+//	customer SOURCE_ID ...   creates customers in Voucherify, as another program does
 //	write FILE LINE ...      writes a file of these lines, with @150 as above
 //	requests N REGEXP        checks how many requests the sandbox has seen
 //	exits CODE PROGRAM [ARG ...]
@@ -84,6 +86,8 @@ func TestScripts(t *testing.T) {
 			"json-lines":         cmdJSONLines,
 			"mode":               cmdMode,
 			"touch":              cmdTouch,
+			"leave":              cmdLeave,
+			"customer":           cmdCustomer,
 			"write":              cmdWrite,
 			"summary-valid":      cmdSummaryValid,
 		},
@@ -204,6 +208,7 @@ func cmdAnswer(ts *testscript.TestScript, neg bool, args []string) {
 			rw.Header().Set(name, value)
 		}
 		if body != "" {
+			rw.WriteHeader(numbers[0])
 			io.WriteString(rw, body)
 			return
 		}
@@ -240,6 +245,19 @@ func cmdTouch(ts *testscript.TestScript, neg bool, args []string) {
 	w := worldOf(ts)
 	for _, arg := range args {
 		w.box.Touch(w.expand("@" + arg))
+	}
+}
+
+func cmdLeave(ts *testscript.TestScript, neg bool, args []string) {
+	w := worldOf(ts)
+	for _, arg := range args {
+		w.box.Delete(w.expand("@" + arg))
+	}
+}
+
+func cmdCustomer(ts *testscript.TestScript, neg bool, args []string) {
+	for _, id := range args {
+		ts.Check(worldOf(ts).createCustomer(id))
 	}
 }
 

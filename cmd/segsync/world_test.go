@@ -209,6 +209,33 @@ func (w *world) environ(more ...string) []string {
 	return slices.Concat(env, oneProcessor(), more)
 }
 
+// createCustomer creates a customer in Voucherify, as another program does.
+func (w *world) createCustomer(sourceID string) error {
+	id, err := json.Marshal(sourceID)
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequest(http.MethodPost, w.server.URL+"/v1/customers", strings.NewReader(fmt.Sprintf(`{"source_id":%s}`, id)))
+	if err != nil {
+		return err
+	}
+	set := make(map[string]string)
+	for _, s := range w.box.Settings(w.server.URL) {
+		set[s.Name] = s.Value
+	}
+	req.Header.Set("X-App-Id", set["VOUCHERIFY_APPLICATION_ID"])
+	req.Header.Set("X-App-Token", set["VOUCHERIFY_SECRET_KEY"])
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("creating the customer %q: %s", sourceID, resp.Status)
+	}
+	return nil
+}
+
 // requests returns how many requests match.
 func (w *world) requests(match string) int {
 	re, n := regexp.MustCompile(w.expand(match)), 0

@@ -26,13 +26,15 @@ type fold struct {
 	merged   map[hash][]int64         // offsets in the log of merged profiles, by the hash of their source_id
 	released []hash                   // source ids whose profile was not imported
 	sending  map[string]bool          // source ids of bulk requests without an answer
+	deleted  map[string]string        // customers that are gone, by deletedKey: the list of their deletion, "" once it is finished
 	seed     maphash.Seed
 }
 
 func newFold() *fold {
 	return &fold{
 		state: &State{}, records: make(map[string]*Entry), profiles: make(map[hash]outcome.Outcome),
-		sent: make(map[hash]hash), merged: make(map[hash][]int64), sending: make(map[string]bool), seed: maphash.MakeSeed(),
+		sent: make(map[hash]hash), merged: make(map[hash][]int64), sending: make(map[string]bool),
+		deleted: make(map[string]string), seed: maphash.MakeSeed(),
 	}
 }
 
@@ -89,6 +91,12 @@ func (f *fold) addLine(l *line) bool {
 		delete(f.records, l.Forget)
 	case l.Finished != nil:
 		f.finish(*l.Finished)
+	case l.Deletion != nil:
+		f.addDeletion(l.Deletion)
+	case l.DeletionFinished != "":
+		f.finishDeletion(l.DeletionFinished)
+	case l.DeletedBefore != "":
+		f.deleted[l.DeletedBefore] = ""
 	case l.Commit != nil:
 		s.Position, s.Saved = l.Commit.At, l.Commit.Time
 		if l.Commit.Quotas != nil {
@@ -141,6 +149,7 @@ func (f *fold) addEntry(e *Entry, from, to int64) bool {
 		delete(f.sending, e.SourceID)
 	}
 	if !e.Carried && (e.Outcome == outcome.Sent || e.Outcome == outcome.Confirmed) && !s.DryRun {
+		f.recreate(e.SourceID)
 		if s.Before.Sender == nil || s.Before.Sender.Identity != s.Identity {
 			s.Before.Sender = &Sender{s.Identity, s.Started}
 		}

@@ -1,12 +1,9 @@
 package journal
 
 import (
-	"compress/gzip"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"strings"
 	"time"
 
@@ -45,20 +42,11 @@ func Find(names Names, id string) ([]Event, error) {
 
 // findIn searches one log. The verdict on an action confirms its customers that have no line of their own.
 func findIn(path, id, value string) (all []Event, err error) {
-	file, err := openRegular(path, os.O_RDONLY)
+	log, err := openLog(path)
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close()
-	log := io.Reader(file)
-	if strings.HasSuffix(path, ".gz") {
-		zip, err := gzip.NewReader(file)
-		if err != nil {
-			return nil, &DamagedError{Path: path, Err: err}
-		}
-		defer zip.Close()
-		log = zip
-	}
+	defer log.Close()
 	var started time.Time
 	saved := 0 // events of earlier commits
 	sent := make(map[string]Entry)
@@ -84,6 +72,10 @@ func findIn(path, id, value string) (all []Event, err error) {
 				e.Outcome, e.RequestID = outcome.Confirmed, l.Verdict.RequestID
 				all = append(all, Event{Import: started, Entry: e})
 			}
+		case l.Deletion != nil && (l.Deletion.SourceID == id || value != "" && l.Deletion.SourceID == value):
+			d := l.Deletion
+			all = append(all, Event{Import: started, Entry: Entry{SourceID: d.SourceID,
+				Why: outcome.Why{Reason: "segsync delete: " + string(d.Answer), Detail: d.Detail, RequestID: d.RequestID}}})
 		case l.Commit != nil:
 			for i := saved; i < len(all); i++ {
 				all[i].Time = l.Commit.Time

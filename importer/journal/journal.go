@@ -54,6 +54,7 @@ type Journal struct {
 	onDisk  bool
 	hasWork bool // this import has sent or read something
 	views   *views
+	deleted *view           // the report of deletions; nil: not open
 	retried map[string]bool // records that Retries gave out
 	failed  error           // of writing: nothing can be saved any more
 
@@ -408,6 +409,9 @@ func (j *Journal) Close() error {
 		}
 	}
 	err = errors.Join(err, j.views.close())
+	if j.deleted != nil {
+		err = errors.Join(err, j.deleted.file.Close())
+	}
 	if j.log.file != nil {
 		err = errors.Join(err, j.log.file.Close())
 	}

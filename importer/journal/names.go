@@ -17,6 +17,7 @@ type Names struct {
 	NotImported       string // CSV: what is outstanding, and what has vanished
 	Merged            string // CSV: profiles whose source_id another profile was sent with
 	Warnings          string // CSV: values that could not be used
+	Deleted           string // CSV: customers that were to be deleted; no import writes it
 
 	log string // in the data folder
 }
@@ -33,6 +34,7 @@ func NewNames(dir, suffix string) Names {
 		NotImported:       "not-imported" + suffix + ".csv",
 		Merged:            "merged" + suffix + ".csv",
 		Warnings:          "warnings" + suffix + ".csv",
+		Deleted:           "deleted.csv",
 		log:               "journal" + suffix + ".ndjson",
 	}
 }
@@ -50,9 +52,9 @@ func (n Names) reports() []string {
 	return []string{n.WithoutIdentifier, n.NotImported, n.Merged, n.Warnings}
 }
 
-// Paths returns the paths of the log, the reports and the lock.
+// Paths returns the paths of the log, the reports, that of deletions included, and the lock.
 func (n Names) Paths() []string {
-	paths := []string{n.LogPath(), filepath.Join(n.Dir, dataDir, lockFile)}
+	paths := []string{n.LogPath(), filepath.Join(n.Dir, dataDir, lockFile), n.Path(n.Deleted)}
 	for _, name := range n.reports() {
 		paths = append(paths, n.Path(name))
 	}

@@ -74,6 +74,7 @@ type Details struct {
 	Warnings    map[string]map[string]int // warnings by field and reason
 	Birthdates  int                       // customers sent with birthdate null
 	Late        int                       // profiles that only a later reading of the source found
+	Recreated   int                       // customers sent again after they were deleted
 }
 
 // Details.LeftOut has maxLeftOut keys at most; further ones are counted as otherKeys.

@@ -58,6 +58,11 @@ func (j *Journal) carry() error {
 			return err
 		}
 	}
+	for _, key := range slices.Sorted(maps.Keys(old.deleted)) {
+		if err := j.addLine(line{DeletedBefore: key}); err != nil {
+			return err
+		}
+	}
 	if len(old.sending) > 0 {
 		if err := j.addLine(line{Sending: slices.Sorted(maps.Keys(old.sending))}); err != nil {
 			return err

@@ -175,22 +175,29 @@ func ReadOutstanding(names Names) ([]Entry, *State, error) {
 	return records, f.state, nil
 }
 
+// OpenLast opens the last import of the directory, to add to its log what is no part of an import. The
+// caller must hold the Lock of the directory, and Close it. The errors are those of ReadOutstanding.
+func OpenLast(names Names) (*Journal, *Opened, error) {
+	state, err := Load(names)
+	if err == nil && state == nil {
+		err = &NoImportError{names.Dir}
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	j, opened, err := Open(names, Start{Identity: state.Identity, Mode: ContinueAny})
+	if err != nil {
+		return nil, nil, err
+	}
+	return j, opened, j.openLog() // not Start: the values of the view of warnings are in no log
+}
+
 // Forget resolves the outstanding records that match: no import tries them again, and
 // not-imported.csv no longer has them. It returns how many profiles they are about. The
 // caller must hold the Lock of the directory.
 func Forget(names Names, match func(Entry) bool) (profiles int, err error) {
-	state, err := Load(names)
+	j, _, err := OpenLast(names)
 	if err != nil {
-		return 0, err
-	}
-	if state == nil {
-		return 0, &NoImportError{names.Dir}
-	}
-	j, _, err := Open(names, Start{Identity: state.Identity, Mode: ContinueAny})
-	if err != nil {
-		return 0, err
-	}
-	if err := j.openLog(); err != nil { // not Start: the values of the view of warnings are in no log
 		return 0, err
 	}
 	for _, r := range j.fold.outstandingRecords() {

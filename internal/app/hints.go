@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"segsync/importer/deletion"
 	"segsync/importer/sink/plan"
 	"segsync/importer/source"
 	"segsync/importer/source/profileapi"
@@ -46,6 +47,10 @@ func hintOf(err error) string {
 		return "Voucherify refuses every customer, not only some: read its last error, fix the cause, then continue"
 	case *profileapi.EndlessListError, *segmentprofiles.EndError, *segmentprofiles.CursorError:
 		return "the profile list is not what Segment documents; continue later, or import the profiles of a list with --profiles-from"
+	case *deletion.UnknownProfilesError:
+		return "are SEGMENT_SPACE_ID and SEGMENT_API_URL those of the import? A wrong space has none of the profiles, so all would seem to have left"
+	case *deletion.RefusedError:
+		return "may the application key delete customers?"
 	case *importer.TooManyRejectsError:
 		return "look at the reasons in the file of profiles that were not imported; then continue with a larger --max-rejects"
 	case *plan.ExportError:

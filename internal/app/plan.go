@@ -1,7 +1,6 @@
 package app
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -18,7 +17,6 @@ import (
 	"segsync/importer/sink/plan"
 	"segsync/importer/source/profileapi"
 	"segsync/internal/report"
-	"segsync/internal/safetext"
 	"segsync/internal/term"
 )
 
@@ -29,6 +27,7 @@ type PlanOptions struct {
 	Show     int // customers of each kind, with their personal data
 	JSON     bool
 	Orphans  string // a file for the source ids that only Voucherify has
+	OwnedBy  string // a condition on these, see ParseCondition; "" for none
 	Existing string // a file with an export of the customers
 	ExitCode bool   // ExitChanges where something would be created, changed or cleared
 }
@@ -45,6 +44,9 @@ func Plan(ctx context.Context, out *term.Output, stdin io.Reader, o *PlanOptions
 	defer a.Close()
 	in, err := OpenInput(ctx, a.Settings, o.Import.Settings.From, o.Import.Choose.ProfilesFrom, stdin, o.Import.Wait, out.Log)
 	if err != nil {
+		return err
+	}
+	if err := checkOrphans(a, in, o); err != nil {
 		return err
 	}
 	if o.Orphans != "" { // it must not speak of an earlier plan where this one fails
@@ -148,19 +150,16 @@ func runPlan(i *interrupts, b *job, existing *plan.Existing, o *PlanOptions) (*r
 		p.Estimate = &report.Estimate{SegmentRequests: b.apis.ToSegment.Stats().Requests - before, PerSecond: set.Segment.Rate, Took: took}
 	}
 	isPartial := b.input.Profiles != nil || o.Sample > 0 || !s.Since.IsZero() || !s.Position.Done || s.Count(outcome.Unreadable) > 0
-	if existing == nil || isPartial {
-		if o.Orphans != "" {
-			return p, errors.New("--orphans: not all profiles could be read, so it is unknown which customers only Voucherify has: the file is not written")
+	switch {
+	case o.Orphans != "":
+		n, err := b.writeOrphans(i.ctx, existing, o, isPartial)
+		if err != nil {
+			return p, fmt.Errorf("--orphans: %w; the file is not written", err)
 		}
-		return p, nil
-	}
-	n := existing.Unseen()
-	p.Counts.OnlyInVoucherify = &n
-	if o.Orphans != "" && o.Existing == "" && !existing.IsComplete() {
-		return p, errors.New("--orphans: the number of customers cannot be read, so it is unknown whether the export has them all: the file is not written")
-	}
-	if o.Orphans != "" {
-		return p, writeOrphans(o.Orphans, existing)
+		p.Counts.OnlyInVoucherify = &n
+	case existing != nil && !isPartial:
+		n := existing.Unseen()
+		p.Counts.OnlyInVoucherify = &n
 	}
 	return p, nil
 }
@@ -208,22 +207,4 @@ func (b *job) existing(ctx context.Context, o *PlanOptions) (*plan.Existing, err
 		b.out.Log.Warn("columns of the file that are no field of a customer are taken for metadata", "file", o.Existing, "columns", strings.Join(columns, ", "))
 	}
 	return existing, nil
-}
-
-// writeOrphans writes the source ids that were not asked for, one a line.
-func writeOrphans(path string, existing *plan.Existing) error {
-	err := journal.ReplaceFile(path, 0o600, func(file *os.File) error {
-		out := bufio.NewWriter(file)
-		for id, err := range existing.UnseenIDs() {
-			if err != nil {
-				return err
-			}
-			fmt.Fprintln(out, safetext.Line(id)) // Flush returns its error
-		}
-		return out.Flush()
-	})
-	if err != nil {
-		return fmt.Errorf("--orphans: %w", err)
-	}
-	return nil
 }

@@ -25,29 +25,35 @@ const (
 
 // readProfiles reads the profiles of --profiles-from; "-" is stdin.
 func readProfiles(path string, stdin io.Reader) ([]segmentprofiles.Identifier, error) {
+	name, data, err := readList(path, stdin)
+	if err != nil {
+		return nil, err
+	}
+	ids, err := parseProfiles(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s, %w", name, err)
+	}
+	return ids, nil
+}
+
+// readList reads a file, or stdin for "-", and returns what to call it.
+func readList(path string, stdin io.Reader) (name string, data []byte, err error) {
 	in := stdin
 	if path == "-" {
 		path = "stdin"
 	} else {
 		f, err := os.Open(path)
 		if err != nil {
-			return nil, err
+			return path, nil, err
 		}
 		defer f.Close()
 		in = f
 	}
-	data, err := io.ReadAll(io.LimitReader(in, maxProfilesFile+1))
-	if err != nil {
-		return nil, err
+	data, err = io.ReadAll(io.LimitReader(in, maxProfilesFile+1))
+	if err == nil && len(data) > maxProfilesFile {
+		err = fmt.Errorf("%s is larger than %d MiB", path, maxProfilesFile>>20)
 	}
-	if len(data) > maxProfilesFile {
-		return nil, fmt.Errorf("%s is larger than %d MiB", path, maxProfilesFile>>20)
-	}
-	ids, err := parseProfiles(data)
-	if err != nil {
-		return nil, fmt.Errorf("%s, %w", path, err)
-	}
-	return ids, nil
+	return path, data, err
 }
 
 // parseProfiles reads a segment id or type:value from each line, or from the first column
@@ -96,9 +102,10 @@ func checkLines(data []byte) error {
 
 // cell is the first cell of a line.
 type cell struct {
-	text string
-	line int
-	csv  bool // there are more cells
+	text  string
+	line  int
+	csv   bool // there are more cells, or a header
+	typed bool // of a list of source ids: a type that is not the identifier's comes before it
 }
 
 // firstCells yields the first cell of each line that is neither blank nor a comment.
@@ -120,7 +127,7 @@ func firstCells(data []byte) func(yield func(cell, error) bool) {
 				return
 			}
 			line, _ := r.FieldPos(0)
-			if !yield(cell{unguarded(strings.TrimSpace(row[0])), line, len(row) > 1}, nil) {
+			if !yield(cell{text: unguarded(strings.TrimSpace(row[0])), line: line, csv: len(row) > 1}, nil) {
 				return
 			}
 		}

@@ -102,14 +102,14 @@ func FilesOf(n journal.Names) Files {
 }
 
 // Counts are the counts of an import by name: each outcome, and read, sent, outstanding,
-// invalid_birthdates and found_late.
+// invalid_birthdates, found_late and created_again.
 type Counts struct{ State *journal.State }
 
 // MarshalJSON returns one object with all counts.
 func (c Counts) MarshalJSON() ([]byte, error) {
 	s := c.State
 	all := map[string]any{
-		"read": s.Counts.Read(), "invalid_birthdates": s.Details.Birthdates, "found_late": s.Details.Late,
+		"read": s.Counts.Read(), "invalid_birthdates": s.Details.Birthdates, "found_late": s.Details.Late, "created_again": s.Details.Recreated,
 		"sent": s.SentCustomers(), "outstanding": s.Outstanding.Count,
 		"identifiers": s.Details.Identifiers, "metadata_left_out": byKey(s.Details.LeftOut), "warnings": byKind(s.Details.Warnings),
 	}

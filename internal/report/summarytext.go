@@ -84,6 +84,7 @@ func summaryRows(sum *Summary, shown Shown) []term.Row {
 	row("", "Outstanding", s.Outstanding.Count, shown.Outstanding+" lists them", false)
 	row("", "Invalid birthdates", s.Details.Birthdates, "sent as null; to accept other forms, set formats in the mapping", false)
 	row("", "Found late", s.Details.Late, "", false)
+	row(term.MarkAttention, "Created again", s.Details.Recreated, "after a deletion: a profile has the source id again", false)
 	note := "in " + sum.Files.Warnings
 	if dry {
 		note = ""

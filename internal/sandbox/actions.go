@@ -20,6 +20,7 @@ type store struct {
 	born        uint64    // tells the ids of this store from those of an earlier one
 	customers   map[string]*customer
 	order       []string // source_ids in order of creation
+	created     int      // customers, those that are deleted since included
 	fullAddress bool     // as in Options
 	applied     int      // records
 	rejected    int

@@ -129,7 +129,8 @@ func (t *store) put(o *Options, sourceID string, raw json.RawMessage, now time.T
 	}
 	c, ok := t.customers[sourceID]
 	if !ok {
-		c = &customer{id: token("cust_", o.Seed, len(t.order)), created: now, fields: raw}
+		c = &customer{id: token("cust_", o.Seed, t.created), created: now, fields: raw}
+		t.created++
 		t.customers[sourceID] = c
 		t.order = append(t.order, sourceID)
 	} else {

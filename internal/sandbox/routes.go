@@ -18,6 +18,8 @@ const (
 	routeCustomers    = "customers"     // GET /v1/customers
 	routeUpsert       = "upsert"        // POST /v1/customers
 	routeCustomer     = "customer"      // GET /v1/customers/{id or source_id}
+	routeDelete       = "delete"        // DELETE /v1/customers/{id or source_id}
+	routePermanent    = "permanent"     // POST /v1/customers/{id or source_id}/permanent-deletion
 	routeExports      = "exports"       // POST /v1/exports
 	routeExport       = "export"        // GET /v1/exports/{id}
 	routeExportList   = "export_list"   // GET /v1/exports
@@ -46,6 +48,9 @@ func routeOf(method, path string) (route, last string) {
 		}
 		return "", last
 	}
+	if id, ok := strings.CutSuffix(strings.TrimPrefix(path, "/v1/customers/"), permanently); ok && method == http.MethodPost {
+		return routePermanent, id
+	}
 	switch method + " " + path {
 	case http.MethodPost + " " + bulkPath:
 		return routeBulk, last
@@ -69,6 +74,8 @@ func routeOf(method, path string) (route, last string) {
 		return routeSchema, last
 	case http.MethodGet + " /v1/customers":
 		return routeCustomer, last
+	case http.MethodDelete + " /v1/customers":
+		return routeDelete, last
 	case http.MethodGet + " /v1/exports":
 		return routeExport, last
 	case http.MethodDelete + " /v1/exports":

@@ -55,6 +55,10 @@ func (s *Sandbox) answerVoucherify(c *call) answer {
 		return s.listCustomers(c)
 	case routeCustomer:
 		return s.getCustomer(c, id)
+	case routeDelete:
+		return s.deleteCustomer(c, id)
+	case routePermanent:
+		return s.deletePermanently(c, id)
 	case routeExports:
 		return s.createExport(c)
 	case routeExportList:

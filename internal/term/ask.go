@@ -41,7 +41,7 @@ func match(typed string, answers []string) (string, bool) {
 	}
 	found, n := "", 0
 	for _, answer := range answers {
-		if len(typed) == 1 && strings.HasPrefix(answer, typed) {
+		if len(typed) == 1 && typed >= "a" && strings.HasPrefix(answer, typed) { // a digit is no short form of a number
 			found, n = answer, n+1
 		}
 	}

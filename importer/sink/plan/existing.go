@@ -286,10 +286,15 @@ func (e *Existing) Unseen() int {
 	return n
 }
 
-// UnseenIDs ranges over the source ids of the customers that were not asked for, in the
-// order of the export.
-func (e *Existing) UnseenIDs() iter.Seq2[string, error] {
-	return func(yield func(string, error) bool) {
+// Orphan is a customer that was not asked for.
+type Orphan struct {
+	SourceID string
+	Fields   map[string]any // by name, such as metadata.origin; those that are not empty
+}
+
+// Orphans ranges over the customers that were not asked for, in the order of the export.
+func (e *Existing) Orphans() iter.Seq2[Orphan, error] {
+	return func(yield func(Orphan, error) bool) {
 		var unseen []int64
 		for i, at := range e.places {
 			if !e.seen[i] {
@@ -300,15 +305,18 @@ func (e *Existing) UnseenIDs() iter.Seq2[string, error] {
 		for _, offset := range unseen {
 			customer, err := e.read(offset)
 			if err != nil {
-				yield("", err)
+				yield(Orphan{}, err)
 				return
 			}
-			if !yield(customer.SourceID, nil) {
+			if !yield(Orphan{customer.SourceID, customer.Fields}, nil) {
 				return
 			}
 		}
 	}
 }
+
+// HasField reports whether the export has the field, such as metadata.origin.
+func (e *Existing) HasField(name string) bool { return e.known[name] }
 
 // Close removes the temporary file.
 func (e *Existing) Close() error { return e.file.Close() }

@@ -1,0 +1,337 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"segsync/importer/deletion"
+	"segsync/importer/journal"
+	"segsync/internal/report"
+	"segsync/internal/term"
+	"segsync/voucherify"
+)
+
+const (
+	maxKnown        = 20  // profiles that are tried before the space is taken for a wrong one
+	minDeletes      = 100 // the limit on a terminal, or the share of all customers
+	deletesShare    = 100 // that is a hundredth
+	shownDeletes    = 10
+	callsPerDelete  = 2
+	previewParallel = 8
+)
+
+// DeleteOptions are those of segsync delete.
+type DeleteOptions struct {
+	Given      []Flag
+	From       string // the file of source ids, - for stdin
+	Dir        string
+	Settings   SettingsOptions
+	Wait       WaitOptions
+	Yes        bool
+	MaxDeletes int // negative: the default
+	Show       int // preview so many; 0: all
+	NoLookup   bool
+	Permanent  bool
+	Resume     bool
+}
+
+// deleting is a run of segsync delete.
+type deleting struct {
+	*deletion.Deleter
+	out   *term.Output
+	apis  *APIs
+	o     *DeleteOptions
+	names journal.Names
+	list  string   // fingerprint
+	ids   []string // of the list
+	first time.Time
+}
+
+// Delete carries out segsync delete: a preview or, with Yes, the deletion of the customers of a list.
+func Delete(ctx context.Context, out *term.Output, stdin io.Reader, o *DeleteOptions) error {
+	a, err := Connect(out, o.Settings, o.Wait)
+	if err != nil {
+		return err
+	}
+	defer a.Close()
+	if o.Yes && !out.CanAsk() && o.MaxDeletes < 0 {
+		return Usage(WithHint(errors.New("--yes without a terminal goes with --max-deletes"), "segsync delete without --yes says how many there are"))
+	}
+	d := &deleting{out: out, apis: a, o: o, names: journal.NewNames(o.Dir, ""),
+		Deleter: &deletion.Deleter{Segment: a.Segment, Voucherify: a.Voucherify, Permanent: o.Permanent, Parallel: previewParallel}}
+	if d.Types, err = lookupTypes(a, o.NoLookup); err != nil {
+		return Usage(err)
+	}
+	if d.ids, err = readSourceIDs(o.From, stdin, a.Settings.Identifiers); err != nil {
+		return Usage(WithHint(fmt.Errorf("--from: %w", err), "nothing was asked or deleted; a list has a source id on each line, or is a CSV with a column source_id"))
+	}
+	d.list = fmt.Sprintf("%.16x", sha256.Sum256([]byte(strings.Join(d.ids, "\n"))))
+	if _, err := os.Stat(d.names.LogPath()); errors.Is(err, fs.ErrNotExist) { // locking makes its folder
+		return Usage(advise(&journal.NoImportError{Dir: o.Dir}))
+	}
+	if o.Yes {
+		unlock, err := LockDir(o.Dir)
+		if err != nil {
+			return err
+		}
+		defer unlock()
+	}
+	known, err := d.known()
+	if err != nil {
+		return err
+	}
+	i := watchInterrupts(ctx, out, "interrupted: finishing the customer that is being deleted; interrupt again to end at once", func() {})
+	defer i.close()
+	if len(d.Types) > 0 && len(d.ids) > 0 {
+		err = d.CheckKnown(i.stop, known)
+	}
+	switch {
+	case err != nil:
+	case o.Yes:
+		err = d.run(i)
+	default:
+		err = d.preview(i)
+	}
+	if code := i.exitCode(); code != ExitDone && err != nil {
+		return &Error{Code: code}
+	}
+	if err != nil && !is[*Error](err) {
+		err = &Error{CodeOf(err), err}
+	}
+	return err
+}
+
+// lookupTypes returns the types of external IDs by which the profile of a source id is looked up.
+func lookupTypes(a *APIs, noLookup bool) (types []string, err error) {
+	hasTrait := false
+	for _, id := range a.Settings.Identifiers {
+		if id.Trait != "" {
+			hasTrait = true
+		} else {
+			types = append(types, id.Type)
+		}
+	}
+	name := "IDENTIFIER_SAVED_AS_SOURCE_ID=" + a.Settings.Identifier()
+	switch {
+	case hasTrait && !noLookup:
+		return nil, WithHint(fmt.Errorf("%s: the profile that has a trait cannot be looked up", name),
+			"--no-lookup deletes without asking Segment for it; look at each customer of the list first")
+	case noLookup && !hasTrait:
+		return nil, fmt.Errorf("--no-lookup: with %s each profile can be looked up", name)
+	}
+	return types, nil
+}
+
+// known checks that the settings are those of the last import of the directory. It returns customers that
+// imports sent, and that the list does not name.
+func (d *deleting) known() ([]journal.Entry, error) {
+	last, err := lastImport(d.apis, d.o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	s, err := journal.Load(d.names)
+	if err != nil {
+		return nil, Usage(advise(err))
+	}
+	if n := s.Unconfirmed(); d.o.Yes && n > 0 {
+		return nil, Usage(WithHint(fmt.Errorf("%s sent, not confirmed: what is still under way may create a deleted one again", term.Count(n, "customer")),
+			"run this first: "+nextCommand(s, d.o.Dir, "")))
+	}
+	named := make(map[string]bool)
+	for _, id := range d.ids {
+		named[id] = true
+	}
+	sent, err := journal.ReadSent(d.names, last.Identity, maxKnown, func(e *journal.Entry) bool { return named[e.SourceID] || !slices.Contains(d.Types, e.By) })
+	if err != nil {
+		return nil, Usage(advise(err))
+	}
+	d.first = sent.First
+	return sent.Customers, nil
+}
+
+// preview says what would be deleted.
+func (d *deleting) preview(i *interrupts) error {
+	ids := d.ids
+	if d.o.Show > 0 {
+		ids = ids[:min(d.o.Show, len(ids))]
+	}
+	p, err := d.Preview(i.stop, ids)
+	if err != nil {
+		return err
+	}
+	foreign, early, history := 0, 0, 0
+	var deletable []string
+	for _, c := range p.Deletable {
+		deletable = append(deletable, c.SourceID)
+		if c.Source != "segmentio" {
+			foreign++
+		}
+		if !c.CreatedAt.IsZero() && c.CreatedAt.Before(d.first) {
+			early++
+		}
+		if c.HasHistory {
+			history++
+		}
+	}
+	of := ""
+	if len(ids) < len(d.ids) {
+		of = "the first of " + term.Number(len(d.ids))
+	}
+	d.print(
+		count{"", "source ids", len(ids), of, true}, count{"", "to delete", len(deletable), "", true},
+		count{"", "from elsewhere", foreign, "of these: system_metadata.source is not segmentio", false},
+		count{"", "created before", early, "of these: before the first import, " + d.first.Local().Format("2 Jan 2006"), false},
+		count{"", "with history", history, "of these: they have orders, redemptions or points", false},
+		count{"", "not there", p.Counts[journal.NotThere], "", false},
+		count{"", "still in Segment", p.Counts[journal.StillInSegment], "kept: a profile has the source id", false},
+		count{"", "another customer", p.Counts[journal.Kept], "kept: Voucherify answers with another source_id", false})
+	d.describe(d.out.Out, deletable)
+	if len(deletable) == 0 {
+		return nil
+	}
+	d.out.Out.Textf("Nothing was deleted: that takes --yes.")
+	return exitWith(ExitChanges)
+}
+
+// describe says whom a deletion is about, how long it takes, and what it means.
+func (d *deleting) describe(to *term.Printer, ids []string) {
+	shown := slices.Sorted(slices.Values(ids))
+	for _, id := range shown[:min(len(shown), shownDeletes)] {
+		to.Linef("  %s", strings.ReplaceAll(id, "\n", " "))
+	}
+	if n := len(shown) - shownDeletes; n > 0 {
+		to.Linef("  and %s more", term.Number(n))
+	}
+	if limit := d.apis.ToVoucherify.Quotas()[voucherify.CallsQuota].Limit; limit > 0 && len(ids) > 0 {
+		calls := max(float64(limit)*(1-d.apis.Settings.Voucherify.Reserve), 1)
+		to.Textf("%s, %s of Voucherify's %s a minute", term.Count(callsPerDelete*len(ids), "call"),
+			report.About(time.Duration(float64(callsPerDelete*len(ids))/calls*float64(time.Minute))), term.Count(limit, "call"))
+	}
+	if d.o.Permanent {
+		to.Textf("--permanent: Voucherify deletes all data about these customers, and keeps only a record of each deletion.")
+	}
+	if d.o.NoLookup {
+		to.Textf("--no-lookup: Segment is not asked whether a profile has the trait: a customer whose profile is still there is deleted, too.")
+	}
+}
+
+// run deletes the customers of the list.
+func (d *deleting) run(i *interrupts) (err error) {
+	j, found, err := journal.OpenLast(d.names)
+	if err != nil {
+		return Usage(advise(err))
+	}
+	defer func() {
+		if closeErr := j.Close(); closeErr != nil {
+			err = &Error{ExitFailed, closeErr}
+		}
+	}()
+	shareQuotas(d.apis, j, found.Quotas)
+	ids := d.ids
+	if d.o.Resume {
+		ids = slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return j.IsGone(d.list, id) })
+	}
+	without, err := d.WithoutProfile(i.stop, ids)
+	if err != nil {
+		return err
+	}
+	if err := d.confirm(i, without); err != nil {
+		return err
+	}
+	told := time.Now()
+	answers, err := d.Run(i.ctx, i.stop, j, d.list, ids, func(answers map[journal.Answer]int) {
+		if time.Since(told) >= heartbeatInterval {
+			told = time.Now()
+			d.out.Log.Info("deleting", "deleted", answers[journal.Deleted], "of", len(without), "refused", answers[journal.Refused])
+		}
+	})
+	code := ExitDone
+	if answers[journal.Refused]+answers[journal.Kept] > 0 {
+		code = ExitNotImported
+	}
+	if !d.out.IsQuiet() || code != ExitDone || err != nil {
+		d.print(
+			count{term.MarkOK, "Deleted", answers[journal.Deleted], "in " + d.names.Path(d.names.Deleted), true},
+			count{"", "Not there", answers[journal.NotThere], "", false},
+			count{"", "Still in Segment", answers[journal.StillInSegment], "kept", false},
+			count{term.MarkFailed, "Another customer", answers[journal.Kept], "kept: Voucherify answers with another source_id", false},
+			count{term.MarkFailed, "Refused", answers[journal.Refused], "by Voucherify", false},
+			count{"", "Before", len(d.ids) - len(ids), "gone already when this run began", false})
+	}
+	if err != nil {
+		code = cmp.Or(i.exitCode(), CodeOf(err))
+		d.printResume(err, code)
+	}
+	return exitWith(code)
+}
+
+// confirm returns an error unless so many customers may be deleted, and a person or the flags say so.
+func (d *deleting) confirm(i *interrupts, ids []string) error {
+	limit := d.o.MaxDeletes
+	if limit < 0 {
+		limit = minDeletes
+		if total, err := d.Voucherify.CustomersTotal(i.stop); err == nil {
+			limit = max(limit, total/deletesShare)
+		}
+	}
+	if len(ids) > limit {
+		return Usage(WithHint(fmt.Errorf("%s would be deleted, more than the %s allowed: nothing was deleted", term.Count(len(ids), "customer"), term.Number(limit)),
+			"segsync delete without --yes shows them; if that is right, allow as many with --max-deletes"))
+	}
+	if !d.out.CanAsk() || len(ids) == 0 {
+		return nil
+	}
+	d.describe(d.out.Err, ids)
+	number := strconv.Itoa(len(ids))
+	answer, _ := d.out.Ask(fmt.Sprintf("%s: type %s to delete %s customers:", describeTarget(d.apis, false), number, number), i.stop.Done(), number, "")
+	if answer != number {
+		return &Error{ExitInterrupted, errors.New("cancelled: nothing was deleted")}
+	}
+	return nil
+}
+
+// count is a row of the table that a preview or a deletion prints.
+type count struct {
+	mark, name string
+	n          int
+	note       string
+	always     bool // also where it is zero
+}
+
+// print prints counts.
+func (d *deleting) print(counts ...count) {
+	var rows []term.Row
+	for _, c := range counts {
+		if c.n > 0 || c.always {
+			rows = append(rows, term.Row{Mark: c.mark, Cells: []string{c.name, term.Number(c.n), c.note}})
+		}
+	}
+	d.out.Out.Title(describeTarget(d.apis, false))
+	d.out.Out.Table(nil, rows)
+}
+
+// printResume says why a deletion stopped, and how it continues.
+func (d *deleting) printResume(err error, code int) {
+	if code != ExitInterrupted && code != ExitTerminated {
+		d.out.PrintError(err, Hints(err))
+	}
+	given := &ImportOptions{Given: d.o.Given, Dir: d.o.Dir}
+	const what = "Stopped before the end of the list."
+	command := "segsync delete --resume --from " + ShellQuote(d.o.From) + flagsFor(given, nil, "from")
+	if d.out.IsJSON() {
+		d.out.Log.Error(what, "continue", command, "exit_code", code)
+		return
+	}
+	d.out.Err.Linef("%s", what)
+	d.out.Err.Command("Continue with:", command)
+}
