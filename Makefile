@@ -48,7 +48,7 @@ stress: ## run random imports with faults and crashes for STRESS (10m)
 exit-codes: ## write the exit codes of segsync help into the files of deploy/
 	bash .ci/exit-codes
 
-dist: ## build archives, packages and checksums in dist/
+dist: ## build archives, packages, lists of modules and checksums in dist/
 	go run ./internal/dist
 
 clean: ## delete what the other targets made

@@ -319,6 +319,17 @@ func TestDockerfile(t *testing.T) {
 	}
 }
 
+// TestVersion checks that the image of the CronJob has the newest version of the changes.
+func TestVersion(t *testing.T) {
+	newest := regexp.MustCompile(`(?m)^## (\d+\.\d+\.\d+)`).FindStringSubmatch(read(t, "../CHANGELOG.md"))
+	if newest == nil {
+		t.Fatal("CHANGELOG.md has no version")
+	}
+	if image := only(t, `^ +image: registry\.example\.com/segsync:(\S+)$`, read(t, "cronjob.yaml")); image != newest[1] {
+		t.Errorf("cronjob.yaml runs version %s, the newest in CHANGELOG.md is %s", image, newest[1])
+	}
+}
+
 func TestActionsArePinned(t *testing.T) {
 	files, err := filepath.Glob("../.github/workflows/*.yml")
 	if err != nil || len(files) == 0 {

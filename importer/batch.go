@@ -43,9 +43,9 @@ type batcher struct {
 	late map[string]int
 }
 
-// fill takes the pages in order. Each batch is started as soon as it is full, and handed on
-// in order. A page that could not be read ends it; what came before is sent. So does a batch that
-// would clear too much, and is not sent itself. It closes batches.
+// fill takes the pages in order, and starts each batch as soon as it is full. It ends with a page that could
+// not be read, after it has sent the customers before it, or with a batch that would clear too many
+// fields, which it does not send. It closes batches.
 func (b *batcher) fill(ctx, stop context.Context, pages iter.Seq2[*page, error]) error {
 	defer close(b.batches)
 	b.late, b.current = make(map[string]int), newBatch()
@@ -149,10 +149,9 @@ func (b *batcher) flush(ctx context.Context) error {
 	}
 }
 
-// add puts the profile into the batch, unless another one with its source_id is sent. Of
-// those the most recently active one is: the first in the source, but one that a later pass
-// found was active after those of the passes before. A profile that is read again never takes the
-// place of another one: that may be newer.
+// add puts the profile into the batch, unless another one with its source_id is sent. The most recently
+// active one wins: that is the first in the source, or one that a later pass found. A profile that is
+// read again never replaces another one, which may be newer.
 func (b *batcher) add(ctx context.Context, p *profile) error {
 	c := b.current
 	sentBy := b.journal.SentBy(p.SourceID, p.ID)
@@ -165,7 +164,7 @@ func (b *batcher) add(ctx context.Context, p *profile) error {
 		c.Bytes += len(p.Customer) - len(older.Customer)
 		older.Outcome, older.Customer = outcome.Merged, nil
 		c.profiles[at], c.Records[at] = p, &p.Record
-		b.claim(p)
+		b.markSent(p)
 		return nil
 	}
 	isNewer := p.page.Pass > b.late[p.SourceID]
@@ -179,7 +178,7 @@ func (b *batcher) add(ctx context.Context, p *profile) error {
 	}
 	if isUnchanged {
 		p.Outcome, p.Customer = outcome.Unchanged, nil
-		b.claim(p)
+		b.markSent(p)
 		return nil
 	}
 	if len(c.Records) == 0 {
@@ -189,13 +188,12 @@ func (b *batcher) add(ctx context.Context, p *profile) error {
 	c.at[p.SourceID] = len(c.Records)
 	c.profiles, c.Records = append(c.profiles, p), append(c.Records, &p.Record)
 	c.Bytes += len(p.Customer) + len(",")
-	b.claim(p)
+	b.markSent(p)
 	return nil
 }
 
-// isUnchanged reports whether Voucherify has the customer as it would be sent. One that this import has
-// sent, or that may be on its way since an earlier run, is never taken for unchanged: what the
-// export says of it is out of date.
+// isUnchanged reports whether Voucherify has the customer as it would be sent. The export is out of date for
+// customers that this import has sent, or that an earlier run may have sent.
 func (b *batcher) isUnchanged(ctx context.Context, p *profile, sentBy journal.SentBy) (bool, error) {
 	if b.Existing == nil || sentBy != journal.NotSent || p.page.Pass > 0 || p.page.isRetry || b.journal.IsSending(p.SourceID) {
 		return false, nil
@@ -208,8 +206,8 @@ func (b *batcher) isUnchanged(ctx context.Context, p *profile, sentBy journal.Se
 	return d.Kind == plan.Unchanged, nil
 }
 
-// claim notes that the profile is the one that its source_id is sent with.
-func (b *batcher) claim(p *profile) {
+// markSent records that the source_id is sent with this profile.
+func (b *batcher) markSent(p *profile) {
 	if p.page.Pass > 0 {
 		b.late[p.SourceID] = p.page.Pass
 	}

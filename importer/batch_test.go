@@ -22,7 +22,7 @@ func TestUploadsRunAtOnce(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		batch  int
-		most   time.Duration // for 3,000 customers at a second a request
+		max    time.Duration // for 3,000 customers at a second a request
 		atOnce int           // requests
 	}{
 		{100, 8 * time.Second, 2000 / 100},
@@ -37,11 +37,11 @@ func TestUploadsRunAtOnce(t *testing.T) {
 				w := newWorld(t, sandbox.Options{Profiles: 3000, Plain: true})
 				w.settings.PageSize, w.settings.BatchSize, w.settings.Readers = 100, c.batch, 50
 				w.settings.Verify.Off = true
-				now, most := 0, 0
+				now, peak := 0, 0
 				w.On("^POST", func(rw answerWriter, r request) bool {
 					w.mu.Lock()
 					now++
-					most = max(most, now)
+					peak = max(peak, now)
 					w.mu.Unlock()
 					sandboxtest.Slowly(time.Second)(rw, r)
 					w.mu.Lock()
@@ -54,8 +54,8 @@ func TestUploadsRunAtOnce(t *testing.T) {
 				if err := im.Run(t.Context()); err != nil {
 					t.Fatal(err)
 				}
-				if d := time.Since(began); d > c.most || most != c.atOnce {
-					t.Errorf("it took %s, with %d requests at once, want %d", d, most, c.atOnce)
+				if d := time.Since(began); d > c.max || peak != c.atOnce {
+					t.Errorf("it took %s, with %d requests at once, want %d", d, peak, c.atOnce)
 				}
 				w.wantComplete()
 			})

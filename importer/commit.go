@@ -12,7 +12,7 @@ import (
 	"segsync/importer/sink"
 )
 
-// saveInterval is the least time between two saves; what comes in between is saved together.
+// saveInterval is the minimum time between two saves.
 const saveInterval = 200 * time.Millisecond
 
 // TooManyRejectsError is the error of a run that Options.MaxRejects ended.
@@ -22,8 +22,7 @@ func (e *TooManyRejectsError) Error() string {
 	return fmt.Sprintf("Voucherify has rejected %s, more than the %d allowed", customers(e.Rejected), e.Max)
 }
 
-// committer takes the answered batches in order, and verdicts as they come, and brings them into
-// the journal.
+// committer writes the answered batches, in order, and the verdicts to the journal.
 type committer struct {
 	*run
 	announced map[string]bool // reasons and warnings that were shown
@@ -61,7 +60,7 @@ func (c *committer) commitAll(ctx context.Context) error {
 			err = c.commit(ctx, c.head)
 			c.head = nil
 		case v, more := <-verdicts:
-			if err = c.settle(v); !more {
+			if err = c.addVerdicts(v); !more {
 				verdicts, now = nil, true
 			}
 		case <-save:
@@ -91,7 +90,7 @@ func (c *committer) commitAll(ctx context.Context) error {
 	return nil
 }
 
-// commit brings the pages that a batch completes into the journal.
+// commit writes the pages that a batch completes to the journal.
 func (c *committer) commit(ctx context.Context, b *batch) error {
 	if b.Err != nil {
 		return b.Err
@@ -121,19 +120,18 @@ func (c *committer) commit(ctx context.Context, b *batch) error {
 	return ended
 }
 
-// entryOf returns what the journal keeps of a profile.
+// entryOf returns the journal's entry for a profile.
 func entryOf(p *profile) journal.Entry {
 	e := p.entry
-	e.Outcome, e.SourceID = p.Outcome, p.SourceID
-	e.Reason, e.Detail, e.RequestID = p.Why.Reason, p.Why.Detail, p.Why.RequestID
+	e.Outcome, e.SourceID, e.Why = p.Outcome, p.SourceID, p.Why
 	if p.Outcome == outcome.Sent {
 		e.ActionID = p.Action.ID
 	}
 	return e
 }
 
-// settle brings verdicts into the journal.
-func (c *committer) settle(verdicts []sink.Verdict) error {
+// addVerdicts writes verdicts to the journal.
+func (c *committer) addVerdicts(verdicts []sink.Verdict) error {
 	for _, v := range verdicts {
 		c.changed = true
 		bad, err := c.journal.AddVerdict(v)
@@ -167,7 +165,7 @@ func (c *committer) announce(e *journal.Entry) {
 	isBad := e.Outcome == outcome.Rejected || e.Outcome == outcome.Unreadable || e.Outcome == outcome.Vanished
 	if isBad && !c.announced[e.Reason] {
 		c.announced[e.Reason] = true
-		c.Log.Warn("a profile was not imported; more with this reason are not logged", "segment_id", e.ID, "source_id", sourceID,
+		c.Log.Warn("a profile was not imported; more with this reason are not logged", "segment_id", e.SegmentID, "source_id", sourceID,
 			"reason", e.Reason, "detail", e.Detail, "async_action_id", e.ActionID)
 	}
 	for _, w := range e.Warnings {
@@ -177,7 +175,7 @@ func (c *committer) announce(e *journal.Entry) {
 			level = slog.LevelDebug
 		}
 		c.announced[kind] = true
-		text, attrs := w.Text.WithoutValue(), []any{"segment_id", e.ID}
+		text, attrs := w.Text.WithoutValue(), []any{"segment_id", e.SegmentID}
 		if c.LogValues {
 			text = w.Text.String()
 		}

@@ -1,6 +1,7 @@
 package importer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,43 +40,53 @@ func (e *UnreadableError) Unwrap() error { return e.Err }
 
 const (
 	suspectUnreadable = 10  // profiles in a row that could not be read, until the source is asked
-	suspectVanished   = 200 // the same of profiles that are gone, which is their own affair more often
+	suspectVanished   = 200 // profiles in a row that vanished, until the source is asked
 	suspectRefused    = 3   // customers in a row that were refused, until the sink is asked
-	minRefused        = 10  // customers in a row with which a run ends that took none
-	maxRefused        = 100 // customers in a row that were refused, where the sink has taken none yet
-	maxServerErrors   = 3   // the same where each took many attempts
+	minRefused        = 10  // customers in a row at the end of a run that fail it, if none was accepted
+	maxRefused        = 100 // customers in a row that were refused, if none was accepted
+	maxServerErrors   = 3   // the same, refused by server errors after many attempts
 )
 
-// guard tells an outage from profiles and customers that are bad in themselves. It counts those in a row,
-// in the order of the source, and asks whether any good one passes before it ends a run. What is
-// known to be bad does not count: a run that this guard ended is not ended by the next one at
-// the same place.
+// guard tells an outage from bad profiles and customers. It counts failures in a row, in the order of the
+// source, and checks that a good one fails, too, before it ends a run. Known failures do not count: so the
+// next run gets past the place where this guard ended one.
 type guard struct {
-	unreadable, vanished, refused int // in a row
-	nextUnreadable, nextVanished  int // when the source is asked again
-	nextRefused                   int
+	unreadable, vanished, refused streak
 	serverErrors                  int
 	last                          string // why the last customer was refused
 }
 
-// observe takes note of what became of a profile. Its error ends the run.
+// streak is a number of failures in a row.
+type streak struct{ n, next int }
+
+// add counts a failure. It reports whether to check for an outage: after the first so many failures, then each
+// time after ten times as many.
+func (s *streak) add(first int) bool {
+	s.n++
+	s.next = cmp.Or(s.next, first)
+	if s.n < s.next {
+		return false
+	}
+	s.next = 10 * s.n
+	return true
+}
+
+// observe counts the outcome of a profile. Its error ends the run.
 func (g *guard) observe(ctx context.Context, r *run, p *profile, isKnown bool) error {
 	if isKnown {
 		return nil
 	}
 	switch p.Outcome {
 	case outcome.Unreadable:
-		g.unreadable++
-		if !isDue(g.unreadable, suspectUnreadable, &g.nextUnreadable) || p.entry.Nameless {
+		if !g.unreadable.add(suspectUnreadable) || p.entry.Nameless {
 			return nil
 		}
 		if err := r.source.CheckReadable(ctx); err != nil {
-			return &UnreadableError{g.unreadable, p.Why.Detail, err}
+			return &UnreadableError{g.unreadable.n, p.Why.Detail, err}
 		}
 		return nil
 	case outcome.Vanished:
-		g.vanished++
-		if !isDue(g.vanished, suspectVanished, &g.nextVanished) {
+		if !g.vanished.add(suspectVanished) {
 			return nil
 		}
 		return r.source.CheckReadable(ctx)
@@ -85,50 +96,37 @@ func (g *guard) observe(ctx context.Context, r *run, p *profile, isKnown bool) e
 		}
 		return g.observeRefused(ctx, r, p)
 	case outcome.Sent, outcome.Confirmed:
-		g.refused, g.nextRefused, g.serverErrors = 0, 0, 0
+		g.refused, g.serverErrors = streak{}, 0
 	}
-	g.unreadable, g.nextUnreadable, g.vanished, g.nextVanished = 0, 0, 0, 0
+	g.unreadable, g.vanished = streak{}, streak{}
 	return nil
 }
 
 func (g *guard) observeRefused(ctx context.Context, r *run, p *profile) error {
-	g.refused++
 	g.last = p.Why.Detail
 	if p.ServerError {
 		g.serverErrors++
 	}
-	if !isDue(g.refused, suspectRefused, &g.nextRefused) {
+	if !g.refused.add(suspectRefused) {
 		return nil
 	}
 	err := r.sink.CheckAccepts(ctx)
-	if errors.Is(err, sink.ErrNoneAccepted) && g.refused < maxRefused && g.serverErrors < maxServerErrors {
-		g.nextRefused = g.refused + 1
+	if errors.Is(err, sink.ErrNoneAccepted) && g.refused.n < maxRefused && g.serverErrors < maxServerErrors {
+		g.refused.next = g.refused.n + 1
 		return nil
 	}
 	if err != nil {
-		return &RefusedError{g.refused, p.Why.Detail, err}
+		return &RefusedError{g.refused.n, p.Why.Detail, err}
 	}
 	return nil
 }
 
 // end returns an error if the run ends with customers that were all refused.
 func (g *guard) end(ctx context.Context, r *run) error {
-	if g.refused < minRefused || !errors.Is(r.sink.CheckAccepts(ctx), sink.ErrNoneAccepted) {
+	if g.refused.n < minRefused || !errors.Is(r.sink.CheckAccepts(ctx), sink.ErrNoneAccepted) {
 		return nil
 	}
-	return &RefusedError{g.refused, g.last, sink.ErrNoneAccepted}
-}
-
-// isDue reports whether n is where to ask, for the first time or again: ten times as many each time.
-func isDue(n, first int, next *int) bool {
-	if *next == 0 {
-		*next = first
-	}
-	if n < *next {
-		return false
-	}
-	*next = 10 * n
-	return true
+	return &RefusedError{g.refused.n, g.last, sink.ErrNoneAccepted}
 }
 
 // checkAllGone returns an error if every profile of a run was gone, however few there were, and the

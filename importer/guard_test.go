@@ -88,7 +88,7 @@ func TestBadCustomersEndNoRun(t *testing.T) {
 // Where Voucherify takes no customer, the run ends early; what it had refused does not end the next
 // one at the same place.
 func TestVoucherifyTakesNoCustomer(t *testing.T) {
-	for _, c := range []struct{ status, most int }{{http.StatusBadRequest, 120}, {http.StatusInternalServerError, 20}} {
+	for _, c := range []struct{ status, limit int }{{http.StatusBadRequest, 120}, {http.StatusInternalServerError, 20}} {
 		t.Run(fmt.Sprint(c.status), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, sandbox.Options{Profiles: 400, Plain: true})
@@ -96,11 +96,11 @@ func TestVoucherifyTakesNoCustomer(t *testing.T) {
 				w.On(`^POST`, sandboxtest.Status(c.status))
 				im := w.importer()
 				err := im.Run(t.Context())
-				if e, ok := errors.AsType[*importer.RefusedError](err); !ok || e.Customers > c.most {
+				if e, ok := errors.AsType[*importer.RefusedError](err); !ok || e.Customers > c.limit {
 					t.Errorf("error %v", err)
 				}
-				if n := im.State().Counts.Read(); n == 0 || n > c.most {
-					t.Errorf("%d profiles were read, want at most %d", n, c.most)
+				if n := im.State().Counts.Read(); n == 0 || n > c.limit {
+					t.Errorf("%d profiles were read, want at most %d", n, c.limit)
 				}
 				w.Mend()
 				w.finished(next())

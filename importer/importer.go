@@ -15,8 +15,8 @@
 // A page that cannot be read ends the run, but what was listed before it is finished and
 // sent first. A profile that cannot be read, or a customer that Voucherify refuses, ends
 // nothing: it is outstanding, and is read again at the end of this import or of a later one
-// (retries). An accepted customer is not an imported one: the verifier reads what became of each
-// async action, and only then is a customer confirmed or rejected.
+// (retries). An accepted customer is not an imported one: the verifier polls each
+// async action, and its result confirms or rejects the customer.
 //
 // # Goroutines
 //
@@ -48,16 +48,16 @@ var ErrStopped = errors.New("stopped")
 // Options say how to import.
 type Options struct {
 	Limits *sink.BatchLimits
-	// RetryEarlier reads again what imports before this one could not import, and this one has not read.
+	// RetryEarlier reads again the outstanding profiles of earlier imports.
 	RetryEarlier bool
-	Existing     *plan.Existing // customers that are as they would be sent are left out; nil: none are
+	Existing     *plan.Existing // unchanged customers are left out; nil: none are
 	// Unsettled are the ids of async actions of the log that had not ended when Existing was taken:
-	// their customers are sent whatever it says.
+	// their customers are sent in any case.
 	Unsettled  []string
 	Verify     Verify
 	MaxRejects int // stop after more rejected customers; negative: never
-	// MaxClears is in how many customers of an import a field may be sent as null, for whatever
-	// reason; negative: cleared by the mapping, in 5 % of the customers sent, and 100 at least.
+	// MaxClears is how many customers of an import may have a field sent as null. Negative: only fields
+	// that the mapping clears count, up to ClearsAllowed.
 	MaxClears  int
 	Impersonal bool // the log shows no source_id: of a plan
 	LogValues  bool // the log shows the values that could not be used
@@ -75,10 +75,10 @@ type Progress struct {
 // others were merged into is not imported.
 const maxRounds = 4
 
-// Run imports what the source has behind the position of the journal, then what is to be read again,
-// and waits for the verdict on the customers sent. On an error the position is as far along as
-// possible: Voucherify has accepted every customer before it. Canceling ctx ends the run at once;
-// stop ends it gently.
+// Run imports the profiles after the position of the journal, then those to be read again, and waits until
+// the customers sent are confirmed. On an error the position is as far along as possible: Voucherify has
+// accepted every customer before it. Canceling ctx ends the run at once; canceling stop finishes the
+// profiles that were read.
 func Run(ctx, stop context.Context, src source.Source, m *Mapper, snk sink.Sink, confirmer sink.Confirmer, j *journal.Journal, o Options) (err error) {
 	if err := j.Start(); err != nil {
 		return err
@@ -87,7 +87,9 @@ func Run(ctx, stop context.Context, src source.Source, m *Mapper, snk sink.Sink,
 	if err := j.MarkSending(o.Unsettled); err != nil {
 		return err
 	}
-	logStart(j, o.Log)
+	if n := j.Dropped; n > 0 {
+		o.Log.Warn("what was outstanding of the import before is not tried again: it belongs to another space or project", "profiles", n)
+	}
 	m.countNulls = o.MaxClears >= 0
 	r := &run{src, m, snk, confirmer, j, o}
 	defer snk.Wait()
@@ -106,7 +108,9 @@ func Run(ctx, stop context.Context, src source.Source, m *Mapper, snk sink.Sink,
 		if len(ids) == 0 {
 			break
 		}
-		err := r.pipeline(ctx, stop, func(ctx, stop context.Context) iter.Seq2[*page, error] { return r.retryPages(ctx, stop, ids) })
+		err := r.pipeline(ctx, stop, func(ctx, stop context.Context) iter.Seq2[*page, error] {
+			return r.retryPages(ctx, stop, ids, j.State().Position)
+		})
 		if errors.Is(err, source.ErrReadOnce) {
 			break
 		}
@@ -125,7 +129,7 @@ func Run(ctx, stop context.Context, src source.Source, m *Mapper, snk sink.Sink,
 	return j.Finish()
 }
 
-// Confirm waits for the verdict on the customers sent, and imports nothing.
+// Confirm waits until the customers sent are confirmed, and imports nothing.
 func Confirm(ctx, stop context.Context, confirmer sink.Confirmer, j *journal.Journal, o Options) (err error) {
 	if err := j.Start(); err != nil {
 		return err
@@ -141,12 +145,6 @@ func Confirm(ctx, stop context.Context, confirmer sink.Confirmer, j *journal.Jou
 	return j.Finish()
 }
 
-func logStart(j *journal.Journal, log *slog.Logger) {
-	if n := j.Dropped; n > 0 {
-		log.Warn("what was outstanding of the import before is not tried again: it belongs to another space or project", "profiles", n)
-	}
-}
-
 // run is one run of an import.
 type run struct {
 	source    source.Source
@@ -157,22 +155,21 @@ type run struct {
 	Options
 }
 
-// page is a page of profiles on its way through the program.
+// page is a page of profiles in the pipeline.
 type page struct {
 	*source.Page
 	isRetry  bool // its profiles were read before, and could not be imported
 	profiles []*profile
 }
 
-// profile is a profile of a page, and what becomes of it.
+// profile is a profile of a page, its customer and its outcome.
 type profile struct {
 	sink.Record
 	entry journal.Entry
 	page  *page
 }
 
-// allPages yields the pages of the source, and then, once those are all read, pages of what imports
-// before could not import.
+// allPages yields the pages of the source, and then pages of the outstanding profiles of earlier imports.
 func (r *run) allPages(ctx, stop context.Context) iter.Seq2[*page, error] {
 	return func(yield func(*page, error) bool) {
 		at := r.journal.State().Position
@@ -191,7 +188,7 @@ func (r *run) allPages(ctx, stop context.Context) iter.Seq2[*page, error] {
 		if !at.Done || !r.RetryEarlier || stop.Err() != nil {
 			return
 		}
-		for p, err := range r.retryPagesAt(ctx, stop, r.journal.Retries(true), at) {
+		for p, err := range r.retryPages(ctx, stop, r.journal.Retries(true), at) {
 			if !yield(p, err) {
 				return
 			}
@@ -199,12 +196,8 @@ func (r *run) allPages(ctx, stop context.Context) iter.Seq2[*page, error] {
 	}
 }
 
-func (r *run) retryPages(ctx, stop context.Context, ids []string) iter.Seq2[*page, error] {
-	return r.retryPagesAt(ctx, stop, ids, r.journal.State().Position)
-}
-
-// retryPagesAt yields profiles that are read again. The position stays where it is.
-func (r *run) retryPagesAt(ctx, stop context.Context, ids []string, at source.Position) iter.Seq2[*page, error] {
+// retryPages yields profiles that are read again. The position does not move.
+func (r *run) retryPages(ctx, stop context.Context, ids []string, at source.Position) iter.Seq2[*page, error] {
 	return func(yield func(*page, error) bool) {
 		if len(ids) == 0 {
 			return
@@ -225,14 +218,13 @@ func (r *run) retryPagesAt(ctx, stop context.Context, ids []string, at source.Po
 	}
 }
 
-// How many batches may be under way between the one that is being filled and the one that is
-// being committed: as many as have so many customers.
+// Bounds of the batches that wait between the batcher and the committer.
 const (
 	customersAhead  = 3200
 	maxBatchesAhead = 32
 )
 
-// pipeline takes pages through the program.
+// pipeline imports pages.
 func (r *run) pipeline(ctx, stop context.Context, pages func(ctx, stop context.Context) iter.Seq2[*page, error]) error {
 	g, ctx := errgroup.WithContext(ctx)
 	stop, stopSource := context.WithCancel(stop)
@@ -245,7 +237,7 @@ func (r *run) pipeline(ctx, stop context.Context, pages func(ctx, stop context.C
 	ahead := min(max(customersAhead/max(int(r.Limits.Records.Load()), 1), 1), maxBatchesAhead)
 	b := &batcher{run: r, batches: make(chan *batch, ahead), clears: newClearLimiter(r.MaxClears, r.journal.State())}
 	allSent := make(chan struct{})
-	v := newVerifier(r, allSent)
+	v := &verifier{run: r, allSent: allSent, verdicts: make(chan []sink.Verdict), done: make(map[string]bool)}
 	c := &committer{
 		run: r, announced: make(map[string]bool), batches: b.batches, verdicts: v.verdicts,
 		onSent: func() {
@@ -253,7 +245,9 @@ func (r *run) pipeline(ctx, stop context.Context, pages func(ctx, stop context.C
 				stopVerifying() // the next run takes its actions up
 				return
 			}
-			r.logWaiting()
+			if n := r.journal.State().Unconfirmed(); n > 0 && !r.Verify.Off {
+				r.Log.Info("everything is sent; waiting for Voucherify to confirm", "customers", n)
+			}
 			close(allSent)
 		},
 	}
@@ -271,14 +265,7 @@ func (r *run) pipeline(ctx, stop context.Context, pages func(ctx, stop context.C
 	return errors.Join(b.err, err, unverified)
 }
 
-// logWaiting says what is waited for once everything is sent.
-func (r *run) logWaiting() {
-	if n := r.journal.State().Unconfirmed(); n > 0 && !r.Verify.Off {
-		r.Log.Info("everything is sent; waiting for Voucherify to confirm", "customers", n)
-	}
-}
-
-// Verify says whether and how to find out what became of the customers sent.
+// Verify says whether and how to check the status of the customers sent.
 type Verify struct {
 	Off      bool
 	Interval time.Duration // the longest time between two polls

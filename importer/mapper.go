@@ -3,6 +3,7 @@ package importer
 import (
 	"fmt"
 	"log/slog"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -38,7 +39,7 @@ func (m *Mapper) UseSchema(s *metadata.Schema) {
 }
 
 // mapPage gives each profile of the page its customer, or its outcome where there is nothing to
-// send. What was read of the profiles is dropped.
+// send. The profiles that were read are dropped.
 func (m *Mapper) mapPage(p *page) error {
 	p.profiles = make([]*profile, len(p.Page.Profiles))
 	all := make([]profile, len(p.Page.Profiles))
@@ -53,11 +54,11 @@ func (m *Mapper) mapPage(p *page) error {
 	return nil
 }
 
-// mapProfile maps one profile. One without a source_id counts as such, whatever the conditions say:
-// its traits may not have been read.
+// mapProfile maps one profile. The conditions do not apply to one without a source_id: its traits may not have
+// been read.
 func (m *Mapper) mapProfile(to *profile, from *source.Profile) (err error) {
 	to.ID = from.ID
-	to.entry = journal.Entry{ID: from.ID, Nameless: from.Nameless, Late: to.page.Late, Retry: to.page.isRetry}
+	to.entry = journal.Entry{SegmentID: from.ID, Nameless: from.Nameless, Late: to.page.Late, Retry: to.page.isRetry}
 	sourceID, identifier := mapping.SourceID(m.Identifiers, from.ExternalIDs, from.Traits)
 	to.SourceID = sourceID
 	if from.Outcome != outcome.None {
@@ -92,7 +93,7 @@ func (m *Mapper) mapProfile(to *profile, from *source.Profile) (err error) {
 	customer, warnings := mapping.Map(p, m.Mapping)
 	m.Coverage.AddCustomer(p, &customer, warnings)
 	var leftOut []metadata.LeftOut
-	for _, w := range append(warnings, source.Warnings(from)...) {
+	for _, w := range append(warnings, from.Warnings()...) {
 		if w.LeftOut.Reason != "" {
 			leftOut = append(leftOut, w.LeftOut)
 			continue
@@ -121,6 +122,12 @@ func (m *Mapper) mapProfile(to *profile, from *source.Profile) (err error) {
 	return err
 }
 
+// oddIdentifier matches what programs write for a missing value, and numbers that a spreadsheet
+// or pandas has rewritten: 42.0, 4.91234E+11. A customer's source_id cannot be changed later.
+var oddIdentifier = regexp.MustCompile(`(?i)^(null|undefined|nan|none|nil|\\n|<na>|#n/a|\[object object\]|-?[0-9]+\.0+|[0-9](\.[0-9]+)?e\+[0-9]+)$`)
+
+func isOddIdentifier(id string) bool { return oddIdentifier.MatchString(strings.TrimSpace(id)) }
+
 // isDamaged reports whether the trait of an identifier that comes before the used one is damaged.
 func (m *Mapper) isDamaged(damaged []string, used mapping.Identifier) bool {
 	if len(damaged) == 0 {
@@ -141,7 +148,7 @@ func (m *Mapper) isDamaged(damaged []string, used mapping.Identifier) bool {
 // the project's schema requires.
 const lacksRequired = "metadata_required"
 
-// unusedAfter is how many profiles are looked at for traits that none of them has.
+// unusedAfter is the number of profiles that are searched for unused traits.
 const unusedAfter = 1000
 
 // unusedTraits looks for traits of the mapping that no profile has: their names may be wrong.
@@ -178,11 +185,11 @@ func (u *unusedTraits) observe(traits map[string]any, matches bool, m mapping.Ma
 	}
 }
 
-// minFiltered is how many profiles a whole import reads at least before it is wrong that the
-// conditions of the mapping let none through.
+// minFiltered is the number of profiles of an import from which it is an error that the conditions of the
+// mapping match none.
 const minFiltered = 100
 
-// NoneMatched reports whether the conditions of the mapping let none of many profiles through.
+// NoneMatched reports whether the conditions of the mapping match none of many profiles.
 func NoneMatched(s *journal.State) bool {
 	filtered := s.Count(outcome.Filtered)
 	others := s.Count(outcome.WithoutIdentifier) + s.Count(outcome.Vanished) + s.Count(outcome.Unreadable)

@@ -276,7 +276,7 @@ func TestResendRestoresNoOlderData(t *testing.T) {
 	})
 }
 
-// Voucherify gives two requests the same id: what becomes of their customers cannot be told.
+// Voucherify gives two requests the same id: the status of their customers cannot be told apart.
 func TestOneActionForTwoRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, sandbox.Options{Profiles: 100, Plain: true, Latency: time.Second})

@@ -12,8 +12,7 @@ const (
 	nextPoll  = 5 * time.Second
 )
 
-// VerifyError is the error of a run that sent everything, and could not find out what
-// became of it.
+// VerifyError is the error of a run that sent everything, and could not check its status.
 type VerifyError struct{ Err error }
 
 func (e *VerifyError) Error() string {
@@ -22,21 +21,15 @@ func (e *VerifyError) Error() string {
 
 func (e *VerifyError) Unwrap() error { return e.Err }
 
-// verifier finds out what became of the async actions in the journal, while the import goes on
-// and for a while after it.
+// verifier polls the async actions in the journal, while the import goes on and for a while after it.
 type verifier struct {
 	*run
 	allSent  <-chan struct{} // closed when no further customer will be sent
 	verdicts chan []sink.Verdict
-	settled  map[string]bool // actions with a verdict, and those that this run cannot get one on
+	done     map[string]bool // actions with a verdict, or without one that this run can get
 }
 
-func newVerifier(r *run, allSent <-chan struct{}) *verifier {
-	return &verifier{run: r, allSent: allSent, verdicts: make(chan []sink.Verdict), settled: make(map[string]bool)}
-}
-
-// watch gives a verdict on every action it can, until none is left once everything is
-// sent, or the time is up. It closes verdicts.
+// watch polls until everything is sent and no action is open, or until the timeout. It closes verdicts.
 func (v *verifier) watch(ctx context.Context) error {
 	defer close(v.verdicts)
 	if v.Verify.Off {
@@ -72,7 +65,7 @@ func (v *verifier) watch(ctx context.Context) error {
 	}
 }
 
-// poll asks for the open actions, and hands on the verdicts. It returns how many there were.
+// poll asks for the open actions, and sends the verdicts on. It returns their number.
 func (v *verifier) poll(ctx context.Context) (found int, err error) {
 	for {
 		open := v.open()
@@ -81,10 +74,10 @@ func (v *verifier) poll(ctx context.Context) (found int, err error) {
 		}
 		verdicts, lost, err := v.confirmer.Poll(ctx, open)
 		for _, a := range lost {
-			v.settled[a.ID] = true
+			v.done[a.ID] = true
 		}
 		for _, d := range verdicts {
-			v.settled[d.ActionID] = true
+			v.done[d.ActionID] = true
 		}
 		if len(verdicts) > 0 {
 			select {
@@ -100,11 +93,11 @@ func (v *verifier) poll(ctx context.Context) (found int, err error) {
 	}
 }
 
-// open returns the actions that a verdict may still be given on.
+// open returns the actions that may still get a verdict.
 func (v *verifier) open() []sink.Action {
 	var open []sink.Action
 	for _, a := range v.journal.State().Actions {
-		if !a.Open && !v.settled[a.ID] {
+		if !a.Open && !v.done[a.ID] {
 			open = append(open, a.Action)
 		}
 	}

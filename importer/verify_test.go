@@ -308,7 +308,7 @@ func TestCallsOfTheVerifier(t *testing.T) {
 				t.Fatal(err)
 			}
 			w.wantConfirmed(im, 400)
-			if most := int(time.Since(began)/(5*time.Second)) + 3; *lists > most || *reads != 20 {
+			if limit := int(time.Since(began)/(5*time.Second)) + 3; *lists > limit || *reads != 20 {
 				t.Errorf("%d list requests and %d of actions in %s", *lists, *reads, time.Since(began))
 			}
 		})

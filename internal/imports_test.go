@@ -21,7 +21,7 @@ var layers = [][]string{
 	{"cmd", "deploy", "internal/bench", "internal/dist"},
 	{"internal/diagnose"},
 	{"internal/app"},
-	{"internal/report", "internal/settings", "internal/sandboxtest"},
+	{"internal/function", "internal/report", "internal/settings", "internal/sandboxtest"},
 	{"importer"},
 	{"importer/coverage"},
 	{"importer/journal", "importer/sink", "importer/source"},

@@ -320,7 +320,7 @@ func externalIDs(data []byte) ([]byte, error) {
 	value, err := strictjson.Value(data)
 	if err != nil {
 		if isDamage(err) {
-			return data, nil // parseProfile says what becomes of it
+			return data, nil // parseProfile decides
 		}
 		return nil, errors.New("expected JSON")
 	}

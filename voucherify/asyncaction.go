@@ -71,7 +71,7 @@ func (a *AsyncAction) Contradiction(sent int) string {
 	return ""
 }
 
-// ActionResult is what became of the records of a bulk upsert.
+// ActionResult is the result of each record of a bulk upsert.
 type ActionResult struct {
 	// DoneCount and FailedCount are nil if the answer has none that can be true of any
 	// request: whole numbers from 0 to a billion. Compare them with what was sent.

@@ -67,7 +67,7 @@ func TestDocumentsNameCommandsThatExist(t *testing.T) {
 	}
 }
 
-var commandStart = regexp.MustCompile(`(?:^\$ |^|[|&;(] *|Continue with: |ExecStart=\S*/|[0-9*] |go run \./cmd/|"|\x60)segsync ((?:import|verify|plan|delete|check|sandbox|inspect|mapping|outstanding|sql|status|test|version|completion)\b.*)`)
+var commandStart = regexp.MustCompile(`(?:^\$ |^|[|&;(] *|Continue with: |ExecStart=\S*/|[0-9*] |go run \./cmd/|"|\x60)segsync ((?:import|verify|plan|delete|check|sandbox|inspect|mapping|function|outstanding|sql|status|test|version|completion)\b.*)`)
 
 // segsyncCommands returns the arguments of each segsync command in a line.
 func segsyncCommands(line string) [][]string {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"segsync/importer/journal"
@@ -41,6 +42,26 @@ func (o *outputFlags) check() (m mistakes) {
 func addSettings(f *pflag.FlagSet, o *app.SettingsOptions) {
 	f.StringVar(&o.EnvFile, "env-file", ".env", "`file` with settings")
 	f.StringVar(&o.Mapping, "mapping", "", "map traits as this YAML `file` says (default: $SEGSYNC_MAPPING, else as segsync mapping prints)")
+}
+
+// loadSettings reads the settings and the mapping for a command that needs no credentials.
+func loadSettings(cmd *cobra.Command, o app.SettingsOptions) (*settings.Settings, error) {
+	o.EnvFileNamed = cmd.Flags().Changed("env-file")
+	env, err := app.ReadEnv(o)
+	if err != nil {
+		return nil, err
+	}
+	set, err := settings.Load(env, settings.Needs{})
+	if err == nil {
+		err = set.ReadMapping(o.Mapping)
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, warning := range set.Warnings {
+		fmt.Fprintf(cmd.ErrOrStderr(), "segsync: warning: %s\n", warning.Text)
+	}
+	return set, nil
 }
 
 func addFrom(f *pflag.FlagSet, o *app.SettingsOptions) {

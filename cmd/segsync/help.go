@@ -145,11 +145,11 @@ func newHelpCommand() *cobra.Command {
 
 // helpWidth returns how wide help is: as the terminal that stdout is, 100 columns at most.
 func helpWidth() int {
-	const most = 100
+	const maxWidth = 100
 	if width := term.Columns(os.Stdout); width > 0 {
-		return min(width, most)
+		return min(width, maxWidth)
 	}
-	return most
+	return maxWidth
 }
 
 // wrap breaks the lines of a text that are wider than the terminal. What follows a name in a list

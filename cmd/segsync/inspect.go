@@ -32,7 +32,7 @@ with it.`,
   segsync inspect --file profile.json
   segsync inspect user_id:42 --as-test mapping-tests/42.yaml --redact
   segsync inspect --history user_id:42 --dir /var/lib/segsync`,
-		Args: mostArgs(1),
+		Args: maxArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			out, err := newOutput(cmd, term.Options{})
 			if err != nil {

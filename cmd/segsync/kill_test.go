@@ -261,7 +261,7 @@ func TestKilledWhileCatchingUp(t *testing.T) {
 			ready := make(chan struct{})
 			k = newKiller(t, sandbox.Options{Profiles: 100, OnRequest: moves}, func(p *process) {
 				<-ready
-				k.awaitState(t, func(s *journal.State) bool { return s.HasBegun() })
+				k.awaitState(t, func(s *journal.State) bool { return s.Position.At != "" })
 				kill(p)
 			}, p)
 			box.Store(k.box)

@@ -42,13 +42,13 @@ func run(args []string) int {
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	command, err := root.ExecuteC()
-	if err == nil && stdout.err != nil {
+	var exit *app.Error
+	if stdout.err != nil && !errors.As(err, &exit) {
 		err = &app.Error{Code: app.ExitFailed, Err: fmt.Errorf("writing the output: %w", stdout.err)}
 	}
 	if err == nil {
 		return app.ExitDone
 	}
-	var exit *app.Error
 	if !errors.As(err, &exit) { // cobra's own: a flag or argument it does not know
 		exit = &app.Error{Code: app.ExitUsage, Err: app.WithHint(usageError(err), fmt.Sprintf("see %s --help", command.CommandPath()))}
 	}
@@ -129,7 +129,7 @@ project. Try it without any settings:
 		},
 	}
 	root.AddCommand(newImportCommand(), newPlanCommand(), newVerifyCommand(), newStatusCommand(), newOutstandingCommand(), newDeleteCommand(), newCheckCommand(), newInspectCommand(), newTestCommand(),
-		newMappingCommand(), newSQLCommand(), newSandboxCommand(), newVersionCommand())
+		newMappingCommand(), newFunctionCommand(), newSQLCommand(), newSandboxCommand(), newVersionCommand())
 	root.AddCommand(developerCommands()...)
 	useUsageErrors(root)
 	useHelp(root)

@@ -4,8 +4,10 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -38,9 +40,25 @@ func developerCommands() []*cobra.Command {
 				sub.Long = manLong(sub)
 			}
 			root.DisableAutoGenTag = true
-			return doc.GenManTree(root, &doc.GenManHeader{Section: "1", Date: &date, Source: "segsync " + app.Version, Manual: "User Commands"}, args[0])
+			header := &doc.GenManHeader{Section: "1", Date: &date, Source: "segsync " + app.Version, Manual: "User Commands"}
+			if err := doc.GenManTree(root, header, args[0]); err != nil {
+				return err
+			}
+			return datePages(args[0], date)
 		},
 	}}
+}
+
+// datePages writes the day into the pages: cobra's "Nov 2026" is not a date to mandoc.
+func datePages(dir string, date time.Time) error {
+	pages, err := filepath.Glob(filepath.Join(dir, "*.1"))
+	for _, page := range pages {
+		text, readErr := os.ReadFile(page)
+		title, rest, _ := strings.Cut(string(text), "\n.SH ")
+		title = strings.Replace(title, date.Format("Jan 2006"), date.Format(time.DateOnly), 1)
+		err = errors.Join(err, readErr, os.WriteFile(page, []byte(title+"\n.SH "+rest), 0o644))
+	}
+	return err
 }
 
 // manLong returns the description of a command: help is text, a page is Markdown.
@@ -49,8 +67,8 @@ func manLong(cmd *cobra.Command) string { return literal(cmp.Or(cmd.Long, cmd.Sh
 // manSettings returns the part about the settings.
 func manSettings() string {
 	text := "Settings are environment variables. Where the environment has none, they are read from the file\n" +
-		".env, or that of **--env-file**. The package installs /etc/segsync/segsync.env, which explains each, for\n" +
-		"the import that systemd runs.\n\n"
+		".env, or that of **--env-file**. The import that systemd runs reads them from /etc/segsync/segsync.env.\n" +
+		"/usr/share/doc/segsync/segsync.env.example explains each.\n\n"
 	for _, setting := range settings.Descriptions() {
 		meaning := setting.Expected
 		if setting.Default != "" {

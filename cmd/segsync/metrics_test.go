@@ -135,6 +135,29 @@ func TestMetricsAgreeWithTheSummary(t *testing.T) {
 	}
 }
 
+// A run that is killed leaves metrics that say that it runs, and when they were written: they
+// are not those of the run before.
+func TestMetricsOfARunThatIsKilled(t *testing.T) {
+	t.Parallel()
+	w := startWorld(t, sandbox.Options{Profiles: 20, Plain: true})
+	file := filepath.Join(w.dir, "m.prom")
+	check(t, os.WriteFile(file, []byte("segsync_running 0\nsegsync_exit_code 0\n"), 0o600))
+	reached := w.hold(`/traits`, 1)
+	p := w.start(t, "import", "--metrics-file", "m.prom")
+	await(t, "the request", reached)
+	check(t, p.cmd.Process.Kill())
+	p.wantExit(t, -1)
+	data, err := os.ReadFile(file)
+	check(t, err)
+	got, err := parseMetrics(string(data))
+	check(t, err)
+	_, hasEnded := got["segsync_exit_code"]
+	start, written := got["segsync_run_start_timestamp_seconds"], got["segsync_written_timestamp_seconds"]
+	if got["segsync_running"] != 1 || hasEnded || start == 0 || written < start {
+		t.Errorf("metrics of a run that was killed:\n%s", data)
+	}
+}
+
 // Where the files for monitoring cannot be written at the end, that is said, everything else
 // is done, and what could be written knows of it.
 func TestFilesForMonitoringThatAreLost(t *testing.T) {

@@ -18,7 +18,7 @@ func TestOutstandingWhileAnImportRuns(t *testing.T) {
 	names := journal.NewNames(t.TempDir(), "")
 	j, _, err := journal.Open(names, journal.Start{Identity: journal.Identity{Space: "spa_1", Identifier: "user_id"}})
 	check(t, err)
-	rejected := journal.Entry{ID: "use_1", SourceID: "user-1", Outcome: outcome.Rejected, Reason: "too_large"}
+	rejected := journal.Entry{SegmentID: "use_1", SourceID: "user-1", Outcome: outcome.Rejected, Why: outcome.Why{Reason: "too_large"}}
 	check(t, j.Start())
 	check(t, j.AddPage(journal.Page{After: source.Position{At: "1", Done: true}, Entries: []journal.Entry{rejected}}))
 	check(t, errors.Join(j.Save(), j.Close()))

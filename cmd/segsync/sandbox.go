@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"math"
 	"net"
 	"os"
 	"os/signal"
@@ -98,7 +99,7 @@ instead, to try segsync import --from.`,
   segsync sandbox --reject 0.01 --strict-schema --outage-after 200 --outage-for 20s > .env.sandbox &`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := o.check(); err != nil {
+			if err := o.check(cmd.Flags()); err != nil {
 				return app.Usage(app.WithHint(err, "see segsync sandbox --help"))
 			}
 			if o.out.any() {
@@ -144,47 +145,38 @@ func (o *sandboxFlags) addTo(f *pflag.FlagSet) {
 	group(f, "Instead of serving", "ndjson", "postgres", "schema")
 }
 
-func (o *sandboxFlags) check() error {
+func (o *sandboxFlags) check(f *pflag.FlagSet) error {
 	var errs []error
 	host, _, err := net.SplitHostPort(o.listen)
 	if ip := net.ParseIP(host); err != nil || host != "localhost" && (ip == nil || !ip.IsLoopback()) {
 		errs = append(errs, fmt.Errorf("--listen %q: it must be a loopback address with a port, such as 127.0.0.1:8080", o.listen))
 	}
-	if o.profiles < 0 {
-		errs = append(errs, fmt.Errorf("--profiles %d is negative", o.profiles))
-	}
-	if o.rateLimit < 0 {
-		errs = append(errs, fmt.Errorf("--rate-limit %d is negative", o.rateLimit))
+	for _, c := range []struct {
+		flag       string
+		value, max float64
+	}{
+		{"profiles", float64(o.profiles), math.Inf(1)},
+		{"identified", o.identified, 1},
+		{"activity", o.activity, 100},
+		{"rate-limit", float64(o.rateLimit), math.Inf(1)},
+		{"latency", o.latency.Seconds(), math.Inf(1)},
+		{"voucherify-latency", o.voucherifyLatency.Seconds(), math.Inf(1)},
+		{"max-customers", float64(o.maxCustomers), math.Inf(1)},
+		{"faults", o.faults, 1},
+		{"reject", o.reject, 1},
+		{"outage-for", o.outage.For.Seconds(), math.Inf(1)},
+		{"outage-after", float64(o.outage.After), math.Inf(1)},
+	} {
+		switch given := f.Lookup(c.flag).Value; {
+		case c.value >= 0 && c.value <= c.max:
+		case math.IsInf(c.max, 1):
+			errs = append(errs, fmt.Errorf("--%s %s is negative", c.flag, given))
+		default: // NaN included
+			errs = append(errs, fmt.Errorf("--%s %s: it must be from 0 to %g", c.flag, given, c.max))
+		}
 	}
 	if o.taken < 0 || o.taken > o.rateLimit {
 		errs = append(errs, fmt.Errorf("--taken %d: it must be from 0 to the --rate-limit, %d", o.taken, o.rateLimit))
-	}
-	if o.voucherifyLatency < 0 {
-		errs = append(errs, fmt.Errorf("--voucherify-latency %s is negative", o.voucherifyLatency))
-	}
-	if !(o.activity >= 0 && o.activity <= 100) {
-		errs = append(errs, fmt.Errorf("--activity %v: it must be from 0 to 100", o.activity))
-	}
-	if o.maxCustomers < 0 {
-		errs = append(errs, fmt.Errorf("--max-customers %d is negative", o.maxCustomers))
-	}
-	if o.latency < 0 {
-		errs = append(errs, fmt.Errorf("--latency %s is negative", o.latency))
-	}
-	if !(o.faults >= 0 && o.faults <= 1) {
-		errs = append(errs, fmt.Errorf("--faults %v: it must be from 0 to 1", o.faults))
-	}
-	if !(o.identified >= 0 && o.identified <= 1) {
-		errs = append(errs, fmt.Errorf("--identified %v: it must be from 0 to 1", o.identified))
-	}
-	if !(o.reject >= 0 && o.reject <= 1) {
-		errs = append(errs, fmt.Errorf("--reject %v: it must be from 0 to 1", o.reject))
-	}
-	if o.outage.For < 0 {
-		errs = append(errs, fmt.Errorf("--outage-for %s is negative", o.outage.For))
-	}
-	if o.outage.After < 0 {
-		errs = append(errs, fmt.Errorf("--outage-after %d is negative", o.outage.After))
 	}
 	if o.outage.After > 0 && o.outage.For == 0 {
 		errs = append(errs, errors.New("--outage-after goes with --outage-for"))

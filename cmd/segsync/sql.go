@@ -9,7 +9,6 @@ import (
 
 	"segsync/importer/source"
 	"segsync/internal/app"
-	"segsync/internal/settings"
 
 	"github.com/spf13/cobra"
 
@@ -54,20 +53,9 @@ does not speak to, save its result as a file, and import that.`,
 }
 
 func (o *sqlOptions) print(cmd *cobra.Command) error {
-	o.settings.EnvFileNamed = cmd.Flags().Changed("env-file")
-	env, err := app.ReadEnv(o.settings)
+	set, err := loadSettings(cmd, o.settings)
 	if err != nil {
 		return app.Usage(err)
-	}
-	set, err := settings.Load(env, settings.Needs{})
-	if err == nil {
-		err = set.ReadMapping(o.settings.Mapping)
-	}
-	if err != nil {
-		return app.Usage(err)
-	}
-	for _, warning := range set.Warnings {
-		fmt.Fprintf(cmd.ErrOrStderr(), "segsync: warning: %s\n", warning.Text)
 	}
 	schema := cmp.Or(o.schema, set.Warehouse.Schema)
 	if schema == "" {

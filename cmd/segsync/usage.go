@@ -15,13 +15,13 @@ import (
 	"segsync/internal/similar"
 )
 
-// mostTypos is how many letters a name may be off from the one that was meant.
-const mostTypos = 2
+// maxTypos is how many letters a name may be off from the one that was meant.
+const maxTypos = 2
 
 // useUsageErrors makes the mistakes in the arguments of root, and of the commands below
 // it, say what is wrong in words of this program.
 func useUsageErrors(root *cobra.Command) {
-	root.SuggestionsMinimumDistance = mostTypos
+	root.SuggestionsMinimumDistance = maxTypos
 	root.Args = func(cmd *cobra.Command, args []string) error {
 		if len(args) > 0 {
 			return unknownCommand(cmd, args[0])
@@ -32,10 +32,10 @@ func useUsageErrors(root *cobra.Command) {
 }
 
 // noArgs refuses all arguments. One may have been meant as a flag.
-func noArgs(cmd *cobra.Command, args []string) error { return mostArgs(0)(cmd, args) }
+func noArgs(cmd *cobra.Command, args []string) error { return maxArgs(0)(cmd, args) }
 
-// mostArgs refuses more arguments than n.
-func mostArgs(n int) cobra.PositionalArgs {
+// maxArgs refuses more arguments than n.
+func maxArgs(n int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) <= n {
 			return nil
@@ -59,7 +59,7 @@ func mostArgs(n int) cobra.PositionalArgs {
 func unknownCommand(cmd *cobra.Command, name string) error {
 	near := cmd.SuggestionsFor(name)
 	for _, topic := range cmd.Commands() {
-		if topic.IsAdditionalHelpTopicCommand() && similar.Find(name, []string{topic.Name()}, mostTypos) != nil {
+		if topic.IsAdditionalHelpTopicCommand() && similar.Find(name, []string{topic.Name()}, maxTypos) != nil {
 			near = append(near, cmd.CommandPath()+" help "+topic.Name())
 		}
 	}
@@ -79,7 +79,7 @@ func flagError(cmd *cobra.Command, err error) error {
 	switch {
 	case errors.As(err, &unknown):
 		name := unknown.GetSpecifiedName()
-		if letters := unknown.GetSpecifiedShortnames(); len(letters) > mostTypos { // -resume
+		if letters := unknown.GetSpecifiedShortnames(); len(letters) > maxTypos { // -resume
 			name = letters
 		}
 		if near := nearestFlag(cmd.Flags(), name); near != "" {
@@ -100,10 +100,10 @@ func nearestFlag(f *pflag.FlagSet, name string) string {
 			names = append(names, flag.Name)
 		}
 	})
-	if found := similar.Find(name, names, min(mostTypos, len(name)-1)); len(found) > 0 {
+	if found := similar.Find(name, names, min(maxTypos, len(name)-1)); len(found) > 0 {
 		return found[0]
 	}
-	i := slices.IndexFunc(names, func(flag string) bool { return len(name) > mostTypos && strings.HasPrefix(flag, strings.ToLower(name)) })
+	i := slices.IndexFunc(names, func(flag string) bool { return len(name) > maxTypos && strings.HasPrefix(flag, strings.ToLower(name)) })
 	if i < 0 {
 		return ""
 	}

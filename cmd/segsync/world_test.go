@@ -353,7 +353,7 @@ var (
 )
 
 // numbersOf reads the numbers of a summary by their labels, and checks its last line, the
-// sum of what became of the profiles. A row of zero is not in the table.
+// sum of the outcomes. A row of zero is not in the table.
 func numbersOf(stdout string) (map[string]int, error) {
 	m := sumLine.FindStringSubmatchIndex(stdout)
 	if m == nil {

@@ -33,9 +33,9 @@ func BenchmarkMillion(b *testing.B) {
 			a := sink.Action{ID: fmt.Sprint("async_action_01HZX3R5W8Q2", n), Accepted: began, Sent: batch}
 			p := journal.Page{After: source.Position{At: strconv.Itoa(n + batch)}, Actions: map[string]sink.Action{a.ID: a}}
 			for i := range batch {
-				e := journal.Entry{ID: "use_2Qx7b9Lk3Vn0aPz" + strconv.Itoa(n+i), SourceID: "customer-" + strconv.Itoa(n+i), Outcome: outcome.Sent, ActionID: a.ID}
-				j.Add(e.ID)
-				j.MarkSent(e.SourceID, e.ID)
+				e := journal.Entry{SegmentID: "use_2Qx7b9Lk3Vn0aPz" + strconv.Itoa(n+i), SourceID: "customer-" + strconv.Itoa(n+i), Outcome: outcome.Sent, Why: outcome.Why{ActionID: a.ID}}
+				j.Add(e.SegmentID)
+				j.MarkSent(e.SourceID, e.SegmentID)
 				p.Entries = append(p.Entries, e)
 			}
 			if err = j.AddPage(p); err == nil {

@@ -81,12 +81,13 @@ func TestLogThatCannotBeUsed(t *testing.T) {
 		"no commit":         {log: first, err: " is damaged: it has no commit"},
 		"newer":             {log: seal(strings.Replace(first, `"format":1`, `"format":2`, 1)), err: " cannot be used: a newer segsync wrote it (format 2; this one knows 1)", newer: true},
 		"not ours":          {log: seal("[]\n" + first), err: " is damaged: line 1: json: cannot unmarshal array into Go value of type journal.line"},
-		"no first line":     {log: seal(`{"before":{}}` + "\n"), err: " is damaged: line 1: expected what the import is about"},
+		"no first line":     {log: seal(`{"before":{}}` + "\n"), err: " is damaged: line 1: expected the identity of the import"},
 		"no JSON":           {log: seal(first + "{\"finished\":\n"), err: " is damaged: line 2: unexpected end of JSON input"},
-		"unknown outcome":   {log: seal(first + `{"profile":"use_1","outcome":"lost"}` + "\n"), err: ` is damaged: line 2: unknown outcome "lost"`},
-		"unknown action":    {log: seal(first + `{"profile":"use_1","outcome":"sent","async_action_id":"aa_1"}` + "\n"), err: " is damaged: line 2: the async action aa_1 is unknown"},
+		"unknown outcome":   {log: seal(first + `{"segment_id":"use_1","outcome":"lost"}` + "\n"), err: ` is damaged: line 2: unknown outcome "lost"`},
+		"unknown action":    {log: seal(first + `{"segment_id":"use_1","outcome":"sent","async_action_id":"aa_1"}` + "\n"), err: " is damaged: line 2: the async action aa_1 is unknown"},
+		"unknown line":      {log: seal(first + `{"profile":"use_1"}` + "\n"), err: " is damaged: line 2: unknown kind of line"},
 		"wrong checksum":    {log: strings.Replace(seal(first)+seal("{}\n"), "{}", "{ }", 1), err: " is damaged: line 3: lines 3 to 4 are not what was written"},
-		"uncommitted":       {log: seal(first) + `{"profile":"use_1","outcome":"lost"}` + "\n"},
+		"uncommitted":       {log: seal(first) + `{"segment_id":"use_1","outcome":"lost"}` + "\n"},
 		"a position edited": {log: strings.Replace(seal(first), `"10"`, `"20"`, 1), err: " is damaged: line 1: lines 1 to 2 are not what was written"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -170,12 +169,12 @@ func ReadSent(names Names, id Identity, n int, skip func(*Entry) bool) (*Sent, e
 
 // take takes a line of a log. It returns errStop where the rest of that log does not matter.
 func (s *Sent) take(text []byte, at int64, id Identity, n int, skip func(*Entry) bool) error {
+	l, err := parseLine(text)
+	if err != nil {
+		return &DamagedError{Err: err}
+	}
 	if at == 0 {
-		var first line
-		if err := json.Unmarshal(text, &first); err != nil {
-			return &DamagedError{Err: err}
-		}
-		i := first.Import
+		i := l.Import
 		if i == nil || !i.isSameTarget(id) || i.Identifier != id.Identifier {
 			return errStop
 		}
@@ -186,13 +185,10 @@ func (s *Sent) take(text []byte, at int64, id Identity, n int, skip func(*Entry)
 	if len(s.Customers) > 0 && at == 0 || len(s.Customers) >= n {
 		return errStop
 	}
-	if !bytes.HasPrefix(text, []byte(entryHead)) {
+	if l.Entry == nil {
 		return nil
 	}
-	e, err := parseEntry(text)
-	if err != nil {
-		return &DamagedError{Err: err}
-	}
+	e := *l.Entry
 	if e.By == "" {
 		e.By, _, _ = strings.Cut(id.Identifier, ",")
 	}

@@ -10,20 +10,28 @@ import (
 	"strings"
 )
 
-// openRegular opens a regular file. A link, a device or anything else is refused.
-func openRegular(path string, flags int) (*os.File, error) {
+// checkRegular returns an error if a link, a device or a folder has the name of a file.
+func checkRegular(path string) error {
 	info, err := os.Lstat(path)
 	if err == nil && !info.Mode().IsRegular() {
-		return nil, &NotRegularError{path, "regular file"}
+		return &NotRegularError{path, "regular file"}
 	}
-	if err != nil && !(errors.Is(err, fs.ErrNotExist) && flags&os.O_CREATE != 0) {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// openRegular opens a regular file, and nothing else.
+func openRegular(path string, flags int) (*os.File, error) {
+	if err := checkRegular(path); err != nil {
 		return nil, err
 	}
 	return os.OpenFile(path, flags|noFollow, 0o600)
 }
 
-// WriteFile replaces the file as a whole: whoever opens it, and whenever the machine
-// stops, it holds the old content or the new.
+// WriteFile replaces the file as a whole: at any time it holds the old content or the new, also after
+// a power cut.
 func WriteFile(path string, data []byte, perm os.FileMode) error {
 	return ReplaceFile(path, perm, func(to *os.File) error {
 		_, err := to.Write(data)
@@ -31,8 +39,7 @@ func WriteFile(path string, data []byte, perm os.FileMode) error {
 	})
 }
 
-// ReplaceFile writes a file under a name that nobody can know before, and gives it its own
-// name once it is on the disk.
+// ReplaceFile writes a temporary file, and renames it to path once it is on the disk.
 func ReplaceFile(path string, perm os.FileMode, write func(*os.File) error) error {
 	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.tmp")
 	if err != nil {
@@ -73,8 +80,8 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// removeTemporaries removes what a killed run left of the files that it was replacing: those whose
-// names begin so.
+// removeTemporaries removes the temporary files of a killed run, for the files whose names have one of
+// the prefixes.
 func removeTemporaries(dir string, prefixes ...string) error {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -8,71 +8,10 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 
 	"segsync/importer/journal"
 )
-
-// A link, and whatever else is not a file or a folder, is refused where one of ours belongs.
-func TestWhatIsNotRegularIsRefused(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("not everybody can make links")
-	}
-	plants := map[string]func(path string) error{
-		"link":         func(path string) error { return os.Symlink(filepath.Join(t.TempDir(), "elsewhere"), path) },
-		"link to such": func(path string) error { return os.Symlink(t.TempDir(), path) },
-		"FIFO":         mkfifo,
-		"folder":       func(path string) error { return os.Mkdir(path, 0o700) },
-		"file":         func(path string) error { return os.WriteFile(path, nil, 0o600) },
-	}
-	discard := with1(func(s *journal.Start) { s.Mode = journal.Discard })
-	begin := func(names journal.Names) error {
-		j, _, err := journal.Open(names, discard)
-		if err != nil {
-			return err
-		}
-		defer j.Close()
-		if err := j.Start(); err != nil {
-			return err
-		}
-		return j.Save()
-	}
-	lock := func(names journal.Names) error {
-		unlock, err := journal.Lock(names.Dir)
-		if err == nil {
-			unlock()
-		}
-		return err
-	}
-	names := journal.NewNames("", "")
-	for _, c := range []struct {
-		path, fits string
-		do         func(journal.Names) error
-	}{
-		{"segsync-data", "folder", begin}, {"segsync-data", "folder", lock},
-		{logName, "file", begin}, {"segsync-data/lock", "file", lock},
-		{names.NotImported, "file", begin}, {names.Merged, "file", begin}, {names.Warnings, "file", begin}, {names.WithoutIdentifier, "file", begin},
-	} {
-		for what, plant := range plants {
-			if what == c.fits {
-				continue
-			}
-			names := journal.NewNames(t.TempDir(), "")
-			path := filepath.Join(names.Dir, c.path)
-			if filepath.Dir(path) != names.Dir {
-				must(t, os.Mkdir(filepath.Dir(path), 0o700))
-			}
-			must(t, plant(path))
-			err := c.do(names)
-			if e, ok := errors.AsType[*journal.NotRegularError](err); errors.Is(err, syscall.ENOTDIR) {
-				continue // of the data folder
-			} else if !ok || e.Path != path || e.Error() != path+" is not a "+e.Want {
-				t.Errorf("%s as %s: %v", what, c.path, err)
-			}
-		}
-	}
-}
 
 // The files hold personal data: nobody else may read them, those included that were there before.
 func TestFilesArePrivate(t *testing.T) {

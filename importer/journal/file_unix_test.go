@@ -3,6 +3,7 @@
 package journal_test
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"os/signal"
@@ -14,8 +15,6 @@ import (
 
 	"segsync/importer/journal"
 )
-
-func mkfifo(path string) error { return syscall.Mkfifo(path, 0o600) }
 
 // What root does by hand leaves files that the owner of the directory can go on with.
 func TestFilesBelongToTheOwnerOfTheDirectory(t *testing.T) {
@@ -32,7 +31,7 @@ func TestFilesBelongToTheOwnerOfTheDirectory(t *testing.T) {
 		_, err := run(t, names, start(journal.StartNew), -1)
 		must(t, err)
 	}
-	_, err = journal.Forget(names, func(r journal.Record) bool { return r.ID() == "use_0_5" })
+	_, err = journal.Forget(names, func(r journal.Entry) bool { return r.ID() == "use_0_5" })
 	must(t, err)
 	public := filepath.Join(names.Dir, "segsync.prom")
 	must(t, journal.WriteFile(public, nil, 0o644))
@@ -93,5 +92,62 @@ func TestWriteThatFails(t *testing.T) {
 	must(t, err)
 	if diff := cmp.Diff(resultOf(t, finished(t)), resultOf(t, names)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// A link, and whatever else is not a file or a folder, is refused where one of ours belongs.
+func TestWhatIsNotRegularIsRefused(t *testing.T) {
+	plants := map[string]func(path string) error{
+		"link":         func(path string) error { return os.Symlink(filepath.Join(t.TempDir(), "elsewhere"), path) },
+		"link to such": func(path string) error { return os.Symlink(t.TempDir(), path) },
+		"FIFO":         func(path string) error { return syscall.Mkfifo(path, 0o600) },
+		"folder":       func(path string) error { return os.Mkdir(path, 0o700) },
+		"file":         func(path string) error { return os.WriteFile(path, nil, 0o600) },
+	}
+	discard := with1(func(s *journal.Start) { s.Mode = journal.Discard })
+	begin := func(names journal.Names) error {
+		j, _, err := journal.Open(names, discard)
+		if err != nil {
+			return err
+		}
+		defer j.Close()
+		if err := j.Start(); err != nil {
+			return err
+		}
+		return j.Save()
+	}
+	lock := func(names journal.Names) error {
+		unlock, err := journal.Lock(names.Dir)
+		if err == nil {
+			unlock()
+		}
+		return err
+	}
+	names := journal.NewNames("", "")
+	for _, c := range []struct {
+		path, fits string
+		do         func(journal.Names) error
+	}{
+		{"segsync-data", "folder", begin}, {"segsync-data", "folder", lock},
+		{logName, "file", begin}, {"segsync-data/lock", "file", lock},
+		{names.NotImported, "file", begin}, {names.Merged, "file", begin}, {names.Warnings, "file", begin}, {names.WithoutIdentifier, "file", begin},
+	} {
+		for what, plant := range plants {
+			if what == c.fits {
+				continue
+			}
+			names := journal.NewNames(t.TempDir(), "")
+			path := filepath.Join(names.Dir, c.path)
+			if filepath.Dir(path) != names.Dir {
+				must(t, os.Mkdir(filepath.Dir(path), 0o700))
+			}
+			must(t, plant(path))
+			err := c.do(names)
+			if e, ok := errors.AsType[*journal.NotRegularError](err); errors.Is(err, syscall.ENOTDIR) {
+				continue // of the data folder
+			} else if !ok || e.Path != path || e.Error() != path+" is not a "+e.Want {
+				t.Errorf("%s as %s: %v", what, c.path, err)
+			}
+		}
 	}
 }

@@ -1,12 +1,12 @@
 package journal
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/binary"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/maphash"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -14,17 +14,17 @@ import (
 	"segsync/importer/outcome"
 )
 
-// format changes with every change of the log that an older program would misread.
+// format is raised when an older program would misread the log.
 const format = 1
 
-// fold is what the lines of a log amount to. Everything that an import knows is in it.
+// fold is what the lines of a log add up to. Everything that an import knows is in it.
 type fold struct {
 	state    *State
-	records  map[string]Record        // what was not imported, by RecordID
+	records  map[string]*Entry        // profiles that were not imported, by Entry.ID
 	profiles map[hash]outcome.Outcome // of this import, by the hash of their ids
 	sent     map[hash]hash            // which profile a source_id was sent with last, by hashes
-	merged   map[hash][]int64         // where the profiles are that were merged, by the hash of their source_id
-	released []hash                   // hashes of source ids whose profile was not imported
+	merged   map[hash][]int64         // offsets in the log of merged profiles, by the hash of their source_id
+	released []hash                   // source ids whose profile was not imported
 	sending  map[string]bool          // source ids of bulk requests without an answer
 	deleted  map[string]string        // customers that are gone, by deletedKey: the list of their deletion, "" once it is finished
 	seed     maphash.Seed
@@ -32,37 +32,13 @@ type fold struct {
 
 func newFold() *fold {
 	return &fold{
-		state: &State{}, records: make(map[string]Record), profiles: make(map[hash]outcome.Outcome),
+		state: &State{}, records: make(map[string]*Entry), profiles: make(map[hash]outcome.Outcome),
 		sent: make(map[hash]hash), merged: make(map[hash][]int64), sending: make(map[string]bool),
 		deleted: make(map[string]string), seed: maphash.MakeSeed(),
 	}
 }
 
-// Record is a profile that was not imported: one that is outstanding, and is tried again by
-// later imports, or one that has vanished.
-type Record struct {
-	SegmentID string `json:"segment_id"` // "" for customers that Voucherify rejected without naming them
-	SourceID  string `json:"source_id,omitempty"`
-	outcome.Why
-	Outcome  outcome.Outcome `json:"outcome"`           // Sent: sent again since, and not confirmed yet
-	First    time.Time       `json:"first"`             // when it was not imported for the first time
-	Unnamed  int             `json:"unnamed,omitempty"` // of an async action: how many customers it is about
-	Nameless bool            `json:"nameless,omitempty"`
-
-	here    bool // of this import
-	retried bool // by this import
-	order   int
-}
-
-// ID is what the record is known by, see Entry.RecordID.
-func (r *Record) ID() string {
-	return (&Entry{ID: r.SegmentID, ActionID: r.ActionID}).RecordID()
-}
-
-// IsOutstanding reports whether something is to be done about it.
-func (r *Record) IsOutstanding() bool { return r.Outcome != outcome.Vanished }
-
-// hash is of an id. Its alignment of one byte makes the maps a fourth smaller.
+// hash is the hash of an id. As bytes, it makes the maps a quarter smaller than a uint64.
 type hash [8]byte
 
 func (f *fold) hash(id string) (h hash) {
@@ -70,33 +46,31 @@ func (f *fold) hash(id string) (h hash) {
 	return h
 }
 
-// apply takes a line of a log that is read, which stands at this place.
+// apply adds a line at this offset of the log.
 func (f *fold) apply(text []byte, at int64) error {
-	if bytes.HasPrefix(text, []byte(entryHead)) {
-		e, err := parseEntry(text)
-		if err != nil {
-			return &DamagedError{Err: err}
-		}
-		if e.isSend() && !e.Carried {
-			f.sent[f.hash(e.SourceID)] = f.hash(e.ID)
-		}
-		if !f.addEntry(&e, at, at+int64(len(text))) {
-			return &DamagedError{Err: fmt.Errorf("the async action %s is unknown", e.ActionID)}
+	l, err := parseLine(text)
+	switch {
+	case err != nil:
+		return &DamagedError{Err: err}
+	case at == 0 && l.Import == nil:
+		return &DamagedError{Err: errors.New("expected the identity of the import")}
+	case l.Entry == nil:
+		if !f.addLine(&l) {
+			return &DamagedError{Err: errors.New("unknown kind of line")}
 		}
 		return nil
 	}
-	var l line
-	if err := json.Unmarshal(text, &l); err != nil {
-		return &DamagedError{Err: err}
+	if l.isSend() && !l.Carried {
+		f.sent[f.hash(l.SourceID)] = f.hash(l.SegmentID)
 	}
-	if at == 0 && l.Import == nil {
-		return &DamagedError{Err: fmt.Errorf("expected what the import is about")}
+	if !f.addEntry(l.Entry, at, at+int64(len(text))) {
+		return &DamagedError{Err: fmt.Errorf("the async action %s is unknown", l.ActionID)}
 	}
-	f.addLine(&l)
 	return nil
 }
 
-func (f *fold) addLine(l *line) {
+// addLine adds a line that is not about a profile. It reports whether its kind is known.
+func (f *fold) addLine(l *line) bool {
 	s := f.state
 	switch {
 	case l.Import != nil:
@@ -108,7 +82,7 @@ func (f *fold) addLine(l *line) {
 	case l.Action != nil:
 		s.Actions = append(s.Actions, *l.Action)
 	case l.Verdict != nil:
-		f.addVerdict(l.Verdict)
+		f.endAction(l.Verdict)
 	case l.Sending != nil:
 		for _, id := range l.Sending {
 			f.sending[id] = true
@@ -121,17 +95,22 @@ func (f *fold) addLine(l *line) {
 		f.addDeletion(l.Deletion)
 	case l.DeletionFinished != "":
 		f.finishDeletion(l.DeletionFinished)
-	case l.DeletedBefore != "":
-		f.deleted[l.DeletedBefore] = ""
+	case l.DeletedBefore != nil:
+		for _, key := range l.DeletedBefore {
+			f.deleted[key] = ""
+		}
 	case l.Commit != nil:
 		s.Position, s.Saved = l.Commit.At, l.Commit.Time
 		if l.Commit.Quotas != nil {
 			s.Quotas = l.Commit.Quotas
 		}
+	default:
+		return false
 	}
+	return true
 }
 
-// isSend reports whether the source_id is the profile's from here on. A verdict changes nothing of that.
+// isSend reports whether the line assigns the source_id to the profile. A verdict does not.
 func (e *Entry) isSend() bool {
 	switch e.Outcome {
 	case outcome.Sent, outcome.Unchanged, outcome.WouldSend:
@@ -140,29 +119,15 @@ func (e *Entry) isSend() bool {
 	return e.Outcome == outcome.Confirmed && e.ActionID == ""
 }
 
-// addEntry takes a line about a profile that stands between two places of the log. It reports
-// whether the async action of the profile is known.
+// addEntry adds a line about a profile, between two offsets of the log. It reports whether the async action
+// of the profile is known.
 func (f *fold) addEntry(e *Entry, from, to int64) bool {
 	s := f.state
 	if e.Outcome == outcome.None {
 		return true // carried for its warnings
 	}
-	if e.ID != "" && !e.Carried {
-		key := f.hash(e.ID)
-		was := f.profiles[key]
-		f.profiles[key] = e.Outcome
-		s.Counts.by[was]--
-		s.Counts.by[e.Outcome]++
-		if e.Outcome == outcome.Unconfirmed {
-			s.Finished = time.Time{} // there is something to do again
-		}
-		if was == outcome.None && e.Late {
-			s.Details.Late++
-		}
-		if was == outcome.None || was == outcome.Unreadable {
-			first, _, _ := strings.Cut(s.Identifier, ",")
-			s.Details.addDetails(e, first)
-		}
+	if e.SegmentID != "" && !e.Carried {
+		f.countEntry(e)
 	}
 	if e.Outcome == outcome.Sent {
 		a := s.action(e.ActionID)
@@ -180,7 +145,7 @@ func (f *fold) addEntry(e *Entry, from, to int64) bool {
 		}
 	}
 	if e.SourceID != "" {
-		f.addClaim(e, from)
+		f.trackSender(e, from)
 	}
 	if e.Outcome == outcome.Sent || e.Outcome == outcome.Confirmed || e.Outcome == outcome.Rejected {
 		delete(f.sending, e.SourceID)
@@ -195,24 +160,43 @@ func (f *fold) addEntry(e *Entry, from, to int64) bool {
 	return true
 }
 
-// addClaim keeps account of who a source_id was sent with, and who was merged into that profile.
-func (f *fold) addClaim(e *Entry, from int64) {
-	key, id := f.hash(e.SourceID), f.hash(e.ID)
-	by, isClaimed := f.sent[key]
+// countEntry counts a profile of this import by its new outcome.
+func (f *fold) countEntry(e *Entry) {
+	s, key := f.state, f.hash(e.SegmentID)
+	was := f.profiles[key]
+	f.profiles[key] = e.Outcome
+	s.Counts.by[was]--
+	s.Counts.by[e.Outcome]++
+	if e.Outcome == outcome.Unconfirmed {
+		s.Finished = time.Time{} // it is to be sent again
+	}
+	if was == outcome.None && e.Late {
+		s.Details.Late++
+	}
+	if was == outcome.None || was == outcome.Unreadable {
+		first, _, _ := strings.Cut(s.Identifier, ",")
+		s.Details.add(e, cmp.Or(e.By, first))
+	}
+}
+
+// trackSender notes which profile a source_id was sent with, and which ones were merged into that profile.
+func (f *fold) trackSender(e *Entry, from int64) {
+	key, id := f.hash(e.SourceID), f.hash(e.SegmentID)
+	sender, isSent := f.sent[key]
 	switch {
 	case e.isSend():
-		if !isClaimed && !e.Carried {
+		if !isSent && !e.Carried {
 			f.sent[key] = id
 		}
 	case e.Outcome == outcome.Merged:
 		f.merged[key] = append(f.merged[key], from)
-		if !isClaimed && !e.Carried { // its winner ended before it, or is sent after it
+		if !isSent && !e.Carried { // its winner ended before it, or is sent after it
 			f.released = append(f.released, key)
 		}
 	case e.Outcome == outcome.Confirmed: // by a verdict
 	case e.Outcome == outcome.Unconfirmed && e.Reason == winnerNotImported:
 		delete(f.merged, key)
-	case !isClaimed || by == id:
+	case !isSent || sender == id:
 		delete(f.sent, key)
 		if len(f.merged[key]) > 0 {
 			f.released = append(f.released, key)
@@ -220,12 +204,12 @@ func (f *fold) addClaim(e *Entry, from int64) {
 	}
 }
 
-// takeReleased returns the profiles that were merged into one that was not imported, as such that are
-// to be sent themselves. l is the log that was folded.
+// takeReleased returns new entries for merged profiles whose winner was not imported: they are to be sent
+// themselves. l is the log that was folded.
 func (f *fold) takeReleased(l *log) ([]Entry, error) {
 	var all []Entry
 	for _, key := range f.released {
-		if _, isClaimed := f.sent[key]; isClaimed {
+		if _, isSent := f.sent[key]; isSent {
 			continue // another one was sent with the source_id
 		}
 		for _, at := range f.merged[key] {
@@ -233,11 +217,13 @@ func (f *fold) takeReleased(l *log) ([]Entry, error) {
 			if err != nil {
 				return nil, err
 			}
-			if now, read := f.profiles[f.hash(e.ID)]; read && now != outcome.Merged {
+			if now, isRead := f.profiles[f.hash(e.SegmentID)]; isRead && now != outcome.Merged {
 				continue // it has another outcome since
 			}
-			all = append(all, Entry{ID: e.ID, SourceID: e.SourceID, Outcome: outcome.Unconfirmed, Reason: winnerNotImported, Carried: e.Carried,
-				Detail: "another profile with this source_id was sent instead, and was not imported"})
+			all = append(all, Entry{
+				SegmentID: e.SegmentID, SourceID: e.SourceID, Outcome: outcome.Unconfirmed, Carried: e.Carried,
+				Why: outcome.Why{Reason: winnerNotImported, Detail: "another profile with this source_id was sent instead, and was not imported"},
+			})
 		}
 		delete(f.merged, key)
 	}
@@ -247,51 +233,45 @@ func (f *fold) takeReleased(l *log) ([]Entry, error) {
 
 // addRecord keeps, changes or removes the record of a profile.
 func (f *fold) addRecord(e *Entry) {
-	id := e.RecordID()
-	known, isKnown := f.records[id]
+	id := e.ID()
+	known := f.records[id]
 	switch {
 	case e.Outcome.IsOutstanding() || e.Outcome == outcome.Vanished:
-		r := Record{
-			SegmentID: e.ID, SourceID: e.SourceID, Outcome: e.Outcome, First: e.First, Unnamed: e.Unnamed, Nameless: e.Nameless,
-			Why:  outcome.Why{Reason: e.Reason, Detail: e.Detail, ActionID: e.ActionID, RequestID: e.RequestID},
-			here: !e.Carried, retried: e.Retry, order: len(f.records),
+		r := &Entry{
+			SegmentID: e.SegmentID, Outcome: e.Outcome, SourceID: e.SourceID, Why: e.Why, First: e.First, Retry: e.Retry,
+			Carried: e.Carried, Nameless: e.Nameless, Unnamed: e.Unnamed, order: len(f.records),
 		}
-		if isKnown {
+		if known != nil {
 			r.order = known.order
-			if known.Outcome != outcome.Vanished { // else it is read again: it was not believed to be gone
-				r.retried = known.retried || e.Retry
-			}
-			if known.IsOutstanding() {
-				r.First = known.First
-			}
+		}
+		if known != nil && known.Outcome != outcome.Vanished { // else the source was not believed, and it is read again
+			r.First, r.Retry = known.First, known.Retry || e.Retry
 		}
 		f.records[id] = r
-	case e.Outcome == outcome.Sent && isKnown && known.IsOutstanding():
-		known.Outcome, known.here, known.retried = outcome.Sent, true, true
-		f.records[id] = known
-	case isKnown:
+	case known == nil:
+	case e.Outcome == outcome.Sent && known.Outcome != outcome.Vanished:
+		known.Outcome, known.Carried, known.Retry = outcome.Sent, false, true
+	default:
 		delete(f.records, id)
 	}
 }
 
-// addVerdict ends an async action.
-func (f *fold) addVerdict(v *verdictLine) {
+// endAction counts the customers of an async action that has ended.
+func (f *fold) endAction(v *verdictLine) {
 	s := f.state
-	for i, a := range s.Actions {
-		if a.ID != v.ActionID {
-			continue
-		}
-		if !a.Carried {
-			s.Counts.open -= a.Customers
-			s.Counts.unnamed += v.Unnamed
-		}
-		s.Actions = slices.Delete(s.Actions, i, i+1)
+	i := slices.IndexFunc(s.Actions, func(a Action) bool { return a.ID == v.ActionID })
+	if i < 0 {
 		return
 	}
+	if a := s.Actions[i]; !a.Carried {
+		s.Counts.open -= a.Customers
+		s.Counts.unnamed += v.Unnamed
+	}
+	s.Actions = slices.Delete(s.Actions, i, i+1)
 }
 
-// finish ends the import. What began after the last finished one left a gap, which the next
-// import of what changed must not pass over. A space that looked empty is nothing to go on from.
+// finish ends the import. The next --since last goes on from it, unless it left out changes since the
+// finished one before, or found the space empty.
 func (f *fold) finish(at time.Time) {
 	s := f.state
 	s.Finished = at
@@ -302,11 +282,21 @@ func (f *fold) finish(at time.Time) {
 	}
 }
 
-// outstanding says how many records are outstanding.
-func (f *fold) outstanding() Outstanding {
-	var o Outstanding
+// outstandingRecords returns the records of profiles that are still to be imported, the oldest first.
+func (f *fold) outstandingRecords() []Entry {
+	var all []Entry
+	for _, r := range f.sortedRecords() {
+		if r.Outcome != outcome.Vanished {
+			all = append(all, *r)
+		}
+	}
+	return all
+}
+
+// outstanding counts the profiles that are still to be imported.
+func (f *fold) outstanding() (o Outstanding) {
 	for _, r := range f.records {
-		if !r.IsOutstanding() {
+		if r.Outcome == outcome.Vanished {
 			continue
 		}
 		o.Count += max(r.Unnamed, 1)
@@ -318,13 +308,8 @@ func (f *fold) outstanding() Outstanding {
 }
 
 // sortedRecords returns all records, the oldest first.
-func (f *fold) sortedRecords() []Record {
-	all := make([]Record, 0, len(f.records))
-	for _, r := range f.records {
-		all = append(all, r)
-	}
-	slices.SortFunc(all, func(a, b Record) int {
+func (f *fold) sortedRecords() []*Entry {
+	return slices.SortedFunc(maps.Values(f.records), func(a, b *Entry) int {
 		return cmp.Or(a.First.Compare(b.First), cmp.Compare(a.order, b.order), cmp.Compare(a.ID(), b.ID()))
 	})
-	return all
 }

@@ -72,7 +72,7 @@ func (w *randomImport) step() {
 	case n == 18:
 		must(w.t, w.j.Save(), w.j.Close())
 		if w.IntN(2) == 0 {
-			_, err := journal.Forget(w.names, func(journal.Record) bool { return w.IntN(3) == 0 })
+			_, err := journal.Forget(w.names, func(journal.Entry) bool { return w.IntN(3) == 0 })
 			must(w.t, err)
 		}
 		w.j = open(w.t, w.names, start(journal.ContinueAny))
@@ -93,7 +93,7 @@ func (w *randomImport) page(ids []string, isRetry bool) {
 		e := sent(profile, fmt.Sprint("user_", w.IntN(25)), id)
 		e.Retry, e.Late = isRetry, !isRetry && w.IntN(4) == 0
 		switch o := outcome.Outcome(1 + w.IntN(2*int(outcome.Count))); {
-		case o == outcome.Merged && w.j.SentBy(e.SourceID, e.ID) != journal.ByOtherProfile:
+		case o == outcome.Merged && w.j.SentBy(e.SourceID, e.SegmentID) != journal.ByOtherProfile:
 		case o == outcome.Sent || o == outcome.WouldSend || o >= outcome.Count:
 		case o == outcome.Unconfirmed:
 			e.Outcome, e.ActionID = outcome.Unreadable, ""
@@ -102,7 +102,7 @@ func (w *randomImport) page(ids []string, isRetry bool) {
 		}
 		switch e.Outcome {
 		case outcome.Sent, outcome.Confirmed, outcome.Unchanged:
-			w.j.MarkSent(e.SourceID, e.ID)
+			w.j.MarkSent(e.SourceID, e.SegmentID)
 			e.LeftOut = []journal.Remark{{Key: "vip", Reason: "not defined"}}
 		case outcome.Unreadable, outcome.Vanished, outcome.WithoutIdentifier:
 			e.SourceID, e.Reason = "", "that is how it is"

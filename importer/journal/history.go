@@ -1,8 +1,6 @@
 package journal
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,16 +10,16 @@ import (
 	"segsync/importer/outcome"
 )
 
-// Event is something that an import noted about a profile.
+// Event is an entry of the log about a profile.
 type Event struct {
 	Time   time.Time `json:"time"`   // when it was saved
 	Import time.Time `json:"import"` // when that import started
 	Entry
 }
 
-// Find returns what the imports of the directory noted about a profile, the oldest first. id is the
-// id of the profile or its source_id; with its type before it, such as user_id:42, too. The
-// errors are *DamagedError and those of reading.
+// Find returns the events of a profile in all logs of the directory, the oldest first. id is its segment
+// id or its source_id, with or without the type, such as user_id:42. The errors are *DamagedError and
+// those of reading.
 func Find(names Names, id string) ([]Event, error) {
 	paths, err := History(names)
 	if err != nil {
@@ -42,7 +40,7 @@ func Find(names Names, id string) ([]Event, error) {
 	return all, nil
 }
 
-// findIn searches one log. An action that ended well has confirmed the customers that no line is about.
+// findIn searches one log. The verdict on an action confirms its customers that have no line of their own.
 func findIn(path, id, value string) (all []Event, err error) {
 	log, err := openLog(path)
 	if err != nil {
@@ -53,25 +51,20 @@ func findIn(path, id, value string) (all []Event, err error) {
 	saved := 0 // events of earlier commits
 	sent := make(map[string]Entry)
 	_, err = scan(path, log, func(text []byte, _ int64) error {
-		if bytes.HasPrefix(text, []byte(`{"profile":`)) {
-			var e Entry
-			if err := json.Unmarshal(text, &e); err != nil {
-				return &DamagedError{Err: err}
-			}
-			if e.ID != "" && (e.ID == id || e.SourceID == id || value != "" && e.SourceID == value) && !e.Carried {
-				all = append(all, Event{Import: started, Entry: e})
-				delete(sent, e.ActionID)
-				if e.Outcome == outcome.Sent {
-					sent[e.ActionID] = e
-				}
-			}
-			return nil
-		}
-		var l line
-		if err := json.Unmarshal(text, &l); err != nil {
+		l, err := parseLine(text)
+		if err != nil {
 			return &DamagedError{Err: err}
 		}
-		switch {
+		switch e := l.Entry; {
+		case e != nil:
+			if e.SegmentID == "" || e.Carried || e.SegmentID != id && e.SourceID != id && (value == "" || e.SourceID != value) {
+				return nil
+			}
+			all = append(all, Event{Import: started, Entry: *e})
+			delete(sent, e.ActionID)
+			if e.Outcome == outcome.Sent {
+				sent[e.ActionID] = *e
+			}
 		case l.Import != nil:
 			started = l.Import.Started
 		case l.Verdict != nil:
@@ -81,7 +74,8 @@ func findIn(path, id, value string) (all []Event, err error) {
 			}
 		case l.Deletion != nil && (l.Deletion.SourceID == id || value != "" && l.Deletion.SourceID == value):
 			d := l.Deletion
-			all = append(all, Event{Import: started, Entry: Entry{SourceID: d.SourceID, Reason: "segsync delete: " + string(d.Answer), Detail: d.Detail, RequestID: d.RequestID}})
+			all = append(all, Event{Import: started, Entry: Entry{SourceID: d.SourceID,
+				Why: outcome.Why{Reason: "segsync delete: " + string(d.Answer), Detail: d.Detail, RequestID: d.RequestID}}})
 		case l.Commit != nil:
 			for i := saved; i < len(all); i++ {
 				all[i].Time = l.Commit.Time

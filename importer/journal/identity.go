@@ -1,11 +1,13 @@
 package journal
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 )
 
-// Identity says what an import is about. Only an import of the same can be continued.
+// Identity is the source, the target and the rules of an import. An import is continued only with the same
+// identity.
 type Identity struct {
 	Space      string `json:"space"`
 	SegmentURL string `json:"segment_url"`
@@ -28,8 +30,8 @@ func (id Identity) isSameProject(other Identity) bool {
 	return id.VoucherifyURL == other.VoucherifyURL && id.VoucherifyApp == other.VoucherifyApp
 }
 
-// isSameTarget reports whether both import the profiles of one space into one project:
-// what is outstanding of one is outstanding of the other.
+// isSameTarget reports whether both import the profiles of one space into one project. Then outstanding
+// profiles of one are outstanding for the other.
 func (id Identity) isSameTarget(other Identity) bool {
 	return id.isSameProject(other) && id.Space == other.Space && id.SegmentURL == other.SegmentURL
 }
@@ -41,34 +43,26 @@ func (id Identity) isSameSource(other Identity) bool {
 	return id == other
 }
 
-// Differences names what an import of other is about and one of id is not, in words.
+// Differences lists in words how an import of other differs from one of id.
 func (id Identity) Differences(other Identity) string {
 	var all []string
-	compare := func(what, mine, others string) {
-		if mine != others {
-			all = append(all, fmt.Sprintf("%s %q instead of %q", what, others, mine))
+	for _, d := range []struct{ what, mine, others string }{
+		{"the source", cmp.Or(id.Source, "api"), cmp.Or(other.Source, "api")},
+		{"the Segment space", id.Space, other.Space},
+		{"the Segment API", id.SegmentURL, other.SegmentURL},
+		{"the Voucherify API", id.VoucherifyURL, other.VoucherifyURL},
+		{"another Voucherify application", id.VoucherifyApp, other.VoucherifyApp},
+		{"the identifier", id.Identifier, other.Identifier},
+		{"another mapping", id.Mapping, other.Mapping},
+		{"another list of profiles", id.Input, other.Input},
+	} {
+		switch isFingerprint := strings.HasPrefix(d.what, "another "); {
+		case d.mine == d.others:
+		case isFingerprint:
+			all = append(all, d.what)
+		default:
+			all = append(all, fmt.Sprintf("%s %q instead of %q", d.what, d.others, d.mine))
 		}
 	}
-	compare("the source", orAPI(id.Source), orAPI(other.Source))
-	compare("the Segment space", id.Space, other.Space)
-	compare("the Segment API", id.SegmentURL, other.SegmentURL)
-	compare("the Voucherify API", id.VoucherifyURL, other.VoucherifyURL)
-	if id.VoucherifyApp != other.VoucherifyApp {
-		all = append(all, "another Voucherify application")
-	}
-	compare("the identifier", id.Identifier, other.Identifier)
-	if id.Mapping != other.Mapping {
-		all = append(all, "another mapping")
-	}
-	if id.Input != other.Input {
-		all = append(all, "another list of profiles")
-	}
 	return strings.Join(all, ", ")
-}
-
-func orAPI(source string) string {
-	if source == "" {
-		return "api"
-	}
-	return source
 }

@@ -1,24 +1,23 @@
-// Package journal keeps account of an import: one append-only log, and everything that is known is
-// a fold over it.
+// Package journal records an import in one append-only log. The state of the import is a fold over it.
 //
-//	segsync-data/journal.ndjson      lines of JSON: what the import is, then what happened, in order
+//	segsync-data/journal.ndjson      lines of JSON: the identity of the import, then its events in order
 //	segsync-data/history/            the logs of earlier imports, compressed
 //	segsync-data/lock                held while an import runs
 //	not-imported.csv, merged.csv, …  views of the log, for people
 //
-// The lines are grouped by commits. A commit line has the position from which the source is read
-// on, and a checksum of the lines since the commit before; only what a valid one covers counts.
-// So the position, the outcomes and the open async actions always belong together, whenever the
-// program ends: what was written after the last commit is cut off, and read and sent again.
+// A commit line ends a group of lines. It has the position where reading continues, and a checksum of the
+// group; lines without a valid commit do not count. So the position, the outcomes and the open async
+// actions are always consistent, whenever the program ends: lines after the last commit are truncated, and
+// their profiles are read and sent again.
 //
 // # The life of a log
 //
-//	Open    reads the log, and chooses between going on with it and a new import; it writes nothing
-//	Start   makes a log that is continued ready for more
-//	Save    commits. The first one of a new import archives the old log and takes over from it
-//	        what is outstanding, the open async actions, and what the imports before were
-//	Finish  marks the import as finished, if nothing is left to do
-//	Close   writes the views anew
+//	Open    reads the log, and continues it or begins a new import; it writes nothing
+//	Start   opens the files for writing
+//	Save    commits. The first one of a new import archives the old log, and carries over its
+//	        outstanding profiles, open async actions and the facts about earlier imports
+//	Finish  marks the import as finished, if nothing is left to read or to send
+//	Close   rewrites the views
 package journal
 
 import (
@@ -37,7 +36,7 @@ import (
 // Beginning is the offset of the first profile of every source.
 const Beginning = "0"
 
-// Journal is the account of one import. Its methods may be called by several goroutines.
+// Journal is the log of one import. Its methods may be called by several goroutines.
 type Journal struct {
 	names       Names
 	warnValues  bool
@@ -59,11 +58,9 @@ type Journal struct {
 	retried map[string]bool // records that Retries gave out
 	failed  error           // of writing: nothing can be saved any more
 
-	// Dropped is how many profiles are not tried again, for they are of an import of another
-	// space, or into another project.
+	// Dropped counts outstanding profiles that are not tried again, because they belong to another space or
+	// project.
 	Dropped int
-	// Archive is where the first Save keeps the log of the import before, "" for nowhere.
-	Archive string
 }
 
 // State returns what was saved last. It must not be changed.
@@ -86,10 +83,10 @@ func (j *Journal) HasOtherUnfinished() bool {
 	return !j.onDisk && j.old != nil && j.old.state.IsUnfinished()
 }
 
-// KeepQuotas lets each Save save what now returns.
+// KeepQuotas makes each Save record the quotas that now returns.
 func (j *Journal) KeepQuotas(now func() map[string]Quota) { j.quotas = now }
 
-// Start opens the files. It must be called before what follows, and Close after it.
+// Start opens the files. It must be called before the methods below, and Close after it.
 func (j *Journal) Start() error {
 	if err := j.openLog(); err != nil || !j.IsSaved() {
 		return err
@@ -99,7 +96,7 @@ func (j *Journal) Start() error {
 	return j.rewriteViews()
 }
 
-// openLog makes the log ready for more.
+// openLog opens the log for writing, or begins a new one in memory.
 func (j *Journal) openLog() error {
 	data, err := makeDataDir(j.names.Dir)
 	if err != nil {
@@ -131,7 +128,7 @@ func (j *Journal) openLog() error {
 	return nil
 }
 
-// publish makes the present state that of State.
+// publish makes the current state the one that State returns.
 func (j *Journal) publish() {
 	s := j.fold.state.clone()
 	s.Outstanding = j.fold.outstanding()
@@ -165,12 +162,12 @@ func (j *Journal) Len() int {
 	return len(j.fold.profiles)
 }
 
-// IsOutstanding reports whether the profile is known as one that could not be imported.
+// IsOutstanding reports whether the profile has an outstanding record.
 func (j *Journal) IsOutstanding(id string) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	r, known := j.fold.records[id]
-	return known && r.IsOutstanding()
+	return known && r.Outcome != outcome.Vanished
 }
 
 // Rejected returns how many customers this import knows to be rejected.
@@ -210,15 +207,15 @@ func (j *Journal) MarkSent(sourceID, id string) {
 	j.fold.sent[j.fold.hash(sourceID)] = j.fold.hash(id)
 }
 
-// IsSending reports whether a bulk request with the source_id was sent of which no answer is
-// known: nobody can say what Voucherify has of it.
+// IsSending reports whether a bulk request with the source_id has no known answer. Voucherify may or may not
+// have taken it.
 func (j *Journal) IsSending(sourceID string) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.fold.sending[sourceID]
 }
 
-// Sending writes to the log, before a bulk request is sent, which source ids are in it.
+// Sending records the source ids of a bulk request before it is sent.
 func (j *Journal) Sending(sourceIDs []string) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -248,7 +245,7 @@ func (j *Journal) OpenActions() []sink.Action {
 	return all
 }
 
-// MarkSending makes IsSending true of the customers of these async actions.
+// MarkSending makes IsSending true for the customers of these async actions.
 func (j *Journal) MarkSending(actionIDs []string) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -268,16 +265,16 @@ func (j *Journal) MarkSending(actionIDs []string) error {
 	return nil
 }
 
-// Page is a page of profiles, each of which has its outcome.
+// Page is a page of profiles with their outcomes.
 type Page struct {
 	After   source.Position
-	Began   time.Time // where reading began with this page, by the source's clock; else zero
+	Began   time.Time // by the source's clock, on the page with which reading began; else zero
 	Behind  time.Duration
 	Entries []Entry
 	Actions map[string]sink.Action // those of the entries that are Sent, by id
 }
 
-// AddPage notes what became of the profiles of a page. Save makes it last.
+// AddPage notes the outcomes of a page of profiles. Save makes them permanent.
 func (j *Journal) AddPage(p Page) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -293,7 +290,7 @@ func (j *Journal) AddPage(p Page) error {
 				return err
 			}
 		}
-		if was := j.fold.profiles[j.fold.hash(e.ID)]; was != outcome.None && was != outcome.Unreadable {
+		if was := j.fold.profiles[j.fold.hash(e.SegmentID)]; was != outcome.None && was != outcome.Unreadable {
 			e.Warnings, e.LeftOut = nil, nil // the log has them
 		}
 		if err := j.addEntry(e); err != nil {
@@ -304,10 +301,10 @@ func (j *Journal) AddPage(p Page) error {
 	return nil
 }
 
-// addEntry writes a line about a profile, and takes it into account.
+// addEntry writes a line about a profile, and adds it to the fold and the views.
 func (j *Journal) addEntry(e *Entry) error {
 	if e.Outcome.IsOutstanding() || e.Outcome == outcome.Vanished {
-		if e.ID == "" && e.ActionID == "" {
+		if e.SegmentID == "" && e.ActionID == "" {
 			return errors.New("a profile without an id was not imported")
 		}
 		if e.First.IsZero() {
@@ -318,7 +315,7 @@ func (j *Journal) addEntry(e *Entry) error {
 	if err := j.log.add(e); err != nil {
 		return err
 	}
-	j.views.add(e, j.fold.profiles[j.fold.hash(e.ID)])
+	j.views.add(e, j.fold.profiles[j.fold.hash(e.SegmentID)])
 	j.fold.addEntry(e, from, j.log.end())
 	return nil
 }
@@ -331,14 +328,14 @@ func (j *Journal) addLine(l line) error {
 	return nil
 }
 
-// Save commits what was noted.
+// Save commits the lines since the last one.
 func (j *Journal) Save() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.commit(true)
 }
 
-// commit seals what was noted and writes it; sync waits until it is on the disk.
+// commit writes the lines since the last one with a commit line; sync waits until they are on the disk.
 func (j *Journal) commit(sync bool) error {
 	if j.failed != nil {
 		return j.failed
@@ -393,7 +390,7 @@ func (j *Journal) Finish() error {
 	return j.commit(true)
 }
 
-// Close closes the files; the views are then what the log says.
+// Close closes the files. The views then agree with the log.
 func (j *Journal) Close() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -408,7 +405,7 @@ func (j *Journal) Close() error {
 		if err == nil && j.views.superseded {
 			err = j.rewriteViews()
 		} else if err == nil {
-			err = j.views.writeNotImported(j.fold.sortedRecords())
+			err = j.views.writeNotImported(j.fold)
 		}
 	}
 	err = errors.Join(err, j.views.close())
@@ -421,7 +418,7 @@ func (j *Journal) Close() error {
 	return err
 }
 
-// Delete removes the log and the views, after Close: of a dry run that is finished.
+// Delete removes the log and the views of a finished dry run, after Close.
 func (j *Journal) Delete() error {
 	errs := []error{os.Remove(j.names.LogPath())}
 	for _, name := range j.names.reports() {

@@ -1,33 +1,29 @@
 package journal
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"segsync/internal/safetext"
 )
 
 // lockFile is locked while an import uses the directory. The lock is the kernel's, so a
-// crash leaves none behind; what the file holds is only for the message.
-const lockFile = "lock"
-
-// holder says who holds the lock. It is written behind the first byte: that one is
+// crash leaves none behind. The file says for people who holds it, behind the first byte: that one is
 // locked, and on Windows cannot be read meanwhile.
-type holder struct {
-	PID     int       `json:"pid"`
-	Started time.Time `json:"started"`
-}
+const lockFile = "lock"
 
 // LockedError says that another import is running in the directory.
 type LockedError struct {
 	Dir string
-	By  string // what is known of it, such as "process 42, since …", or ""
+	By  string // such as "process 42, since …"; "" if that is not known
 }
 
 func (e *LockedError) Error() string {
@@ -45,8 +41,8 @@ func Lock(dir string) (unlock func(), err error) {
 		return nil, err
 	}
 	path := filepath.Join(data, lockFile)
-	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
-		return nil, &NotRegularError{path, "regular file"}
+	if err := checkRegular(path); err != nil {
+		return nil, err
 	}
 	file := flock.New(path, flock.SetPermissions(0o600))
 	if err := tryLock(file, dir, path); err != nil {
@@ -58,7 +54,7 @@ func Lock(dir string) (unlock func(), err error) {
 		// Some network file systems cannot lock directories: there, the file has to do.
 		if err := tryLock(whole, dir, path); err == nil {
 			unlock = func() { file.Unlock(); whole.Unlock() }
-		} else if _, locked := errors.AsType[*LockedError](err); locked {
+		} else if _, isLocked := errors.AsType[*LockedError](err); isLocked {
 			unlock()
 			return nil, err
 		}
@@ -85,39 +81,33 @@ func IsLocked(dir string) bool {
 }
 
 func tryLock(lock *flock.Flock, dir, holderPath string) error {
-	locked, err := lock.TryLock()
+	isLocked, err := lock.TryLock()
 	if err != nil {
 		return fmt.Errorf("locking the directory %s: %w", dir, err)
 	}
-	if !locked {
+	if !isLocked {
 		return &LockedError{dir, readHolder(holderPath)}
 	}
 	return nil
 }
 
 func writeHolder(path string) error {
-	data, err := json.Marshal(holder{os.Getpid(), time.Now().Truncate(time.Second)})
-	if err != nil {
-		return err
-	}
 	file, err := openRegular(path, os.O_WRONLY)
 	if err != nil {
 		return err
 	}
-	_, err = file.WriteAt(append(data, '\n'), 1)
-	return errors.Join(err, giveToOwner(path), file.Truncate(int64(len(data)+2)), file.Close())
+	n, err := fmt.Fprintf(io.NewOffsetWriter(file, 1), "process %d, since %s\n", os.Getpid(), time.Now().Format(time.RFC3339))
+	return errors.Join(err, giveToOwner(path), file.Truncate(int64(n+1)), file.Close())
 }
 
-// readHolder says in words who holds the lock, as far as that is known.
+// readHolder returns who holds the lock, "" where that is not known.
 func readHolder(path string) string {
 	file, err := os.Open(path)
 	if err != nil {
 		return ""
 	}
 	defer file.Close()
-	var h holder
-	if json.NewDecoder(io.NewSectionReader(file, 1, 1000)).Decode(&h) != nil {
-		return ""
-	}
-	return fmt.Sprintf("process %d, since %s", h.PID, h.Started.Format(time.RFC3339))
+	holder := make([]byte, 100)
+	n, _ := file.ReadAt(holder, 1)
+	return safetext.Line(strings.TrimSpace(string(holder[:n])))
 }

@@ -111,14 +111,14 @@ func (l *log) entries(from, to int64, do func(*Entry) error) error {
 		if err != nil {
 			return fmt.Errorf("reading the log: %w", err)
 		}
-		if !bytes.HasPrefix(text, []byte(entryHead)) {
-			continue
-		}
-		e, err := parseEntry(text)
+		line, err := parseLine(text)
 		if err != nil {
 			return fmt.Errorf("reading the log: %w", err)
 		}
-		if err := do(&e); err != nil {
+		if line.Entry == nil {
+			continue
+		}
+		if err := do(line.Entry); err != nil {
 			return err
 		}
 	}
@@ -173,7 +173,7 @@ func scan(path string, file io.Reader, apply func(text []byte, at int64) error) 
 			continue
 		}
 		if !isSealed(segment) {
-			if bytes.IndexByte(segment, 0) >= 0 && atEnd(lines) { // blocks that a power cut left empty
+			if _, err := lines.Peek(1); err == io.EOF && bytes.IndexByte(segment, 0) >= 0 { // blocks that a power cut left empty
 				return end, nil
 			}
 			return end, &DamagedError{Path: path, Line: first, Err: fmt.Errorf("lines %d to %d are not what was written", first, n)}
@@ -212,9 +212,4 @@ func readLine(r *bufio.Reader) ([]byte, error) {
 		}
 	}
 	return long, err
-}
-
-func atEnd(r *bufio.Reader) bool {
-	_, err := r.Peek(1)
-	return err == io.EOF
 }

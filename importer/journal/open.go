@@ -23,13 +23,13 @@ type Mode int
 const (
 	// StartNew begins a new import; a log that cannot be used is an error.
 	StartNew Mode = iota
-	// Discard begins a new import, whatever is in the directory.
+	// Discard begins a new import, also in place of an unfinished or damaged one.
 	Discard
 	// StartAtOffset continues the unfinished import if it stopped at the offset, else begins
 	// there, like Discard.
 	StartAtOffset
-	// Resume continues the import that something is left to do of (see Start.HasWorkLeft);
-	// without one it begins a new one, like StartNew.
+	// Resume continues the import if it has work left (see Start.HasWorkLeft), else begins a new
+	// one, like StartNew.
 	Resume
 	// ContinueAny continues the import of the directory, finished or not.
 	ContinueAny
@@ -41,12 +41,12 @@ type Start struct {
 	Mode     Mode
 	Offset   string    // where a new import begins, "" for the beginning
 	Since    time.Time // a new one takes only what was active after this; zero: everything
-	// SinceLast means the start of the last finished import as Since; everything, if there
-	// is none, or if the mapping is another one and KeepSince is false. BasisOf has that import.
+	// SinceLast sets Since to the start of the last finished import in Basis, or in this log if that is
+	// empty. Everything is imported if there is none, or if the mapping changed and KeepSince is false.
 	SinceLast bool
 	KeepSince bool
 	Basis     Names
-	Confirm   bool // what became of the customers sent is found out
+	Confirm   bool // the status of the customers sent is checked
 	DryRun    bool
 	// AnySender lets the import send customers although the last one in the directory used another
 	// identifier, or another project. Others are the other logs of the directory.
@@ -251,8 +251,8 @@ func (s *Start) continues(old *State) bool {
 	return false
 }
 
-// HasWorkLeft reports whether something is left to do of the import: it is not finished, or it was
-// finished without finding out what became of its customers.
+// HasWorkLeft reports whether the import is not finished, or was finished without checking the status of
+// its customers.
 func (s *Start) HasWorkLeft(old *State) bool {
 	return old.IsUnfinished() || s.Confirm && len(old.Actions) > 0
 }

@@ -22,7 +22,7 @@ func TestOpen(t *testing.T) {
 		must(t, os.WriteFile(names.LogPath(), []byte("{"), 0o600))
 		return names
 	}
-	// unverified is finished, and nobody looked what became of its customers.
+	// unverified is finished, and the status of its customers was not checked.
 	unverified := func(t *testing.T) journal.Names {
 		names := none(t)
 		j := open(t, names, start(journal.StartNew))
@@ -165,7 +165,7 @@ func TestFinishMovesTheBasis(t *testing.T) {
 		j := open(t, names, with1(c.change))
 		p := journal.Page{After: atEnd, Began: later}
 		for range c.profiles {
-			p.Entries = append(p.Entries, journal.Entry{ID: "A", Outcome: outcome.Unchanged, SourceID: "u1"})
+			p.Entries = append(p.Entries, journal.Entry{SegmentID: "A", Outcome: outcome.Unchanged, SourceID: "u1"})
 		}
 		must(t, j.AddPage(p), j.Save(), j.Finish(), j.Close())
 		s, err := journal.Load(names)
@@ -215,7 +215,7 @@ func TestSender(t *testing.T) {
 	}
 	byEmail := with1(func(s *journal.Start) { s.Identity.Identifier = "email" })
 	j := open(t, names, byEmail) // a first wrong identifier, which sends nothing, can be corrected
-	add(t, j, journal.Entry{ID: "A", Outcome: outcome.WithoutIdentifier})
+	add(t, j, journal.Entry{SegmentID: "A", Outcome: outcome.WithoutIdentifier})
 	must(t, j.Save(), j.Finish(), j.Close())
 	if last := senderOf(list, names); !cmp.Equal(last, first) {
 		t.Errorf("after one that sent nothing: %+v", last)

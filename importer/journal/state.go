@@ -77,10 +77,11 @@ type Details struct {
 	Recreated   int                       // customers sent again after they were deleted
 }
 
-const maxLeftOut = 200 // keys of Details.LeftOut
-
-// OtherKeys stands for all further keys where there are too many to count each.
-const OtherKeys = "other keys"
+// Details.LeftOut has maxLeftOut keys at most; further ones are counted as otherKeys.
+const (
+	maxLeftOut = 200
+	otherKeys  = "other keys"
+)
 
 // Outstanding says how many profiles were not imported and still should be.
 type Outstanding struct {
@@ -101,14 +102,6 @@ type Counts struct {
 	// open are the customers of async actions that have not ended, unnamed those that were
 	// rejected without being named. Both are Sent.
 	open, unnamed int
-}
-
-// CountsOf returns the counts of an import with so many profiles of each outcome.
-func CountsOf(by map[outcome.Outcome]int) (c Counts) {
-	for o, n := range by {
-		c.by[o] = n
-	}
-	return c
 }
 
 // Of returns the number of profiles with the outcome.
@@ -154,13 +147,10 @@ func (s *State) Unconfirmed() int {
 	return n
 }
 
-// SentCustomers returns how many customers of this import were sent, whatever became of them.
+// SentCustomers returns how many customers of this import were sent, whether Voucherify confirmed them or not.
 func (s *State) SentCustomers() int {
 	return s.Count(outcome.Confirmed) + s.Count(outcome.Rejected) + s.Count(outcome.Unconfirmed)
 }
-
-// HasBegun reports whether a page of the source is complete.
-func (s *State) HasBegun() bool { return s.Position.At != "" || s.Position.State != nil }
 
 // clone returns a copy that can be changed.
 func (s *State) clone() *State {
@@ -191,8 +181,8 @@ func (s *State) action(id string) *Action {
 	return nil
 }
 
-// addDetails counts what an entry says beside its outcome.
-func (d *Details) addDetails(e *Entry, firstIdentifier string) {
+// add counts what an entry says beside its outcome. identifier is the one that its source_id was taken from.
+func (d *Details) add(e *Entry, identifier string) {
 	for _, w := range e.Warnings {
 		countIn(&d.Warnings, w.Field, w.Reason)
 	}
@@ -204,31 +194,28 @@ func (d *Details) addDetails(e *Entry, firstIdentifier string) {
 	}
 	for _, l := range e.LeftOut {
 		if d.LeftOut[l.Key] == nil && len(d.LeftOut) >= maxLeftOut {
-			l.Key = OtherKeys
+			l.Key = otherKeys
 		}
 		countIn(&d.LeftOut, l.Key, l.Reason)
 	}
-	if d.Identifiers == nil {
-		d.Identifiers = make(map[string]int)
-	}
-	if e.By != "" {
-		firstIdentifier = e.By
-	}
-	d.Identifiers[firstIdentifier]++
+	count(&d.Identifiers, identifier)
 	for _, field := range e.Cleared {
-		if d.Cleared == nil {
-			d.Cleared = make(map[string]int)
-		}
-		d.Cleared[field]++
+		count(&d.Cleared, field)
 	}
+}
+
+func count(m *map[string]int, key string) {
+	if *m == nil {
+		*m = make(map[string]int)
+	}
+	(*m)[key]++
 }
 
 func countIn(m *map[string]map[string]int, key, reason string) {
 	if *m == nil {
 		*m = make(map[string]map[string]int)
 	}
-	if (*m)[key] == nil {
-		(*m)[key] = make(map[string]int)
-	}
-	(*m)[key][reason]++
+	inner := (*m)[key]
+	count(&inner, reason)
+	(*m)[key] = inner
 }

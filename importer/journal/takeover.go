@@ -47,25 +47,24 @@ func (j *Journal) carry() error {
 	}
 	whole := s.From == "" && s.Since.IsZero()
 	for _, r := range old.sortedRecords() {
-		if !r.IsOutstanding() && (whole || !old.state.IsUnfinished()) || whole && r.Nameless {
+		if r.Outcome == outcome.Vanished && (whole || !old.state.IsUnfinished()) || whole && r.Nameless {
 			continue
 		}
-		e := Entry{ID: r.SegmentID, SourceID: r.SourceID, Outcome: r.Outcome, First: r.First, Unnamed: r.Unnamed, Nameless: r.Nameless,
-			Reason: r.Reason, Detail: r.Detail, ActionID: r.ActionID, RequestID: r.RequestID, Carried: true}
-		if e.Outcome == outcome.Sent {
-			e.Outcome = outcome.Unconfirmed
+		r.Carried, r.Retry = true, false
+		if r.Outcome == outcome.Sent {
+			r.Outcome = outcome.Unconfirmed
 		}
-		if err := j.addEntry(&e); err != nil {
+		if err := j.addEntry(r); err != nil {
 			return err
 		}
 	}
-	for _, key := range slices.Sorted(maps.Keys(old.deleted)) {
-		if err := j.addLine(line{DeletedBefore: key}); err != nil {
+	if len(old.deleted) > 0 {
+		if err := j.addLine(line{DeletedBefore: slices.Sorted(maps.Keys(old.deleted))}); err != nil {
 			return err
 		}
 	}
-	for id := range old.sending {
-		if err := j.addLine(line{Sending: []string{id}}); err != nil {
+	if len(old.sending) > 0 {
+		if err := j.addLine(line{Sending: slices.Sorted(maps.Keys(old.sending))}); err != nil {
 			return err
 		}
 	}
@@ -110,10 +109,10 @@ func (j *Journal) carryActions() error {
 	}
 	if keepViews {
 		err := log.entries(0, log.size, func(e *Entry) error {
-			if e.Outcome == outcome.WithoutIdentifier || e.Outcome == outcome.Merged && (e.Carried || old.profiles[old.hash(e.ID)] == e.Outcome) {
+			if e.Outcome == outcome.WithoutIdentifier || e.Outcome == outcome.Merged && (e.Carried || old.profiles[old.hash(e.SegmentID)] == e.Outcome) {
 				all = append(all, *e)
 			} else if e.Warnings != nil {
-				all = append(all, Entry{ID: e.ID, SourceID: e.SourceID, Warnings: e.Warnings})
+				all = append(all, Entry{SegmentID: e.SegmentID, SourceID: e.SourceID, Warnings: e.Warnings})
 			}
 			return nil
 		})

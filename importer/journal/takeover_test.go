@@ -70,7 +70,7 @@ func TestNewImportTakesOver(t *testing.T) {
 			if diff := cmp.Diff(c.want, g); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
-			if len(counts(s)) > 0 || s.HasBegun() || s.Position.Done || !s.IsUnfinished() {
+			if len(counts(s)) > 0 || s.Position.At != "" || s.Position.Done || !s.IsUnfinished() {
 				t.Errorf("the new import has %v at %+v", counts(s), s.Position)
 			}
 		})
@@ -82,7 +82,7 @@ func TestNamelessEntriesGoWithAWholeImport(t *testing.T) {
 	for _, whole := range []bool{true, false} {
 		names := journal.NewNames(t.TempDir(), "")
 		j := open(t, names, start(journal.StartNew))
-		add(t, j, journal.Entry{ID: "line 7", Outcome: outcome.Unreadable, Reason: "malformed", Nameless: true})
+		add(t, j, journal.Entry{SegmentID: "line 7", Outcome: outcome.Unreadable, Nameless: true, Why: outcome.Why{Reason: "malformed"}})
 		must(t, j.Save(), j.Finish(), j.Close())
 		j = open(t, names, with1(func(s *journal.Start) {
 			if !whole {
@@ -271,7 +271,7 @@ func TestDryRun(t *testing.T) {
 		if err := j.Sending([]string{"u1"}); err != nil || j.IsSending("u1") {
 			t.Errorf("a dry run sends: %v", err)
 		}
-		add(t, j, journal.Entry{ID: "A", SourceID: "u1", Outcome: outcome.WouldSend})
+		add(t, j, journal.Entry{SegmentID: "A", SourceID: "u1", Outcome: outcome.WouldSend})
 		must(t, j.Save(), j.Finish(), j.Close())
 		s, err := journal.Load(dry)
 		if err != nil || s.Before.Sender != nil || !cmp.Equal(counts(s), map[outcome.Outcome]int{outcome.WouldSend: 1}) {

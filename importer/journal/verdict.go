@@ -3,7 +3,6 @@ package journal
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"segsync/importer/outcome"
@@ -21,72 +20,70 @@ func (j *Journal) AddVerdict(v sink.Verdict) ([]Entry, error) {
 		return nil, fmt.Errorf("a verdict on the unknown async action %s", v.ActionID)
 	}
 	action, ended := *a, verdictLine{ActionID: v.ActionID, RequestID: v.RequestID, Time: time.Now().UTC(), Failed: v.Failed != ""}
-	var lines []Entry
+	var entries, notConfirmed []Entry
 	if v.Failed != "" || len(v.Rejected) > 0 || v.Unnamed > 0 || j.hasSentAgain() {
 		customers, err := j.log.customersOf(action)
 		if err != nil {
 			return nil, err
 		}
-		lines, ended.Unnamed = j.judge(action, v, customers)
+		entries, ended.Unnamed = j.verdictEntries(action, v, customers)
 	}
-	var bad []Entry
-	for i := range lines {
-		e := &lines[i]
-		if err := j.addEntry(e); err != nil {
+	for i := range entries {
+		if err := j.addEntry(&entries[i]); err != nil {
 			return nil, err
 		}
-		if e.Outcome != outcome.Confirmed {
-			bad = append(bad, *e)
+		if entries[i].Outcome != outcome.Confirmed {
+			notConfirmed = append(notConfirmed, entries[i])
 		}
 	}
-	return bad, j.addLine(line{Verdict: &ended})
+	return notConfirmed, j.addLine(line{Verdict: &ended})
 }
 
-// judge returns the lines about the customers of an action that are not simply confirmed, and how
+// verdictEntries returns the entries of the customers of an action that are not simply confirmed, and how
 // many were rejected without being named.
-func (j *Journal) judge(a Action, v sink.Verdict, customers []Entry) (lines []Entry, unnamed int) {
-	one := func(c Entry, o outcome.Outcome, reason, detail string) Entry {
-		return Entry{ID: c.ID, SourceID: c.SourceID, Outcome: o, Reason: reason, Detail: detail, ActionID: a.ID, RequestID: v.RequestID, Carried: c.Carried}
+func (j *Journal) verdictEntries(a Action, v sink.Verdict, customers []Entry) (entries []Entry, unnamed int) {
+	add := func(c Entry, o outcome.Outcome, reason, detail string) {
+		why := outcome.Why{Reason: reason, Detail: detail, ActionID: a.ID, RequestID: v.RequestID}
+		entries = append(entries, Entry{SegmentID: c.SegmentID, Outcome: o, SourceID: c.SourceID, Why: why, Carried: c.Carried, Unnamed: c.Unnamed})
 	}
 	if v.Failed != "" {
 		for _, c := range customers {
-			r, known := j.fold.records[c.ID]
-			if known && r.Reason == actionFailed {
-				lines = append(lines, one(c, outcome.Rejected, actionFailed, "the async action failed twice: "+v.Failed))
-				continue
+			if r, known := j.fold.records[c.SegmentID]; known && r.Reason == actionFailed {
+				add(c, outcome.Rejected, actionFailed, "the async action failed twice: "+v.Failed)
+			} else {
+				add(c, outcome.Unconfirmed, actionFailed, "the async action failed: "+v.Failed)
 			}
-			lines = append(lines, one(c, outcome.Unconfirmed, actionFailed, "the async action failed: "+v.Failed))
 		}
-		return lines, 0
+		return entries, 0
 	}
 	var rest []Entry
 	for _, c := range customers {
 		if why, ok := v.Rejected[c.SourceID]; ok {
-			lines = append(lines, one(c, outcome.Rejected, why.Reason, why.Detail))
+			add(c, outcome.Rejected, why.Reason, why.Detail)
 		} else {
 			rest = append(rest, c)
 		}
 	}
 	if a.Customers == a.Sent { // else those named may be of a page that is sent again
-		unnamed = len(v.Rejected) - len(lines)
+		unnamed = len(v.Rejected) - len(entries)
 	}
 	switch unnamed = min(unnamed+v.Unnamed, len(rest)); {
 	case unnamed == 0:
 		for _, c := range rest {
-			if r, known := j.fold.records[c.ID]; known && r.Outcome == outcome.Sent {
-				lines = append(lines, one(c, outcome.Confirmed, "", ""))
+			if r, known := j.fold.records[c.SegmentID]; known && r.Outcome == outcome.Sent {
+				add(c, outcome.Confirmed, "", "")
 			}
 		}
 	case unnamed == len(rest): // then it is clear which
 		for _, c := range rest {
-			lines = append(lines, one(c, outcome.Rejected, "not_named", "Voucherify rejected this customer without saying why"))
+			add(c, outcome.Rejected, "not_named", "Voucherify rejected this customer without saying why")
 		}
-		unnamed = 0
+		return entries, 0
 	default:
-		lines = append(lines, Entry{Outcome: outcome.Rejected, Reason: "not_named", ActionID: a.ID, RequestID: v.RequestID, Unnamed: unnamed, Carried: a.Carried,
-			Detail: fmt.Sprintf("one of %d customers that were rejected without their names, of the %d in this async action", unnamed, a.Customers)})
+		add(Entry{Unnamed: unnamed, Carried: a.Carried}, outcome.Rejected, "not_named",
+			fmt.Sprintf("one of %d customers that were rejected without their names, of the %d in this async action", unnamed, a.Customers))
 	}
-	return lines, unnamed
+	return entries, unnamed
 }
 
 // Reasons of profiles that are to be sent again: their async action failed, or the profile that they
@@ -109,19 +106,19 @@ func (j *Journal) hasSentAgain() bool {
 // Retries returns the ids of the profiles that are to be read again now, the oldest first: those
 // that imports before this one could not import, if earlier is true and this one has not read
 // them, and those of this import that could not be read, or whose async action failed. Each is
-// returned once, but where it fails again in a way that is no matter of the profile.
+// returned once, unless it fails again for a reason that is not its own.
 func (j *Journal) Retries(earlier bool) []string {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	var ids []string
 	for _, r := range j.fold.sortedRecords() {
-		if !r.IsOutstanding() || r.SegmentID == "" || r.Nameless || r.Outcome == outcome.Sent {
+		if r.SegmentID == "" || r.Nameless || !r.Outcome.IsOutstanding() {
 			continue
 		}
-		_, read := j.fold.profiles[j.fold.hash(r.SegmentID)]
-		resend := r.Outcome == outcome.Unconfirmed && (r.here || read || r.Reason == actionFailed || r.Reason == winnerNotImported)
-		again := r.here && r.Outcome == outcome.Unreadable && !r.retried
-		if !resend && !again && !(earlier && !r.here && !read) || j.retried[r.SegmentID] && !resend {
+		_, isRead := j.fold.profiles[j.fold.hash(r.SegmentID)]
+		resend := r.Outcome == outcome.Unconfirmed && (!r.Carried || isRead || r.Reason == actionFailed || r.Reason == winnerNotImported)
+		reread := r.Outcome == outcome.Unreadable && !r.Carried && !r.Retry || earlier && r.Carried && !isRead
+		if !resend && (!reread || j.retried[r.SegmentID]) {
 			continue
 		}
 		j.retried[r.SegmentID] = true
@@ -133,30 +130,25 @@ func (j *Journal) Retries(earlier bool) []string {
 // GiveUp makes the profiles that were to be sent again, and could not be, outstanding for the next
 // import.
 func (j *Journal) GiveUp(why string) error {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	for _, r := range j.fold.sortedRecords() {
-		if r.Outcome != outcome.Unconfirmed || !r.here {
-			continue
-		}
-		e := Entry{ID: r.SegmentID, SourceID: r.SourceID, Outcome: outcome.Rejected, Reason: r.Reason, Detail: why, ActionID: r.ActionID, RequestID: r.RequestID}
-		if err := j.addEntry(&e); err != nil {
-			return err
-		}
-	}
-	return j.commit(true)
+	return j.changeRecords(outcome.Unconfirmed, func(e *Entry) { e.Outcome, e.Detail = outcome.Rejected, why })
 }
 
-// MarkVanishedUnreadable makes the profiles that this import took for vanished outstanding: the
-// source answered so for too many of them to be believed.
+// MarkVanishedUnreadable makes the profiles outstanding that this import found vanished: the source
+// answered so for too many of them to be believed.
 func (j *Journal) MarkVanishedUnreadable() error {
+	return j.changeRecords(outcome.Vanished, func(e *Entry) { e.Outcome, e.Retry = outcome.Unreadable, false })
+}
+
+// changeRecords changes the records of this import with the outcome.
+func (j *Journal) changeRecords(o outcome.Outcome, change func(*Entry)) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for _, r := range j.fold.sortedRecords() {
-		if r.Outcome != outcome.Vanished || !r.here {
+		if r.Outcome != o || r.Carried {
 			continue
 		}
-		e := Entry{ID: r.SegmentID, Outcome: outcome.Unreadable, Reason: r.Reason, Detail: r.Detail}
+		e := *r
+		change(&e)
 		if err := j.addEntry(&e); err != nil {
 			return err
 		}
@@ -164,10 +156,10 @@ func (j *Journal) MarkVanishedUnreadable() error {
 	return j.commit(true)
 }
 
-// ReadOutstanding returns the records of the directory's import that are outstanding, the
-// oldest first, and its state. It changes nothing, and needs no lock. The errors are
+// ReadOutstanding returns the outstanding records of the directory's import, the oldest first,
+// and its state. It changes nothing, and needs no lock. The errors are
 // *NoImportError, *DamagedError, and those of reading.
-func ReadOutstanding(names Names) ([]Record, *State, error) {
+func ReadOutstanding(names Names) ([]Entry, *State, error) {
 	f, _, err := load(names)
 	if err != nil {
 		return nil, nil, err
@@ -176,7 +168,11 @@ func ReadOutstanding(names Names) ([]Record, *State, error) {
 		return nil, nil, &NoImportError{names.Dir}
 	}
 	f.state.Outstanding = f.outstanding()
-	return slices.DeleteFunc(f.sortedRecords(), func(r Record) bool { return !r.IsOutstanding() }), f.state, nil
+	records := f.outstandingRecords()
+	for i := range records {
+		records[i].Carried, records[i].Retry = false, false
+	}
+	return records, f.state, nil
 }
 
 // OpenLast opens the last import of the directory, to add to its log what is no part of an import. The
@@ -199,13 +195,13 @@ func OpenLast(names Names) (*Journal, *Opened, error) {
 // Forget resolves the outstanding records that match: no import tries them again, and
 // not-imported.csv no longer has them. It returns how many profiles they are about. The
 // caller must hold the Lock of the directory.
-func Forget(names Names, match func(Record) bool) (profiles int, err error) {
+func Forget(names Names, match func(Entry) bool) (profiles int, err error) {
 	j, _, err := OpenLast(names)
 	if err != nil {
 		return 0, err
 	}
-	for _, r := range j.fold.sortedRecords() {
-		if !r.IsOutstanding() || !match(r) {
+	for _, r := range j.fold.outstandingRecords() {
+		if !match(r) {
 			continue
 		}
 		profiles += max(r.Unnamed, 1)

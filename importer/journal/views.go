@@ -40,8 +40,8 @@ func newViews(names Names, warnValues bool) (*views, error) {
 		v.warnings.header = "segment_id,source_id,field,reason,value\n"
 	}
 	for _, view := range v.all() {
-		if info, err := os.Lstat(view.path); err == nil && !info.Mode().IsRegular() {
-			return nil, &NotRegularError{view.path, "regular file"}
+		if err := checkRegular(view.path); err != nil {
+			return nil, err
 		}
 	}
 	return v, nil
@@ -60,8 +60,7 @@ func (v *views) add(e *Entry, was outcome.Outcome) {
 		v.addRows(e)
 	}
 	if e.Outcome.IsOutstanding() || e.Outcome == outcome.Vanished {
-		addNotImported(&v.notImported.rows, Record{SegmentID: e.ID, SourceID: e.SourceID, Unnamed: e.Unnamed,
-			Why: outcome.Why{Reason: e.Reason, Detail: e.Detail, ActionID: e.ActionID, RequestID: e.RequestID}})
+		v.addNotImported(e)
 	}
 }
 
@@ -69,12 +68,12 @@ func (v *views) add(e *Entry, was outcome.Outcome) {
 func (v *views) addRows(e *Entry) {
 	switch e.Outcome {
 	case outcome.WithoutIdentifier:
-		v.withoutIdentifier.rows.WriteString(safetext.Line(e.ID) + "\n")
+		v.withoutIdentifier.rows.WriteString(safetext.Line(e.SegmentID) + "\n")
 	case outcome.Merged:
-		writeRow(&v.merged.rows, e.ID, e.SourceID)
+		writeRow(&v.merged.rows, e.SegmentID, e.SourceID)
 	}
 	for _, w := range e.Warnings {
-		cells := []string{e.ID, e.SourceID, w.Field, w.Reason}
+		cells := []string{e.SegmentID, e.SourceID, w.Field, w.Reason}
 		if v.warnValues {
 			cells = append(cells, w.Value)
 		}
@@ -146,13 +145,13 @@ func (v *views) rewrite(f *fold, each func(func(*Entry) error) error) error {
 	}
 	merged := make(map[string]bool) // one that was merged again has two lines
 	err := each(func(e *Entry) error {
-		if e.Carried && f.state.From == "" || e.Outcome == outcome.Merged && merged[e.ID] {
+		if e.Carried && f.state.From == "" || e.Outcome == outcome.Merged && merged[e.SegmentID] {
 			return nil
 		}
 		if e.Outcome == outcome.Merged {
-			merged[e.ID] = true
+			merged[e.SegmentID] = true
 		}
-		if now := f.profiles[f.hash(e.ID)]; !e.Carried && now != e.Outcome {
+		if now := f.profiles[f.hash(e.SegmentID)]; !e.Carried && now != e.Outcome {
 			e.Outcome = outcome.None // a later line took its place
 		}
 		if v.warnValues {
@@ -171,16 +170,16 @@ func (v *views) rewrite(f *fold, each func(func(*Entry) error) error) error {
 		v.warnings.rows.Write(warnings)
 	}
 	v.superseded = false
-	return errors.Join(v.write(), v.writeNotImported(f.sortedRecords()))
+	return errors.Join(v.write(), v.writeNotImported(f))
 }
 
-// writeNotImported writes the view of what was not imported from the records.
-func (v *views) writeNotImported(records []Record) error {
+// writeNotImported writes the view of what was not imported anew.
+func (v *views) writeNotImported(f *fold) error {
 	if err := v.notImported.clear(); err != nil {
 		return err
 	}
-	for _, r := range records {
-		addNotImported(&v.notImported.rows, r)
+	for _, r := range f.sortedRecords() {
+		v.addNotImported(r)
 		if v.notImported.rows.Len() > 1<<20 {
 			if err := v.notImported.write(); err != nil {
 				return err
@@ -190,6 +189,12 @@ func (v *views) writeNotImported(records []Record) error {
 	return v.notImported.write()
 }
 
+func (v *views) addNotImported(e *Entry) {
+	for range max(e.Unnamed, 1) {
+		writeRow(&v.notImported.rows, e.SegmentID, e.SourceID, e.Reason, e.Detail, e.ActionID, e.RequestID)
+	}
+}
+
 func (v *views) close() (err error) {
 	for _, view := range v.all() {
 		if view.file != nil {
@@ -197,13 +202,6 @@ func (v *views) close() (err error) {
 		}
 	}
 	return err
-}
-
-// addNotImported writes the rows of a record.
-func addNotImported(b *bytes.Buffer, r Record) {
-	for range max(r.Unnamed, 1) {
-		writeRow(b, r.SegmentID, r.SourceID, r.Reason, r.Detail, r.ActionID, r.RequestID)
-	}
 }
 
 // writeRow writes a line of CSV that a spreadsheet can open: no cell is a formula, and a

@@ -17,12 +17,12 @@ func TestViewsAreSafeToOpen(t *testing.T) {
 	names := journal.NewNames(t.TempDir(), "")
 	j := open(t, names, with1(func(s *journal.Start) { s.WarnValues = true }))
 	add(t, j,
-		journal.Entry{ID: "use_1", SourceID: "=1+1", Outcome: outcome.Rejected, Reason: "invalid", Detail: `it said "no", at last`, RequestID: "v-1"},
-		journal.Entry{ID: "use_2", SourceID: "@x", Outcome: outcome.Rejected, Reason: "-", Detail: "two\nlines"},
-		journal.Entry{ID: "use_3", SourceID: "a\x1b[2J", Outcome: outcome.Rejected, Reason: "a;b", Detail: "d\u009b", RequestID: "v-\u202e"},
-		journal.Entry{ID: "use\n4", Outcome: outcome.WithoutIdentifier},
-		journal.Entry{ID: "use_5", SourceID: "＝1", Outcome: outcome.Merged},
-		journal.Entry{ID: "use_6", SourceID: " u", Outcome: outcome.Unchanged, Warnings: []journal.Warning{{Field: "email", Reason: "invalid", Value: "+1,2"}}})
+		journal.Entry{SegmentID: "use_1", SourceID: "=1+1", Outcome: outcome.Rejected, Why: outcome.Why{Reason: "invalid", Detail: `it said "no", at last`, RequestID: "v-1"}},
+		journal.Entry{SegmentID: "use_2", SourceID: "@x", Outcome: outcome.Rejected, Why: outcome.Why{Reason: "-", Detail: "two\nlines"}},
+		journal.Entry{SegmentID: "use_3", SourceID: "a\x1b[2J", Outcome: outcome.Rejected, Why: outcome.Why{Reason: "a;b", Detail: "d\u009b", RequestID: "v-\u202e"}},
+		journal.Entry{SegmentID: "use\n4", Outcome: outcome.WithoutIdentifier},
+		journal.Entry{SegmentID: "use_5", SourceID: "＝1", Outcome: outcome.Merged},
+		journal.Entry{SegmentID: "use_6", SourceID: " u", Outcome: outcome.Unchanged, Warnings: []journal.Warning{{Field: "email", Reason: "invalid", Value: "+1,2"}}})
 	j.MarkSent("＝1", "use_9")
 	must(t, j.Save())
 	want := map[string]string{
@@ -63,9 +63,9 @@ func TestViewsAreWhatTheLogSays(t *testing.T) {
 func TestSupersededRows(t *testing.T) {
 	names := journal.NewNames(t.TempDir(), "")
 	j := open(t, names, start(journal.StartNew))
-	merged := journal.Entry{ID: "B", SourceID: "u1", Outcome: outcome.Merged}
-	add(t, j, sent("A", "u1", "aa_1"), merged, journal.Entry{ID: "C", Outcome: outcome.Unreadable, Reason: "malformed"},
-		journal.Entry{ID: "D", Outcome: outcome.WithoutIdentifier}, journal.Entry{ID: "E", Outcome: outcome.Vanished, Reason: "vanished"})
+	merged := journal.Entry{SegmentID: "B", SourceID: "u1", Outcome: outcome.Merged}
+	add(t, j, sent("A", "u1", "aa_1"), merged, journal.Entry{SegmentID: "C", Outcome: outcome.Unreadable, Why: outcome.Why{Reason: "malformed"}},
+		journal.Entry{SegmentID: "D", Outcome: outcome.WithoutIdentifier}, journal.Entry{SegmentID: "E", Outcome: outcome.Vanished, Why: outcome.Why{Reason: "vanished"}})
 	add(t, j, rejected("A", "u1"))
 	must(t, j.Save())
 	add(t, j, sent("A", "u1", "aa_2"), retry(merged), retry(sent("C", "u3", "aa_3")), sent("D", "u4", "aa_4"), sent("E", "u5", "aa_5"))
@@ -96,7 +96,7 @@ func TestWarningValuesAreKept(t *testing.T) {
 		t.Fatalf("the view is\n%s", want)
 	}
 	must(t, open(t, names, values).Close())
-	_, err := journal.Forget(names, func(journal.Record) bool { return true })
+	_, err := journal.Forget(names, func(journal.Entry) bool { return true })
 	must(t, err)
 	if got := reports(t, names)[names.Warnings]; got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
@@ -143,7 +143,7 @@ func TestForget(t *testing.T) {
 	if _, err := journal.Forget(journal.NewNames(t.TempDir(), ""), nil); err == nil {
 		t.Error("there is nothing to forget")
 	}
-	n, err := journal.Forget(names, func(r journal.Record) bool { return r.ID() != "use_0_5" })
+	n, err := journal.Forget(names, func(r journal.Entry) bool { return r.ID() != "use_0_5" })
 	if err != nil || n != 6 {
 		t.Errorf("%d are forgotten, %v", n, err)
 	}

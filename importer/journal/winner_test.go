@@ -20,9 +20,9 @@ func add(t *testing.T, j *journal.Journal, entries ...journal.Entry) {
 	t.Helper()
 	p := journal.Page{After: atEnd, Entries: entries, Actions: make(map[string]sink.Action)}
 	for _, e := range entries {
-		j.Add(e.ID)
+		j.Add(e.SegmentID)
 		if e.Outcome == outcome.Sent {
-			j.MarkSent(e.SourceID, e.ID)
+			j.MarkSent(e.SourceID, e.SegmentID)
 			p.Actions[e.ActionID] = action(e.ActionID, 1)
 		}
 	}
@@ -36,7 +36,7 @@ func judge(t *testing.T, j *journal.Journal, v sink.Verdict) {
 }
 
 func rejected(id, sourceID string) journal.Entry {
-	return journal.Entry{ID: id, SourceID: sourceID, Outcome: outcome.Rejected, Reason: "too_large"}
+	return journal.Entry{SegmentID: id, SourceID: sourceID, Outcome: outcome.Rejected, Why: outcome.Why{Reason: "too_large"}}
 }
 
 func retry(e journal.Entry) journal.Entry { e.Retry = true; return e }
@@ -66,12 +66,12 @@ func TestMergedProfileIsSentWhereItsWinnerIsNotImported(t *testing.T) {
 		"rejected without a name": {func(t *testing.T, j *journal.Journal) { judge(t, j, sink.Verdict{ActionID: "aa_1", Unnamed: 1}) }, outcome.Rejected},
 		"sent once more and rejected": {func(t *testing.T, j *journal.Journal) {
 			again(sent("A", "u1", "aa_2"))(t, j)
-			add(t, j, journal.Entry{ID: "B", SourceID: "u1", Outcome: outcome.Merged, Retry: true})
+			add(t, j, journal.Entry{SegmentID: "B", SourceID: "u1", Outcome: outcome.Merged, Retry: true})
 			must(t, j.Save())
 			judge(t, j, sink.Verdict{ActionID: "aa_2", Failed: "again"})
 		}, outcome.Rejected},
 		"failed, and refused at once": {again(rejected("A", "u1")), outcome.Rejected},
-		"failed, and vanished":        {again(journal.Entry{ID: "A", Outcome: outcome.Vanished}), outcome.Vanished},
+		"failed, and vanished":        {again(journal.Entry{SegmentID: "A", Outcome: outcome.Vanished}), outcome.Vanished},
 		"failed, and has another id":  {again(sent("A", "u2", "aa_2")), outcome.Confirmed},
 		"refused at once":             {nil, outcome.Rejected},
 		"found again and refused":     {func(t *testing.T, j *journal.Journal) { add(t, j, rejected("A", "u1")) }, outcome.Rejected},
@@ -88,7 +88,7 @@ func TestMergedProfileIsSentWhereItsWinnerIsNotImported(t *testing.T) {
 							j = open(t, names, start(journal.ContinueAny))
 						}
 					}
-					a, b := sent("A", "u1", "aa_1"), journal.Entry{ID: "B", SourceID: "u1", Outcome: outcome.Merged}
+					a, b := sent("A", "u1", "aa_1"), journal.Entry{SegmentID: "B", SourceID: "u1", Outcome: outcome.Merged}
 					if c.end == nil {
 						a = rejected("A", "u1")
 					}
@@ -152,7 +152,7 @@ func TestMergedProfileStaysMerged(t *testing.T) {
 			a.Outcome, a.ActionID = outcome.WouldSend, ""
 			j.MarkSent("u1", "A")
 		}
-		add(t, j, a, journal.Entry{ID: "B", SourceID: "u1", Outcome: outcome.Merged})
+		add(t, j, a, journal.Entry{SegmentID: "B", SourceID: "u1", Outcome: outcome.Merged})
 		if end != nil {
 			end(t, j)
 		}
@@ -173,7 +173,7 @@ func TestMergedProfileOutlivesTheImport(t *testing.T) {
 		names := journal.NewNames(t.TempDir(), "")
 		j := open(t, names, start(journal.StartNew))
 		j.MarkSent("u1", "A") // but its line is lost
-		add(t, j, journal.Entry{ID: "B", SourceID: "u1", Outcome: outcome.Merged})
+		add(t, j, journal.Entry{SegmentID: "B", SourceID: "u1", Outcome: outcome.Merged})
 		must(t, j.Save())
 		if !rejectedBefore {
 			add(t, j, sent("A", "u1", "aa_1"))

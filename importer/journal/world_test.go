@@ -71,7 +71,7 @@ func ids(n, i int) (id, sourceID string) {
 
 // sent makes the entry of a customer that was sent with the action.
 func sent(id, sourceID, action string) journal.Entry {
-	return journal.Entry{ID: id, SourceID: sourceID, Outcome: outcome.Sent, ActionID: action}
+	return journal.Entry{SegmentID: id, SourceID: sourceID, Outcome: outcome.Sent, Why: outcome.Why{ActionID: action}}
 }
 
 func action(id string, customers int) sink.Action {
@@ -88,7 +88,7 @@ func page(n int) journal.Page {
 	}
 	for i := range 10 {
 		id, sourceID := ids(n, i)
-		e := journal.Entry{ID: id, SourceID: sourceID}
+		e := journal.Entry{SegmentID: id, SourceID: sourceID}
 		switch i {
 		case 0:
 			e.Outcome, e.Reason, e.Detail = outcome.Rejected, "too_large", "Voucherify answered 413"
@@ -173,7 +173,7 @@ func run(t *testing.T, names journal.Names, s journal.Start, operations int) (*j
 		for _, e := range p.Entries {
 			if e.Outcome == outcome.Sent {
 				all = append(all, e.SourceID)
-				j.MarkSent(e.SourceID, e.ID)
+				j.MarkSent(e.SourceID, e.SegmentID)
 			}
 		}
 		step(func() error { return j.Sending(all) })
@@ -197,8 +197,8 @@ func run(t *testing.T, names journal.Names, s journal.Start, operations int) (*j
 	for n := first / 10; n < pages && err == nil; n++ {
 		p := page(n)
 		for _, e := range p.Entries {
-			if !j.Add(e.ID) {
-				return nil, fmt.Errorf("%s was listed before", e.ID)
+			if !j.Add(e.SegmentID) {
+				return nil, fmt.Errorf("%s was listed before", e.SegmentID)
 			}
 		}
 		send(p, n != 1)
@@ -235,9 +235,9 @@ func unfinished(t *testing.T) journal.Names {
 	j := open(t, names, start(journal.StartNew))
 	for n := range 2 {
 		for _, e := range page(n).Entries {
-			j.Add(e.ID)
+			j.Add(e.SegmentID)
 			if e.Outcome == outcome.Sent {
-				j.MarkSent(e.SourceID, e.ID)
+				j.MarkSent(e.SourceID, e.SegmentID)
 			}
 		}
 		must(t, j.AddPage(page(n)), j.Save())

@@ -34,12 +34,20 @@ var warehouseFormats = []string{
 	"YYYY-MM-DD", "YYYY-MM-DD hh:mm:ss", "YYYY-MM-DD hh:mm:ss Z", "YYYY-MM-DD hh:mm:ssZ", "YYYY-MM-DDThh:mm:ss", "YYYY-MM-DDThh:mm:ssZ",
 }
 
+// DateFormats returns what a format of a mapping file stands for: itself, or the formats of a warehouse.
+func DateFormats(format string) []string {
+	if format == "warehouse" {
+		return warehouseFormats
+	}
+	return []string{format}
+}
+
 var zoneLayouts = []string{"Z07:00", "Z0700", "Z07", "UTC"}
 
 // parseDateFormat returns the formats that one format, or the name warehouse, stands for.
 func parseDateFormat(format string) ([]dateFormat, error) {
-	if format == "warehouse" {
-		return parseDateFormats(warehouseFormats)
+	if formats := DateFormats(format); len(formats) > 1 {
+		return parseDateFormats(formats)
 	}
 	bad := func(text string) ([]dateFormat, error) {
 		return nil, fmt.Errorf("%q %s", safetext.Line(format), text)

@@ -27,7 +27,7 @@ type Step struct {
 
 func (t *Transform) hasDefault() bool { return t != nil && t.Default != nil }
 
-// apply returns what becomes of the value, or why it cannot be used: "is not a number".
+// apply returns the transformed value, or why it cannot be used: "is not a number".
 func (t *Transform) apply(v any) (_ any, reason string) {
 	if list, isList := v.([]any); isList {
 		all := make([]any, len(list))
@@ -89,7 +89,7 @@ func digitsOf(v any) (any, string) {
 	return nil, "has no digits"
 }
 
-// transform returns what becomes of the value of a trait, v, or the default where v is nil. It
+// transform returns the transformed value of a trait, v, or the default where v is nil. It
 // returns nil, with a warning, for a value that cannot be used.
 func (r *traitReader) transform(kind Kind, field string, t *Transform, path Path, v any) any {
 	if t == nil {

@@ -1,9 +1,9 @@
-// Package outcome names what can become of a profile.
+// Package outcome names the outcomes of profiles.
 package outcome
 
 import "fmt"
 
-// Outcome is what became of a profile. Every profile that was read has exactly one.
+// Outcome is the result of importing a profile. Every profile that was read has exactly one.
 type Outcome uint8
 
 // The outcomes, in the order in which they are shown. None is the zero value: the profile was

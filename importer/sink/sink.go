@@ -1,4 +1,4 @@
-// Package sink is the seam between the pipeline and what becomes of its customers. The packages
+// Package sink is the seam between the pipeline and the destination of its customers. The packages
 // below it implement it: bulk, ndjson and plan.
 package sink
 
@@ -17,10 +17,10 @@ type Sink interface {
 	// return before the batch is delivered: then b.Done is closed once each record has its
 	// outcome, or b.Err is set. An error of Start ends the run.
 	Start(ctx context.Context, b *Batch) error
-	// CheckAccepts returns an error if the sink takes no customer at all: then many refusals in
-	// a row are no matter of the customers.
+	// CheckAccepts returns an error if the sink takes no customer at all. Then many refusals in a row are an
+	// outage.
 	CheckAccepts(ctx context.Context) error
-	// Wait returns when nothing is under way any more.
+	// Wait waits for the batches that are being delivered.
 	Wait()
 }
 
@@ -31,8 +31,7 @@ var ErrNoneAccepted = errors.New("no customer has been accepted yet")
 type Batch struct {
 	Records []*Record
 	Bytes   int // of the customers' JSON, with separators
-	// Ordered says that a customer in it was sent before: what was sent must be answered first,
-	// so that the newer one does not overtake the older one.
+	// Ordered says that the batch must not overtake earlier ones, because one of its customers was sent before.
 	Ordered bool
 	// Others are the source ids of profiles that are not sent, for a plan.
 	Others []string
@@ -41,7 +40,7 @@ type Batch struct {
 	Err  error // valid once Done is closed
 }
 
-// Record is a customer on its way, and what becomes of it.
+// Record is a customer that is being delivered, and its outcome.
 type Record struct {
 	ID       string // of the profile
 	SourceID string
@@ -62,15 +61,14 @@ type Action struct {
 	Sent     int       `json:"sent"` // records in the request
 }
 
-// A Confirmer finds out what became of the customers of async actions.
+// A Confirmer checks the status of async actions.
 type Confirmer interface {
-	// Poll returns a verdict on each of the open actions that has ended. Those that it cannot find
-	// out about in this run are in lost; it is no use to ask again now. An error says that
-	// nothing could be asked.
+	// Poll returns a verdict on each of the open actions that has ended. Those that cannot be checked in this
+	// run are in lost, and are not polled again. An error says that no action could be checked.
 	Poll(ctx context.Context, open []Action) (verdicts []Verdict, lost []Action, err error)
 }
 
-// Verdict is what became of the customers of an async action.
+// Verdict is the result of an async action that has ended.
 type Verdict struct {
 	ActionID  string
 	RequestID string
@@ -82,7 +80,7 @@ type Verdict struct {
 // Rejection is why Voucherify rejected a customer.
 type Rejection struct{ Reason, Detail string }
 
-// BatchLimits bound a batch. They fall when the sink learns that it may send less at once.
+// BatchLimits bound a batch. The sink lowers them when Voucherify takes less at once.
 type BatchLimits struct{ Records, Bytes atomic.Int64 }
 
 // NewBatchLimits returns limits of so many records and bytes.

@@ -25,16 +25,15 @@ type Source interface {
 	// knows other names, as type:value. What is gone is Vanished; a source that cannot tell
 	// leaves it out. ErrReadOnce says that this source cannot read anything again.
 	Lookup(ctx, stop context.Context, ids []string) iter.Seq2[*Page, error]
-	// CheckReadable returns an error if the source gives no profile to anybody: an outage that
-	// looks like many bad profiles. Sources without such outages return nil.
+	// CheckReadable returns an error if no profile can be read: an outage that looks like many bad
+	// profiles. Sources without such outages return nil.
 	CheckReadable(ctx context.Context) error
 }
 
 // ErrReadOnce is the error of Lookup where the input can be read only once, such as a pipe.
 var ErrReadOnce = errors.New("the input can be read only once")
 
-// NoneReadableError says that the source gives none of the profiles that it lists: it is rather the
-// route or the address that is wrong.
+// NoneReadableError says that none of the listed profiles can be read: the route or the address may be wrong.
 type NoneReadableError struct{ Err error }
 
 func (e *NoneReadableError) Error() string {
@@ -120,4 +119,14 @@ func (p *Profile) Fail(reason string, err error) {
 // Vanish gives the profile the outcome Vanished.
 func (p *Profile) Vanish(detail string) {
 	p.Outcome, p.Why = outcome.Vanished, outcome.Why{Reason: "vanished", Detail: detail}
+}
+
+// Warnings returns the warnings about traits that the warehouse may have cut.
+func (p *Profile) Warnings() (warnings []mapping.Warning) {
+	for _, key := range p.Cut {
+		warnings = append(warnings, mapping.Warning{
+			Field: key, Trait: key, Value: "the text", Kind: "maybe_cut", Reason: "has exactly 512 characters: the warehouse may have cut it",
+		})
+	}
+	return warnings
 }

@@ -124,7 +124,7 @@ type SendOptions struct {
 	MaxRejects  int    // negative: no limit
 }
 
-// ConfirmOptions say how the customers sent are confirmed.
+// ConfirmOptions say how to check the status of the customers sent.
 type ConfirmOptions struct {
 	Off      bool
 	Interval time.Duration

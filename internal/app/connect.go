@@ -153,31 +153,44 @@ func (a *APIs) Requests() report.Requests {
 	}
 }
 
-// MetadataSchema reads the schema that metadata is made to fit; nil: it is sent as it is.
-func (a *APIs) MetadataSchema(ctx context.Context, log *slog.Logger) (*metadata.Schema, error) {
-	policy := a.Settings.Voucherify.Policy
-	if policy == settings.AsIs || !a.Settings.Mapping.Metadata.Any() {
+// ReadSchema reads the project's metadata schema; nil: there is none, or it is not needed, or cannot be read.
+// Comparing metadata needs it with every policy.
+func (a *APIs) ReadSchema(ctx context.Context, log *slog.Logger, toCompare bool) (*voucherify.MetadataSchema, error) {
+	policy, consequence := a.Settings.Voucherify.Policy, "metadata is sent as it is"
+	if !a.Settings.Mapping.Metadata.Any() || policy == settings.AsIs && !toCompare {
 		return nil, nil
 	}
-	found, err := a.Voucherify.MetadataSchema(ctx, "customer")
+	if toCompare {
+		consequence += ", and is not compared"
+	}
+	schema, err := a.Voucherify.MetadataSchema(ctx, "customer")
 	answer, isAnswer := errors.AsType[*voucherify.Error](err)
-	warn := func(text string) { log.Warn(text, "setting", "METADATA_POLICY", "cause", err) }
 	switch {
-	case isAnswer && answer.Unknown() && policy != settings.Strict:
-		warn("this Voucherify has no metadata schemas: metadata is sent as it is")
-	case isAnswer && answer.Forbidden() && policy != settings.Strict:
-		warn("the application key may not read the metadata schema: metadata is sent as it is; allow it, or set METADATA_POLICY=as-is")
-	case isAnswer && answer.Forbidden():
+	case err == nil:
+		return schema, nil
+	case !isAnswer || !answer.Unknown() && !answer.Forbidden():
+		return nil, fmt.Errorf("reading the metadata schema: %w", err)
+	case policy == settings.Strict:
 		return nil, WithHint(fmt.Errorf("reading the metadata schema: %w", err),
 			"METADATA_POLICY=strict needs the metadata schema; METADATA_POLICY=as-is does without it")
-	case err != nil:
-		return nil, fmt.Errorf("reading the metadata schema: %w", err)
-	case found != nil:
-		schema := metadata.NewSchema(found)
-		schema.DefinedOnly = schema.DefinedOnly || policy == settings.Strict
-		return schema, nil
+	case answer.Unknown():
+		log.Warn("this Voucherify has no metadata schemas: "+consequence, "setting", "METADATA_POLICY", "cause", err)
+	default:
+		log.Warn("the application key may not read the metadata schema: "+consequence+"; allow it, or set METADATA_POLICY=as-is",
+			"setting", "METADATA_POLICY", "cause", err)
 	}
 	return nil, nil
+}
+
+// SchemaToFit returns the schema that metadata is made to fit, of the project's; nil: it is sent as it is.
+func (a *APIs) SchemaToFit(s *voucherify.MetadataSchema) *metadata.Schema {
+	policy := a.Settings.Voucherify.Policy
+	if s == nil || policy == settings.AsIs {
+		return nil
+	}
+	schema := metadata.NewSchema(s)
+	schema.DefinedOnly = schema.DefinedOnly || policy == settings.Strict
+	return schema
 }
 
 // maxReaders bounds the connections to Segment.

@@ -38,6 +38,7 @@ type job struct {
 	dry     *dryRun    // customers are written to it instead
 	plan    *plan.Plan // customers are compared instead
 	send    SendOptions
+	schema  *voucherify.MetadataSchema // the project's, see ReadSchema
 }
 
 // newJob returns the job of an import.
@@ -94,11 +95,14 @@ func (b *job) checkOffset(ctx context.Context) error {
 
 // run imports, from the position of the journal to the end.
 func (b *job) run(ctx, stop context.Context) error {
-	schema, err := b.apis.MetadataSchema(ctx, b.out.Log)
-	if err != nil {
-		return err
+	if b.plan == nil { // a plan has read it
+		schema, err := b.apis.ReadSchema(ctx, b.out.Log, b.send.OnlyChanges)
+		if err != nil {
+			return err
+		}
+		b.schema = schema
 	}
-	if schema != nil {
+	if schema := b.apis.SchemaToFit(b.schema); schema != nil {
 		b.out.Log.Debug("metadata schema read", "defined_only", schema.DefinedOnly)
 		b.mapper.UseSchema(schema)
 	}
@@ -106,11 +110,7 @@ func (b *job) run(ctx, stop context.Context) error {
 		return err
 	}
 	if b.send.OnlyChanges {
-		ofExport, err := b.schemaOfExport(stop)
-		if err != nil {
-			return err
-		}
-		existing, err := b.export(stop, ofExport, b.opened.OpenActions()) // nothing is read yet: there is nothing to finish
+		existing, err := b.export(stop, b.opened.OpenActions()) // nothing is read yet: there is nothing to finish
 		if err != nil {
 			return err
 		}
@@ -127,7 +127,7 @@ func (b *job) run(ctx, stop context.Context) error {
 	}
 	src := b.input.source(b.apis, b.opened.State(), b.out, b.list)
 	confirmer := bulk.NewConfirmer(b.apis.Voucherify, b.out.Log)
-	err = importer.Run(ctx, stop, src, b.mapper, b.sink(stop), confirmer, b.opened.Journal, b.options)
+	err := importer.Run(ctx, stop, src, b.mapper, b.sink(stop), confirmer, b.opened.Journal, b.options)
 	if b.dry != nil {
 		err = errors.Join(err, b.dry.close())
 		if err == nil && !b.opened.State().IsUnfinished() {
@@ -137,7 +137,7 @@ func (b *job) run(ctx, stop context.Context) error {
 	return err
 }
 
-// confirm asks for the status of the customers that were sent, and imports nothing.
+// confirm checks the status of the customers that were sent, and imports nothing.
 func (b *job) confirm(ctx, stop context.Context) error {
 	return importer.Confirm(ctx, stop, bulk.NewConfirmer(b.apis.Voucherify, b.out.Log), b.opened.Journal, b.options)
 }
@@ -153,35 +153,18 @@ func (b *job) sink(stop context.Context) sink.Sink {
 	return bulk.New(b.apis.Voucherify, b.options.Limits, stop, b.out.Log)
 }
 
-// schemaOfExport returns the project's metadata schema, which says what metadata an export
-// has; nil for none, or where the key may not read it. Then no metadata can be compared.
-func (b *job) schemaOfExport(ctx context.Context) (*voucherify.MetadataSchema, error) {
-	if !b.apis.Settings.Mapping.Metadata.Any() {
-		return nil, nil
-	}
-	schema, err := b.apis.Voucherify.MetadataSchema(ctx, "customer")
-	if answer, ok := errors.AsType[*voucherify.Error](err); ok && (answer.Forbidden() || answer.Unknown()) {
-		b.out.Log.Warn("the metadata schema cannot be read: metadata cannot be compared", "cause", err)
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading the metadata schema: %w", err)
-	}
-	return schema, nil
-}
-
 // queueTimeout is how long a command without --verify-timeout waits for earlier bulk updates.
 const queueTimeout = 10 * time.Minute
 
 // export returns what Voucherify has of all customers, once it has finished the bulk updates that it
 // accepted before. Those of the log that it has not finished in time are unsettled.
-func (b *job) export(ctx context.Context, schema *voucherify.MetadataSchema, known []sink.Action) (_ *plan.Existing, err error) {
+func (b *job) export(ctx context.Context, known []sink.Action) (_ *plan.Existing, err error) {
 	confirmer, timeout := bulk.NewConfirmer(b.apis.Voucherify, b.out.Log), cmp.Or(b.options.Verify.Timeout, queueTimeout)
 	if b.options.Unsettled, err = confirmer.WaitForQueue(ctx, known, timeout); err != nil {
 		return nil, err
 	}
 	b.out.Log.Info("asking Voucherify for an export of its customers")
-	x := plan.Exporter{Voucherify: b.apis.Voucherify, Schema: schema, Keep: b.send.KeepExport, Log: b.out.Log}
+	x := plan.Exporter{Voucherify: b.apis.Voucherify, Schema: b.schema, Keep: b.send.KeepExport, Log: b.out.Log}
 	x.Download = func(ctx context.Context, req *http.Request, into *os.File) error {
 		_, err := b.apis.ToVoucherify.Download(ctx, req, into)
 		return err

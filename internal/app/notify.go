@@ -28,7 +28,7 @@ const (
 )
 
 // notifier tells others of an import: PING_URL of its start and its end, NOTIFY_URL of
-// how it ended. Both URLs are secrets: of them, only the host is ever shown. What
+// its result. Both URLs are secrets: of them, only the host is ever shown. What
 // cannot be told is a warning in the log, and changes nothing else.
 type notifier struct {
 	to     settings.Ending
@@ -36,6 +36,7 @@ type notifier struct {
 	client *http.Client
 
 	starting  sync.WaitGroup // for the start to be told
+	reported  sync.Map       // settings whose receiver failed: one that does not answer is said once
 	stopStart context.CancelFunc
 }
 
@@ -75,7 +76,7 @@ func notifyEarly(out *term.Output, o *ImportOptions, err error) {
 	newNotifier(set.Ending, out.Log, nil).ended(context.Background(), n)
 }
 
-// ended tells how the import ended. It takes ten seconds at most, and after an
+// ended tells the result of the import. It takes ten seconds at most, and after an
 // interrupt one. Every exit code but 0 is a failure.
 //
 // https://healthchecks.io/docs/http_api/
@@ -120,9 +121,13 @@ func (n *notifier) post(ctx context.Context, what report.Notification) {
 	n.send(ctx, "NOTIFY_URL", http.MethodPost, n.to.Notify, body)
 }
 
-// send sends the request. A failure is a warning.
+// send sends the request. The first failure of a receiver is a warning.
 func (n *notifier) send(ctx context.Context, setting, method string, to *url.URL, body []byte) {
-	if err := n.request(ctx, method, to, body); err != nil {
+	err := n.request(ctx, method, to, body)
+	if err == nil {
+		return
+	}
+	if _, again := n.reported.LoadOrStore(setting, true); !again {
 		n.log.Warn("the notification failed", "setting", setting, "host", to.Host, "cause", err)
 	}
 }

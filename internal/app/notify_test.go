@@ -56,8 +56,15 @@ func TestPing(t *testing.T) { // not beside others: after an interrupt it has a 
 func TestNotification(t *testing.T) {
 	t.Parallel()
 	r := sandboxtest.NewReceiver(t, http.StatusNoContent)
-	state := &journal.State{Import: journal.Import{Identity: journal.Identity{Space: "spa_1", Identifier: "user_id"}}}
-	state.Counts = journal.CountsOf(map[outcome.Outcome]int{outcome.Confirmed: 7})
+	j, _, err := journal.Open(journal.NewNames(t.TempDir(), ""), journal.Start{Identity: journal.Identity{Space: "spa_1", Identifier: "user_id"}})
+	if err == nil {
+		page := journal.Page{Entries: []journal.Entry{{SegmentID: "use_1", Outcome: outcome.Confirmed}}}
+		err = errors.Join(j.Start(), j.AddPage(page), j.Save(), j.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	state := j.State()
 	sum := report.Summary{
 		Version: 1, Command: "segsync import", ExitCode: 1, Ended: time.Date(2026, 11, 1, 2, 0, 0, 0, time.UTC),
 		Error: "reading use_private", Hints: []string{"private hint"}, Offset: "use_private",
@@ -79,7 +86,7 @@ func TestNotification(t *testing.T) {
 	if err := json.Unmarshal([]byte(r.Bodies[0]), &got); err != nil {
 		t.Fatal(err)
 	}
-	if got.ExitCode != 1 || !got.Ended.Equal(sum.Ended) || got.Import.Space != "spa_1" || got.Import.Counts["read"] != 7.0 {
+	if got.ExitCode != 1 || !got.Ended.Equal(sum.Ended) || got.Import.Space != "spa_1" || got.Import.Counts["read"] != 1.0 {
 		t.Errorf("body: %s", r.Bodies[0])
 	}
 	if strings.Contains(r.Bodies[0], "private") {
@@ -119,16 +126,20 @@ func TestReceiverIsIll(t *testing.T) {
 	}
 }
 
-// An address that nobody listens at is no secret, what follows it is.
+// An address that nobody listens at is no secret, what follows it is. That the start and the
+// end could not be told is said once.
 func TestNobodyReceives(t *testing.T) {
 	t.Parallel()
 	r := sandboxtest.NewReceiver(t, 200)
 	to := at(r, "/s3cret-path")
 	r.Close()
 	var log bytes.Buffer
-	newNotifier(settings.Ending{Notify: to, Ping: to}, slog.New(slog.NewTextHandler(&log, nil)), nil).
-		ended(t.Context(), report.Notification{})
-	if strings.Contains(log.String(), "s3cret") || strings.Count(log.String(), "refused") != 2 {
+	n := newNotifier(settings.Ending{Notify: to, Ping: to}, slog.New(slog.NewTextHandler(&log, nil)), nil)
+	n.start(t.Context())
+	n.starting.Wait()
+	n.ended(t.Context(), report.Notification{})
+	if strings.Contains(log.String(), "s3cret") || strings.Count(log.String(), "refused") != 2 ||
+		strings.Count(log.String(), "PING_URL") != 1 {
 		t.Errorf("log: %s", &log)
 	}
 }
@@ -161,15 +172,15 @@ func TestStartIsToldMeanwhile(t *testing.T) {
 
 // A receiver that does not answer holds nobody up.
 func TestReceiverIsSilent(t *testing.T) {
-	for code, most := range map[int]time.Duration{ExitDone: 10 * time.Second, ExitInterrupted: time.Second} {
+	for code, limit := range map[int]time.Duration{ExitDone: 10 * time.Second, ExitInterrupted: time.Second} {
 		synctest.Test(t, func(t *testing.T) {
 			var log bytes.Buffer
 			to := &url.URL{Scheme: "https", Host: "example.com", Path: "/s3cret-path"}
 			began := time.Now()
 			newNotifier(settings.Ending{Notify: to, Ping: to}, slog.New(slog.NewTextHandler(&log, nil)), silent{}).
 				ended(t.Context(), report.Notification{ExitCode: code})
-			if took := time.Since(began); took > most {
-				t.Errorf("exit code %d: it took %s, more than %s", code, took, most)
+			if took := time.Since(began); took > limit {
+				t.Errorf("exit code %d: it took %s, more than %s", code, took, limit)
 			}
 			if strings.Contains(log.String(), "s3cret") || strings.Count(log.String(), "no answer") != 2 {
 				t.Errorf("log: %s", &log)

@@ -32,7 +32,7 @@ func Outstanding(out *term.Output, o OutstandingOptions) error {
 		return forget(out, names, o)
 	case o.JSON:
 		if records == nil {
-			records = []journal.Record{} // [], not null
+			records = []journal.Entry{} // [], not null
 		}
 		if err := out.Out.JSON(records); err != nil {
 			return &Error{ExitFailed, err}
@@ -50,7 +50,7 @@ func Outstanding(out *term.Output, o OutstandingOptions) error {
 	return nil
 }
 
-func readOutstanding(names journal.Names) ([]journal.Record, *journal.State, error) {
+func readOutstanding(names journal.Names) ([]journal.Entry, *journal.State, error) {
 	records, s, err := journal.ReadOutstanding(names)
 	if err != nil {
 		return nil, nil, Usage(advise(err))
@@ -58,14 +58,14 @@ func readOutstanding(names journal.Names) ([]journal.Record, *journal.State, err
 	return records, s, nil
 }
 
-// whatNext says what becomes of the records. Of a rejected customer that Voucherify does not name, nobody
+// whatNext says what to do about the records. Of a rejected customer that Voucherify does not name, nobody
 // knows which profile to read again.
-func whatNext(records []journal.Record) string {
-	unnamed := func(r journal.Record) bool { return r.SegmentID == "" }
+func whatNext(records []journal.Entry) string {
+	unnamed := func(r journal.Entry) bool { return r.SegmentID == "" }
 	switch {
 	case !slices.ContainsFunc(records, unnamed):
 		return "Each import tries them again; --forget ends that."
-	case slices.ContainsFunc(records, func(r journal.Record) bool { return !unnamed(r) }):
+	case slices.ContainsFunc(records, func(r journal.Entry) bool { return !unnamed(r) }):
 		return "Each import tries those again that have a segment id; import --restart sends all customers again; --forget ends that."
 	}
 	return "No import can try them again, because Voucherify did not name them: import --restart sends all customers again; then --forget them."
@@ -82,17 +82,17 @@ func forget(out *term.Output, names journal.Names, o OutstandingOptions) error {
 	if err != nil {
 		return err
 	}
-	isNamed := func(r journal.Record, id string) bool { return id == r.ID() || id == r.SourceID }
+	isNamed := func(r journal.Entry, id string) bool { return id == r.ID() || id == r.SourceID }
 	var unknown []error
 	for _, id := range o.Forget {
-		if !slices.ContainsFunc(records, func(r journal.Record) bool { return isNamed(r, id) }) {
+		if !slices.ContainsFunc(records, func(r journal.Entry) bool { return isNamed(r, id) }) {
 			unknown = append(unknown, fmt.Errorf("--forget %q: nothing with this id is outstanding", id))
 		}
 	}
 	if len(unknown) > 0 {
 		return Usage(WithHint(errors.Join(unknown...), "segsync outstanding lists the ids; nothing was forgotten"))
 	}
-	forgotten, err := journal.Forget(names, func(r journal.Record) bool {
+	forgotten, err := journal.Forget(names, func(r journal.Entry) bool {
 		return o.ForgetAll || slices.ContainsFunc(o.Forget, func(id string) bool { return isNamed(r, id) })
 	})
 	if err != nil {
@@ -107,7 +107,7 @@ func forget(out *term.Output, names journal.Names, o OutstandingOptions) error {
 }
 
 // printRecords prints a table. The ids are needed to forget: they are never cut.
-func printRecords(to *term.Printer, records []journal.Record) {
+func printRecords(to *term.Printer, records []journal.Entry) {
 	var rows []term.Row
 	for _, r := range records {
 		detail := r.Detail
@@ -229,7 +229,7 @@ func ShowHistory(out *term.Output, dir, id string, asJSON bool) error {
 	}
 	var rows []term.Row
 	for _, e := range events {
-		rows = append(rows, term.Row{Cells: []string{e.Time.Local().Format(time.DateTime), e.ID, e.SourceID, e.Outcome.String(), e.ActionID,
+		rows = append(rows, term.Row{Cells: []string{e.Time.Local().Format(time.DateTime), e.SegmentID, e.SourceID, e.Outcome.String(), e.ActionID,
 			strings.TrimSpace(e.Reason + " " + e.Detail)}})
 	}
 	out.Out.Table(strings.Fields("TIME SEGMENT_ID SOURCE_ID OUTCOME ASYNC_ACTION REASON"), rows)

@@ -18,7 +18,6 @@ import (
 	"segsync/importer/source/profileapi"
 	"segsync/internal/report"
 	"segsync/internal/term"
-	"segsync/voucherify"
 )
 
 // PlanOptions are those of segsync plan.
@@ -101,18 +100,17 @@ func makePlan(i *interrupts, out *term.Output, a *APIs, in *Input, o *PlanOption
 		Recheck: o.Orphans != "", // also for profiles that others which were deleted pushed past the reader
 		Fields:  profileapi.Fields{Whole: o.Sample > 0},
 	}
-	schema, err := b.schemaOfExport(i.stop)
-	if err != nil {
+	if b.schema, err = a.ReadSchema(i.stop, out.Log, true); err != nil {
 		return nil, err
 	}
-	existing, err := b.existing(i.stop, o, schema)
+	existing, err := b.existing(i.stop, o)
 	if err != nil {
 		return nil, err
 	}
 	if existing != nil {
 		defer existing.Close()
 	}
-	b.plan = plan.New(existing, a.Voucherify, schema, o.Show, b.options.Limits, o.Import.Send.CompareAll)
+	b.plan = plan.New(existing, a.Voucherify, b.schema, o.Show, b.options.Limits, o.Import.Send.CompareAll)
 	b.mapper.Coverage = coverage.NewCounter(a.Settings.Mapping)
 	return runPlan(i, b, existing, o)
 }
@@ -189,19 +187,19 @@ func checkSender(dir string, id journal.Identity, isSandbox bool) error {
 }
 
 // existing returns the customers to compare with; nil where they are asked for one by one.
-func (b *job) existing(ctx context.Context, o *PlanOptions, schema *voucherify.MetadataSchema) (*plan.Existing, error) {
+func (b *job) existing(ctx context.Context, o *PlanOptions) (*plan.Existing, error) {
 	switch {
 	case o.Sample > 0:
 		return nil, nil
 	case o.Existing == "":
-		return b.export(ctx, schema, nil)
+		return b.export(ctx, nil)
 	}
 	file, err := os.Open(o.Existing)
 	if err != nil {
 		return nil, Usage(fmt.Errorf("--existing: %w", err))
 	}
 	defer file.Close()
-	existing, err := plan.ReadExisting(schema, false, file)
+	existing, err := plan.ReadExisting(b.schema, false, file)
 	if err != nil {
 		return nil, Usage(WithHint(fmt.Errorf("--existing %s: %w", o.Existing, err), "it must be a whole export of customers, a CSV file with a column Source ID"))
 	}

@@ -24,8 +24,8 @@ const (
 func showProgress(ctx context.Context, r *result) (stop func(isDone bool)) {
 	s := r.opened.State()
 	total := r.extent.remaining(r.job) // of this import, with what it has read
-	if most := int64(s.Counts.Read() + r.limitLeft()); r.limit > 0 && (total == 0 || total > most) {
-		total = most
+	if limit := int64(s.Counts.Read() + r.limitLeft()); r.limit > 0 && (total == 0 || total > limit) {
+		total = limit
 	}
 	before, start := s.Counts.Read(), r.shown()
 	numbers := func() term.Numbers { return numbersOf(r.opened.State(), before+r.shown()-start, total) }

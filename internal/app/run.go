@@ -28,6 +28,7 @@ func execute(ctx context.Context, b *job, o *ImportOptions, run func(ctx, stop c
 	notifier := newNotifier(b.apis.Settings.Ending, b.out.Log, nil)
 	notifier.start(i.ctx)
 	r := &result{job: b, options: o, began: time.Now(), before: b.apis.Requests()}
+	_ = writeMetrics(r, nil) // at once: counting may take minutes. showProgress says if it fails
 	r.extent = announce(i, b, o)
 	if r.signal = i.exitCode(); r.signal != ExitDone {
 		return r, finish(r, notifier) // nothing was begun

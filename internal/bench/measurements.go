@@ -115,10 +115,10 @@ func startUp(ctx context.Context, b *bench) ([]row, error) {
 func segmentRequests(ctx context.Context, b *bench) ([]row, error) {
 	var rows []row
 	for _, c := range []struct {
-		what  string
-		least float64
-		flags []string
-		env   []string
+		what   string
+		lowest float64
+		flags  []string
+		env    []string
 	}{
 		{"all have a user_id", 201, nil, nil},
 		{"20 % have a user_id", 121, []string{"--identified", "0.2"}, nil},
@@ -131,7 +131,7 @@ func segmentRequests(ctx context.Context, b *bench) ([]row, error) {
 			return nil, err
 		}
 		per100 := float64(r.segment) * 100 / float64(r.profiles)
-		rows = append(rows, row{"requests per 100 profiles, " + c.what, fmt.Sprint(c.least), fmt.Sprintf("%.1f", per100), percent(per100 / c.least)})
+		rows = append(rows, row{"requests per 100 profiles, " + c.what, fmt.Sprint(c.lowest), fmt.Sprintf("%.1f", per100), percent(per100 / c.lowest)})
 	}
 	return rows, nil
 }
@@ -155,9 +155,9 @@ func voucherifyCalls(ctx context.Context, b *bench) ([]row, error) {
 			return nil, err
 		}
 		per1000 := 1000 / float64(r.customers)
-		bulk, least := float64(r.bulk)*per1000, 1000/float64(c.batch)
+		bulk, lowest := float64(r.bulk)*per1000, 1000/float64(c.batch)
 		rows = append(rows,
-			row{"bulk calls per 1,000 customers, " + c.what, fmt.Sprint(least), fmt.Sprintf("%.2f", bulk), percent(bulk / least)},
+			row{"bulk calls per 1,000 customers, " + c.what, fmt.Sprint(lowest), fmt.Sprintf("%.2f", bulk), percent(bulk / lowest)},
 			row{"other calls per 1,000 customers, " + c.what, "", fmt.Sprintf("%.2f", float64(r.voucherify-r.bulk)*per1000), ""})
 	}
 	return rows, nil

@@ -1,5 +1,5 @@
 // Package diagnose answers questions before and after an import: whether the set-up is right, and
-// what becomes of a single profile.
+// how a single profile is imported.
 package diagnose
 
 import (
@@ -117,7 +117,7 @@ func (c *checker) connect(out *term.Output) *app.APIs {
 	if err == nil {
 		return apis
 	}
-	const packaged = "/etc/segsync/segsync.env" // as the packages install it
+	const packaged = "/etc/segsync/segsync.env" // the one that the systemd unit reads
 	if f, openErr := os.Open(packaged); openErr == nil {
 		f.Close()
 		if !o.EnvFileNamed {

@@ -106,7 +106,7 @@ func (c *checker) checkExports(ctx context.Context) {
 		"%s of all customers that segsync ordered are still at Voucherify, the oldest of %s", term.Count(len(left), "export"), left[len(left)-1].CreatedAt.Format(time.RFC3339))
 }
 
-// checkSchema reads the metadata schema, and says what becomes of metadata.
+// checkSchema reads the metadata schema, and says how metadata is sent.
 func (c *checker) checkSchema(ctx context.Context) {
 	const check = "metadata"
 	policy := c.Settings.Voucherify.Policy

@@ -168,7 +168,7 @@ func (c *checker) reportIdentified(profiles, identified int64) {
 	c.ok("coverage", "%s", text)
 }
 
-// reportTexts says what becomes of the numbers and booleans in metadata, which are texts in
+// reportTexts says how the numbers and booleans in metadata are sent, which are texts in
 // a warehouse.
 func (c *checker) reportTexts() {
 	m := c.mapping.Metadata

@@ -112,12 +112,12 @@ func newInspector(ctx context.Context, out *term.Output, a *app.APIs, isOffline 
 	if isOffline {
 		return inspector
 	}
-	schema, err := a.MetadataSchema(ctx, out.Log)
+	found, err := a.ReadSchema(ctx, out.Log, false)
 	if err != nil {
 		out.Log.Warn("metadata is shown without the project's schema", "cause", err)
 	}
-	if inspector.Schema = schema; schema != nil {
-		inspector.Mapping.Metadata.Objects = schema.Objects()
+	if schema := a.SchemaToFit(found); schema != nil {
+		inspector.Schema, inspector.Mapping.Metadata.Objects = schema, schema.Objects()
 	}
 	return inspector
 }
@@ -252,7 +252,7 @@ func (o *Inspector) InspectFound(found iter.Seq2[*profilessync.Profile, error], 
 		profile := file.ProfileOf(p, texts)
 		in := o.Inspect(profile.Mapped(""), profile.ExternalIDs)
 		if in.Customer != nil {
-			for _, w := range source.Warnings(profile) {
+			for _, w := range profile.Warnings() {
 				in.Warnings = append(in.Warnings, w.String())
 			}
 		}

@@ -2,7 +2,6 @@ package diagnose
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -10,6 +9,7 @@ import (
 	"time"
 
 	"segsync/importer/sink/plan"
+	"segsync/internal/report"
 	"segsync/internal/safetext"
 	"segsync/internal/strictjson"
 	"segsync/internal/term"
@@ -34,7 +34,7 @@ func (in *Inspection) print(to *term.Printer) {
 	to.Linef("")
 	to.Title("Traits")
 	for _, key := range slices.Sorted(maps.Keys(in.Traits)) {
-		add(key, shortJSON(in.Traits[key]))
+		add(key, report.InOneLine(in.Traits[key]))
 	}
 	flush()
 	to.Linef("")
@@ -45,12 +45,12 @@ func (in *Inspection) print(to *term.Printer) {
 	}
 	origins := in.originsByField()
 	for _, f := range fieldsOf(in.Customer) {
-		text := shortJSON(f.value)
+		text := report.InOneLine(f.value)
 		if from := origins[f.name]; len(from) > 0 {
 			text += "  ← " + strings.Join(from, ", ")
 		}
-		if value, ok := in.Existing[f.name]; ok && shortJSON(value) != shortJSON(f.value) {
-			text += "  (now " + shortJSON(value) + ")"
+		if value, ok := in.Existing[f.name]; ok && report.InOneLine(value) != report.InOneLine(f.value) {
+			text += "  (now " + report.InOneLine(value) + ")"
 		}
 		add(f.name, text)
 	}
@@ -85,7 +85,7 @@ func (in *Inspection) originsByField() map[string][]string {
 		case origin.Result != nil && origin.Trait == "":
 			from = "the default of the mapping"
 		case origin.Result != nil:
-			from += " " + shortJSON(origin.Value) + " → " + shortJSON(origin.Result)
+			from += " " + report.InOneLine(origin.Value) + " → " + report.InOneLine(origin.Result)
 		}
 		all[origin.Field] = append(all[origin.Field], from)
 	}
@@ -122,17 +122,4 @@ func fieldsOf(customer *voucherify.Customer) []field {
 		}
 	}
 	return fields
-}
-
-// shortJSON returns the JSON of a value, printable, cut to what fits a line or two.
-func shortJSON(v any) string {
-	data, err := json.Marshal(v)
-	if err != nil {
-		return "?"
-	}
-	text := []rune(safetext.Line(string(data)))
-	if len(text) > 120 {
-		return string(text[:120]) + "…"
-	}
-	return string(text)
 }

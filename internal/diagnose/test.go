@@ -6,6 +6,7 @@ import (
 
 	"segsync/importer/mapping/cases"
 	"segsync/internal/app"
+	"segsync/internal/report"
 	"segsync/internal/settings"
 	"segsync/internal/term"
 )
@@ -101,5 +102,5 @@ func orNothing(v any) string {
 	if v == nil {
 		return "nothing"
 	}
-	return shortJSON(v)
+	return report.InOneLine(v)
 }

@@ -1,9 +1,11 @@
 // Dist builds what is released into a directory: static binaries for six systems, in
-// archives with the man pages and completions; a .deb and an .rpm for two of them; and
-// checksums.txt. The same source and the same Go give the same bytes, wherever and
-// whenever it runs.
+// archives with the man pages, completions and the licence texts of all that is linked in;
+// beside each archive a list of these modules (CycloneDX); a .deb and an .rpm for two of
+// them; and checksums.txt. The same source and the same Go give the same bytes, wherever
+// and whenever it runs.
 //
-//	go run ./internal/dist [-out DIR]
+//	go run ./internal/dist [-out DIR] [-only OS/ARCH]
+//	go run ./internal/dist -notices FILE
 //
 // It must run in the root of the module. The environment may say what is otherwise taken
 // from git: VERSION, COMMIT, and SOURCE_DATE_EPOCH, the date of all files.
@@ -31,6 +33,9 @@ import (
 // nfpm makes the packages. Later versions need modules that not every proxy has.
 const nfpm = "github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.2"
 
+// noticesName is the file with the licence texts, in archives and packages.
+const noticesName = "THIRD_PARTY_NOTICES"
+
 var targets = []target{
 	{"linux", "amd64"}, {"linux", "arm64"},
 	{"darwin", "amd64"}, {"darwin", "arm64"},
@@ -48,14 +53,29 @@ func (t target) binary() string {
 
 func main() {
 	out := flag.String("out", "dist", "`directory` for what is built; what an earlier run left there is deleted")
+	only := flag.String("only", "", "one `system` to build for, such as linux/amd64")
+	noticesFile := flag.String("notices", "", "write the licence texts into a `file`, and build nothing")
 	flag.Parse()
-	if err := run(*out); err != nil {
+	var err error
+	switch {
+	case flag.NArg() > 0:
+		err = fmt.Errorf("unexpected argument %q", flag.Arg(0))
+	case *noticesFile != "":
+		err = writeNotices(*noticesFile)
+	default:
+		err = run(*out, *only)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "dist: error:", err)
 		os.Exit(1)
 	}
 }
 
-func run(out string) error {
+func run(out, only string) error {
+	builds := slices.DeleteFunc(slices.Clone(targets), func(t target) bool { return only != "" && t.os+"/"+t.arch != only })
+	if len(builds) == 0 {
+		return fmt.Errorf("there is no release for %s", only)
+	}
 	r, err := newRelease(out)
 	if err != nil {
 		return err
@@ -68,7 +88,7 @@ func run(out string) error {
 	if err := r.stageCommon(); err != nil {
 		return err
 	}
-	for _, t := range targets {
+	for _, t := range builds {
 		if err := r.build(t); err != nil {
 			return fmt.Errorf("%s/%s: %w", t.os, t.arch, err)
 		}
@@ -155,7 +175,7 @@ func (r *release) stageCommon() error {
 		}
 	}
 	// The documents link to each other and to the files of deploy/.
-	documents := []string{"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE",
+	documents := []string{"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "LICENSE",
 		"deploy/Dockerfile", "deploy/crontab", "deploy/cronjob.yaml", "deploy/segsync.service", "deploy/segsync.timer"}
 	for _, pattern := range []string{"docs/*", "deploy/monitoring/*"} {
 		names, err := filepath.Glob(pattern)
@@ -224,6 +244,9 @@ func (r *release) build(t target) error {
 	}
 	defer os.Remove(binary)
 	name := fmt.Sprintf("segsync_%s_%s_%s", strings.TrimPrefix(r.version, "v"), t.os, t.arch)
+	if err := r.describe(name, t, env); err != nil {
+		return err
+	}
 	files, err := r.archived(name, t)
 	if err != nil {
 		return err
@@ -235,6 +258,23 @@ func (r *release) build(t target) error {
 		return err
 	}
 	return r.pack(t)
+}
+
+// describe stages the licence texts of the program for one system, and writes the list of its modules.
+func (r *release) describe(name string, t target, env []string) error {
+	modules, err := linkedModules(env)
+	if err != nil {
+		return err
+	}
+	text, err := notices(modules)
+	if err != nil {
+		return err
+	}
+	list, err := r.bom(t, modules)
+	if err != nil {
+		return err
+	}
+	return cmp.Or(r.write("common/"+noticesName, text), os.WriteFile(filepath.Join(r.out, name+".cdx.json"), list, 0o644))
 }
 
 // archived returns the files of the archive for one system, in order.
@@ -316,12 +356,17 @@ func (r *release) compile(binary string, env []string, flags ...string) error {
 	return err
 }
 
+// output runs a program with the date of the release.
+func (r *release) output(dir string, env []string, program string, args ...string) ([]byte, error) {
+	return output(dir, append(env, "TZ=UTC", "SOURCE_DATE_EPOCH="+strconv.FormatInt(r.date.Unix(), 10)), program, args...)
+}
+
 // output runs a program in dir with this environment beside the one that is here, and
 // returns what it prints.
-func (r *release) output(dir string, env []string, program string, args ...string) ([]byte, error) {
+func output(dir string, env []string, program string, args ...string) ([]byte, error) {
 	cmd := exec.Command(program, args...)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), append(env, "TZ=UTC", "SOURCE_DATE_EPOCH="+strconv.FormatInt(r.date.Unix(), 10))...)
+	cmd.Env = append(os.Environ(), env...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	answer, err := cmd.Output()

@@ -74,7 +74,7 @@ func (d *download) fetch(req *http.Request, idle *time.Timer) (*http.Response, e
 		return nil, err
 	}
 	defer resp.Body.Close()
-	// Some hosts of files have no other form than gzip, whatever is asked for.
+	// Some hosts have files only in the form of gzip.
 	encoding := strings.ToLower(resp.Header.Get("Content-Encoding"))
 	switch {
 	case resp.StatusCode/100 != 2:
@@ -84,7 +84,7 @@ func (d *download) fetch(req *http.Request, idle *time.Timer) (*http.Response, e
 	}
 	d.size = 0
 	if err := d.into.Truncate(0); err != nil {
-		return nil, &writeError{err}
+		return nil, permanentError{fmt.Errorf("writing the download: %w", err)}
 	}
 	if err := d.save(resp, idle); err != nil {
 		return nil, err
@@ -100,7 +100,7 @@ func (d *download) save(resp *http.Response, idle *time.Timer) error {
 		if n > 0 {
 			idle.Reset(attemptTimeout)
 			if _, err := d.into.WriteAt(buf[:n], d.size); err != nil {
-				return &writeError{err}
+				return permanentError{fmt.Errorf("writing the download: %w", err)}
 			}
 			d.size += int64(n)
 		}

@@ -103,31 +103,14 @@ func (e *lateError) Error() string {
 	return fmt.Sprintf("no answer within %s", e.after.Round(time.Second))
 }
 
-// switchError is a final answer with an informational status, such as 101 Switching
-// Protocols: what follows is not HTTP.
-type switchError struct{ status int }
+// permanentError is an error that every other attempt would end with, too.
+type permanentError struct{ error }
 
-func (e *switchError) Error() string {
-	return fmt.Sprintf("unexpected answer %s", statusLine(e.status))
-}
-
-// unsafeError is about a URL to which no secret may be sent.
-type unsafeError struct{ scheme, host string }
-
-func (e *unsafeError) Error() string {
-	return fmt.Sprintf("refusing to send secrets to %s://%s", e.scheme, e.host)
-}
-
-// writeError is an error of the file that is downloaded to.
-type writeError struct{ err error }
-
-func (e *writeError) Error() string { return "writing the download: " + e.err.Error() }
-func (e *writeError) Unwrap() error { return e.err }
+func (e permanentError) Unwrap() error { return e.error }
 
 // isPermanent reports whether another attempt would end the same way.
 func isPermanent(err error) bool {
-	return is[*WaitError](err) || is[*TooLargeError](err) || is[*switchError](err) || is[*unsafeError](err) ||
-		is[*writeError](err) || is[*tls.CertificateVerificationError](err)
+	return is[*WaitError](err) || is[*TooLargeError](err) || is[permanentError](err) || is[*tls.CertificateVerificationError](err)
 }
 
 func is[E error](err error) bool {

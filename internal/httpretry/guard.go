@@ -53,7 +53,7 @@ func uploadTime(req *http.Request) time.Duration {
 	return time.Duration(max(req.ContentLength, 0)) * time.Second / minUploadSpeed
 }
 
-// lateOr returns the cause of the attempt's end if that is a lateError, else err.
+// lateOr returns the lateError that ended the attempt, else err.
 func lateOr(ctx context.Context, err error) error {
 	if late, ok := errors.AsType[*lateError](context.Cause(ctx)); ok {
 		return late
@@ -65,7 +65,7 @@ func lateOr(ctx context.Context, err error) error {
 // secrets, and whose body is still to be read.
 func (g *guard) send(req *http.Request) (*http.Response, error) {
 	if !isSafe(req.URL) {
-		return nil, &unsafeError{req.URL.Scheme, req.URL.Host}
+		return nil, permanentError{fmt.Errorf("refusing to send secrets to %s://%s", req.URL.Scheme, req.URL.Host)}
 	}
 	if req.GetBody != nil {
 		body, err := req.GetBody()
@@ -81,7 +81,7 @@ func (g *guard) send(req *http.Request) (*http.Response, error) {
 	}
 	if resp.StatusCode < 200 { // what follows is not HTTP
 		resp.Body.Close()
-		return nil, &switchError{resp.StatusCode}
+		return nil, permanentError{fmt.Errorf("unexpected answer %s", statusLine(resp.StatusCode))}
 	}
 	if resp.StatusCode == http.StatusTooManyRequests {
 		g.throttled.Add(1)

@@ -95,8 +95,8 @@ func TestOutageThatIsTooLong(t *testing.T) {
 		retryFor time.Duration
 		bad      server
 		never    bool
-		least    time.Duration
-		most     time.Duration
+		min      time.Duration
+		max      time.Duration
 		want     string
 	}{
 		{"half an hour by default", 0, answer(503, `{"error":"down"}`), false, 29 * time.Minute, 30 * time.Minute, `503 Service Unavailable: "{\"error\":\"down\"}"`},
@@ -128,8 +128,8 @@ func TestOutageThatIsTooLong(t *testing.T) {
 				if !errors.As(err, &outage) {
 					t.Fatalf("error %v, want an OutageError", err)
 				}
-				if d := time.Since(began); d < c.least || d > c.most {
-					t.Errorf("it took %s, want %s to %s", d, c.least, c.most)
+				if d := time.Since(began); d < c.min || d > c.max {
+					t.Errorf("it took %s, want %s to %s", d, c.min, c.max)
 				}
 				want := &httpretry.OutageError{API: "Segment", Since: began, Attempts: s.requests, Never: c.never}
 				got := *outage

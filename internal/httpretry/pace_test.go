@@ -183,8 +183,8 @@ func TestNeverMoreThanTheQuotaInAnySecond(t *testing.T) {
 					return time.Since(start)
 				}
 				took := burst()
-				if most := time.Duration(float64(requests-1) / (0.95 * rate) * float64(time.Second)); took > most {
-					t.Errorf("%d requests took %s, want at most %s", requests, took, most)
+				if limit := time.Duration(float64(requests-1) / (0.95 * rate) * float64(time.Second)); took > limit {
+					t.Errorf("%d requests took %s, want at most %s", requests, took, limit)
 				}
 				time.Sleep(time.Minute) // what is not used is not saved up
 				burst()
@@ -369,8 +369,8 @@ func TestPauseEndsWithAnEvenFlow(t *testing.T) {
 			t.Errorf("the request after the pause came %s after the answer that asked for 10 s", pause)
 		}
 		checkRate(t, s.at, rate)
-		if d, most := times[callers]-times[21], (callers-21)*time.Second/rate*3/2; d > most {
-			t.Errorf("the requests after the pause took %s, want less than %s", d, most)
+		if d, limit := times[callers]-times[21], (callers-21)*time.Second/rate*3/2; d > limit {
+			t.Errorf("the requests after the pause took %s, want less than %s", d, limit)
 		}
 	})
 }

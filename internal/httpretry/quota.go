@@ -85,8 +85,8 @@ func (g *governor) quota(req *http.Request) *quota {
 	return g.quotas[name]
 }
 
-// recall takes up what an earlier process knew, if only the reserve was left then. Else the
-// first request finds out what is left now.
+// recall restores a quota of an earlier process, if only the reserve was left. Else the first request
+// finds out what is left now.
 func (g *governor) recall(q *quota, before Quota) {
 	const skew = 10 * time.Second // of the clocks, and of an end in full seconds
 	isPossible := before.Limit > 0 && before.Remaining >= 0 && !before.End.After(time.Now().Add(q.period+skew))
@@ -189,8 +189,7 @@ func (g *governor) record(q *quota, now time.Time, resp *http.Response) {
 	q.unlimited, q.known, q.limit = false, true, limit
 }
 
-// Quotas returns what is known of the quotas whose period is not over, by their names: what
-// Remember of a later process takes.
+// Quotas returns the quotas whose period is not over, by their names, for Remember in a later process.
 func (t *Transport) Quotas() map[string]Quota {
 	now, g := time.Now(), t.governor
 	g.mu.Lock()
@@ -209,9 +208,9 @@ func (t *Transport) Quotas() map[string]Quota {
 	return all
 }
 
-// Remember tells what an earlier process knew of the quotas, by their names. One of which
-// only the reserve was left is not used until its period ends. What is out of date or cannot
-// be true is ignored, and so is what is about a quota in which a request was sent already.
+// Remember passes on the Quotas of an earlier process. A quota with only its reserve left is not used
+// until its period ends. Quotas are ignored that are out of date or impossible, or in which this process
+// has sent a request.
 func (t *Transport) Remember(quotas map[string]Quota) {
 	t.governor.mu.Lock()
 	defer t.governor.mu.Unlock()

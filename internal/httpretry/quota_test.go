@@ -32,10 +32,10 @@ type countingServer struct {
 	mu       sync.Mutex
 	began    time.Time
 	used     int
-	least    int // of what was left after a request
+	lowest   int // of what was left after a request
 	refused  int
 	inFlight int
-	most     int // requests in flight at once
+	peak     int // requests in flight at once
 	at       []time.Time
 }
 
@@ -43,13 +43,13 @@ func (s *countingServer) RoundTrip(*http.Request) (*http.Response, error) {
 	s.mu.Lock()
 	now := time.Now()
 	if s.began.IsZero() {
-		s.began, s.used, s.least = now, s.others, s.limit
+		s.began, s.used, s.lowest = now, s.others, s.limit
 	}
 	for now.Sub(s.began) >= s.period {
 		s.began, s.used = s.began.Add(s.period), s.others
 	}
 	s.inFlight++
-	s.most = max(s.most, s.inFlight)
+	s.peak = max(s.peak, s.inFlight)
 	s.at = append(s.at, now)
 	code := 200
 	if s.used == s.limit {
@@ -59,7 +59,7 @@ func (s *countingServer) RoundTrip(*http.Request) (*http.Response, error) {
 		s.used++
 	}
 	left := s.limit - s.used
-	s.least = min(s.least, left)
+	s.lowest = min(s.lowest, left)
 	header := []string{
 		"X-Rate-Limit-Limit", strconv.Itoa(s.limit), "X-Rate-Limit-Remaining", strconv.Itoa(left),
 		"X-Rate-Limit-Retry", strconv.FormatInt(s.began.Add(s.period-s.ahead).Unix(), 10),
@@ -99,13 +99,13 @@ func withQuota(base http.RoundTripper, period time.Duration, reserve float64, ma
 // All but the reserve is used, in each period, and never more.
 func TestQuotaKeepsTheReserve(t *testing.T) {
 	for _, c := range []struct {
-		name       string
-		limit      int
-		period     time.Duration
-		others     int
-		reserve    float64
-		n          int
-		least, max int // left; periods
+		name        string
+		limit       int
+		period      time.Duration
+		others      int
+		reserve     float64
+		n           int
+		lowest, max int // left; periods
 	}{
 		{"a minute", 100, time.Minute, 0, 0.2, 300, 20, 4},
 		{"a minute, no reserve", 100, time.Minute, 0, 0, 300, 0, 3},
@@ -119,8 +119,8 @@ func TestQuotaKeepsTheReserve(t *testing.T) {
 				tr := withQuota(s, c.period, c.reserve, time.Hour)
 				began := time.Now()
 				sendAll(t, tr, c.n)
-				if s.refused != 0 || s.least != c.least {
-					t.Errorf("%d refused, and as few as %d left, want %d", s.refused, s.least, c.least)
+				if s.refused != 0 || s.lowest != c.lowest {
+					t.Errorf("%d refused, and as few as %d left, want %d", s.refused, s.lowest, c.lowest)
 				}
 				if d := time.Since(began); d > time.Duration(c.max)*c.period || len(s.at) != c.n {
 					t.Errorf("%d requests in %s", len(s.at), d)
@@ -180,8 +180,8 @@ func TestQuotaThatEndsTooLate(t *testing.T) {
 		}
 		time.Sleep(time.Hour) // the next period
 		sendAll(t, tr, 8)
-		if s.least != 2 {
-			t.Errorf("as few as %d left", s.least)
+		if s.lowest != 2 {
+			t.Errorf("as few as %d left", s.lowest)
 		}
 	})
 }
@@ -198,8 +198,8 @@ func TestFirstRequestFindsOutWhatIsLeft(t *testing.T) {
 		if diff := cmp.Diff(want, s.times(began)); diff != "" {
 			t.Errorf("times of the requests (-want +got):\n%s", diff)
 		}
-		if s.least != 2 || s.refused != 0 {
-			t.Errorf("as few as %d left, %d refused", s.least, s.refused)
+		if s.lowest != 2 || s.refused != 0 {
+			t.Errorf("as few as %d left, %d refused", s.lowest, s.refused)
 		}
 	})
 }
@@ -212,8 +212,8 @@ func TestQuotaWithAClockThatIsAhead(t *testing.T) {
 		tr := withQuota(s, time.Hour, 0.5, 3*time.Hour)
 		began := time.Now()
 		sendAll(t, tr, 20)
-		if d := time.Since(began); d > time.Hour+5*time.Second || s.least < 5 {
-			t.Errorf("it took %s, and as few as %d were left", d, s.least)
+		if d := time.Since(began); d > time.Hour+5*time.Second || s.lowest < 5 {
+			t.Errorf("it took %s, and as few as %d were left", d, s.lowest)
 		}
 	})
 }
@@ -336,7 +336,7 @@ func TestPeriodThatIsNotTold(t *testing.T) {
 	for _, c := range []struct {
 		name               string
 		period, documented time.Duration // the server's
-		requests, least    int           // least left
+		requests, lowest   int           // least left
 		want               time.Duration // zero: a WaitError
 		until              time.Duration // of the WaitError
 	}{
@@ -362,8 +362,8 @@ func TestPeriodThatIsNotTold(t *testing.T) {
 				case wait != nil && wait.Until.Sub(began).Round(time.Minute) != c.until:
 					t.Errorf("until %s after the start, want %s", wait.Until.Sub(began), c.until)
 				}
-				if s.least != c.least {
-					t.Errorf("as few as %d left, want %d", s.least, c.least)
+				if s.lowest != c.lowest {
+					t.Errorf("as few as %d left, want %d", s.lowest, c.lowest)
 				}
 			})
 		})
@@ -592,8 +592,8 @@ func TestQuotaWhereAnswersOvertakeEachOther(t *testing.T) {
 		}), time.Hour, 0.2, time.Minute)
 		sendAll(t, tr, 8)
 		var wait *httpretry.WaitError
-		if _, err := get(t, tr); !errors.As(err, &wait) || s.least != 2 {
-			t.Errorf("error %v, and as few as %d left, want a WaitError and 2", err, s.least)
+		if _, err := get(t, tr); !errors.As(err, &wait) || s.lowest != 2 {
+			t.Errorf("error %v, and as few as %d left, want a WaitError and 2", err, s.lowest)
 		}
 	})
 }

@@ -26,8 +26,8 @@ const (
 	shortPause = 2 * time.Second
 )
 
-// lastGood is when the request was sent that was the last one with a good answer. An answer
-// that is still under way when an outage begins does not hide the outage.
+// lastGood is when the last request with a good answer was sent. An answer that is still under way
+// when an outage begins does not hide the outage.
 type lastGood struct{ nanos atomic.Int64 }
 
 func (g *lastGood) record(sent time.Time) {
@@ -108,7 +108,7 @@ func (r *retry) RoundTrip(req *http.Request) (*http.Response, error) {
 			continue // the pacer holds the next attempt back
 		}
 		wait := &Wait{Reason: WaitOutage, Attempt: c.attempts, Since: c.began, Until: now.Add(delay)}
-		if err := r.waits.sleep(ctx, wait.Until, wait); err != nil { // shown if nobody has answers
+		if err := r.waits.sleep(ctx, wait.Until, wait); err != nil { // shown in an outage
 			return nil, err
 		}
 	}

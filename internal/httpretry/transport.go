@@ -120,7 +120,7 @@ func (t *Transport) newChain(last http.RoundTripper) *retry {
 
 // RoundTrip sends the request, and sends it again while that can help: after network errors,
 // timeouts, bodies that are cut or not JSON, and the statuses 429, 500, 502, 503 and 504.
-// It returns the last answer, whatever its status, with its whole body in memory, or the
+// It returns the last answer, of any status, with its whole body in memory, or the
 // error of the last attempt. A request with a body needs GetBody. When the request's
 // context ends, the error is the cause of that.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {

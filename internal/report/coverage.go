@@ -91,7 +91,7 @@ func printCoverage(to *term.Printer, c *coverage.Coverage) {
 }
 
 // printCounts prints the most frequent of the counts.
-func printCounts(to *term.Printer, title string, counts map[string]int, most int) {
+func printCounts(to *term.Printer, title string, counts map[string]int, limit int) {
 	keys := slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
 		return cmp.Or(counts[b]-counts[a], strings.Compare(a, b))
 	})
@@ -99,7 +99,7 @@ func printCounts(to *term.Printer, title string, counts map[string]int, most int
 		return
 	}
 	var rows []counted
-	for _, key := range keys[:min(len(keys), most)] {
+	for _, key := range keys[:min(len(keys), limit)] {
 		rows = append(rows, counted{safetext.Cut(key, 100), []int{counts[key]}})
 	}
 	listCounted(to, title, []string{"have"}, rows)

@@ -62,6 +62,7 @@ func (m *Metrics) AddRun(began, now time.Time, exitCode *int) {
 	}
 	m.add("run_start_timestamp_seconds", "gauge", "When the current or last run began.", fmt.Sprintf(" %d", began.Unix()))
 	m.add("running", "gauge", "1 while an import runs.", fmt.Sprintf(" %d", running))
+	m.add("written_timestamp_seconds", "gauge", "When these metrics were written: every minute while an import runs.", fmt.Sprintf(" %d", now.Unix()))
 	if exitCode != nil {
 		m.add("exit_code", "gauge", "Exit code of the last run.", fmt.Sprintf(" %d", *exitCode))
 		m.add("run_end_timestamp_seconds", "gauge", "When the last run ended.", fmt.Sprintf(" %d", now.Unix()))

@@ -173,8 +173,8 @@ func (r *Plan) printCounts(to *term.Printer) {
 	line("change", c.Change, r.byField(func(f plan.FieldChanges) int { return f.Change }), true)
 	line("clear", c.Clear, r.byField(func(f plan.FieldChanges) int { return f.Clear }), true)
 	line("unchanged", c.Unchanged, "", true)
-	line("not comparable", c.NotComparable, mostFirst(r.NotComparable), false)
-	line("rejected?", c.Rejected, mostFirst(byReason(r.Rejected, " (schema)")), false)
+	line("not comparable", c.NotComparable, largestFirst(r.NotComparable), false)
+	line("rejected?", c.Rejected, largestFirst(byReason(r.Rejected, " (schema)")), false)
 	line("without id", c.WithoutIdentifier, "", true)
 	line("filtered", c.Filtered, "", false)
 	line("vanished", c.Vanished, "", false)
@@ -190,17 +190,17 @@ func (r *Plan) printCounts(to *term.Printer) {
 	if text := r.comparability(); text != "" {
 		to.Linef("\n%s", text)
 	}
-	if text := mostFirst(byReason(r.LeftOut, "")); text != "" {
+	if text := largestFirst(byReason(r.LeftOut, "")); text != "" {
 		to.Linef("\nleft out of what is sent: %s", text)
 	}
-	if text := mostFirst(r.Coverage.Transformed); text != "" {
+	if text := largestFirst(r.Coverage.Transformed); text != "" {
 		to.Linef("\nchanged by the mapping: %s", text)
 	}
 	gone := make(map[string]int)
 	for field, n := range r.Coverage.Gone {
 		gone[field+" removed"], gone[field+" unknown"] = n.Removed, n.Unknown
 	}
-	if text := mostFirst(gone); text != "" {
+	if text := largestFirst(gone); text != "" {
 		to.Linef("\nclear, where the traits are absent: %s", text)
 	}
 }
@@ -249,7 +249,7 @@ func (r *Plan) byField(of func(plan.FieldChanges) int) string {
 	for field, n := range r.Changes {
 		counts[field] += of(n)
 	}
-	return mostFirst(counts)
+	return largestFirst(counts)
 }
 
 // byReason makes one count of those of metadata keys by reason.
@@ -263,8 +263,8 @@ func byReason(keys map[string]map[string]int, end string) map[string]int {
 	return counts
 }
 
-// mostFirst lists counts, the largest first: phone 201 · name 4.
-func mostFirst(counts map[string]int) string {
+// largestFirst lists counts, the largest first: phone 201 · name 4.
+func largestFirst(counts map[string]int) string {
 	const shown = 8
 	var parts []string
 	for _, key := range slices.SortedFunc(maps.Keys(counts), func(a, b string) int {

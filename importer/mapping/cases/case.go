@@ -133,7 +133,7 @@ func (r *Runner) Map(c *Case) error {
 	return strictjson.Unmarshal(data, &c.Customer)
 }
 
-// Result is what became of the case in a file.
+// Result is the result of the case in a file.
 type Result struct {
 	File        string       `json:"file"`
 	Passed      bool         `json:"passed"`

@@ -14,21 +14,20 @@ import (
 
 const (
 	listMargin = 5 * time.Minute // between our clock and Voucherify's
-	// maxActionPages bounds one look at the list: other jobs of the project are in it, too.
+	// maxActionPages bounds the pages read of the list, which has actions of other jobs, too.
 	maxActionPages = 200
 	// listDelay is how long an accepted action may be missing from the list before it
 	// is asked for by its id.
 	listDelay = 15 * time.Second
-	// abandonAfter is the age at which an action that Voucherify does not know, that cannot be
-	// read, or that does not end, is given up.
+	// abandonAfter is the age at which an action is given up that is unknown, unreadable or does not end.
 	abandonAfter = 24 * time.Hour
 	// maxReads is how often a run tries to read an action that cannot be read.
 	maxReads = 3
-	// maxVerdicts bounds how many verdicts wait for the last one of a poll.
+	// maxVerdicts bounds the verdicts of one poll.
 	maxVerdicts = 50
 )
 
-// Confirmer reads what became of async actions. It is for one run.
+// Confirmer reads the results of async actions. It is for one run.
 type Confirmer struct {
 	client *voucherify.Client
 	log    *slog.Logger
@@ -79,7 +78,7 @@ func (c *Confirmer) Poll(ctx context.Context, open []sink.Action) (verdicts []si
 			return verdicts, lost, nil
 		}
 	}
-	if unread < asked || listErr == nil { // Voucherify answers: an action that it does not show is no outage
+	if unread < asked || listErr == nil { // Voucherify answers: one unreadable action is not an outage
 		err = nil
 	}
 	if listErr != nil && asked == 0 {
@@ -111,8 +110,8 @@ func (c *Confirmer) list(ctx context.Context, open []sink.Action) (map[string]bo
 	return listed, nil
 }
 
-// read reads the action. It returns the verdict on it, or why there will be none, or neither while
-// it is under way.
+// read reads the action. It returns the verdict, or why this run gets none, or neither while the action is
+// open.
 func (c *Confirmer) read(ctx context.Context, a sink.Action) (v *sink.Verdict, lost string, err error) {
 	action, err := c.client.AsyncAction(ctx, a.ID)
 	if answer, ok := errors.AsType[*voucherify.Error](err); ok && answer.NotFound() {
@@ -144,9 +143,8 @@ func (c *Confirmer) read(ctx context.Context, a sink.Action) (v *sink.Verdict, l
 
 func isPlausible(n *int, sent int) bool { return n == nil || *n >= 0 && *n <= sent }
 
-// rejections returns the records of a finished action that were rejected, and how many
-// there are beyond those that can be named. What the action does not account for counts
-// as rejected.
+// rejections returns the rejected records of a finished action by name, and the number of others. Records
+// that the action does not account for count as rejected.
 func rejections(r voucherify.ActionResult, sent int) (named map[string]sink.Rejection, unnamed int) {
 	named = make(map[string]sink.Rejection)
 	add := func(id, reason, detail string) {

@@ -46,7 +46,7 @@ const MaxBytes = voucherify.MaxBulkBytes - margin
 type Sink struct {
 	client *voucherify.Client
 	limits *sink.BatchLimits
-	stop   context.Context // when it ends, nothing is tried again: an answer is no matter of a customer then
+	stop   context.Context // once it has ended, nothing is retried, and a server error is not the customer's fault
 	log    *slog.Logger
 	slots  *semaphore.Weighted
 	group  *errgroup.Group
@@ -67,8 +67,8 @@ func New(client *voucherify.Client, limits *sink.BatchLimits, stop context.Conte
 func (s *Sink) Wait() { s.group.Wait() }
 
 // Start sends the batch in the background, once enough of the customers in flight have
-// been answered. What is left of a quota goes to the batches that come first, without which
-// the later ones are sent again: each joins the line when the one before has left it.
+// been answered. The rest of a quota goes to the first batches, because later ones are sent again without
+// them: each batch waits for the quota after the one before.
 func (s *Sink) Start(ctx context.Context, b *sink.Batch) error {
 	if len(b.Records) == 0 {
 		close(b.Done)
@@ -170,17 +170,17 @@ func (s *Sink) accept(records []*sink.Record, id string) error {
 // sendFewer sends the customers in requests of as many as Voucherify takes.
 func (s *Sink) sendFewer(ctx context.Context, records []*sink.Record, refused *voucherify.Error, timeouts int) error {
 	const usual = 100 // the limit that was documented until August 2024
-	most := refused.MaxCustomers()
-	if most < 1 || most >= len(records) {
-		most = usual
+	size := refused.MaxCustomers()
+	if size < 1 || size >= len(records) {
+		size = usual
 	}
-	if most >= len(records) {
-		most = (len(records) + 1) / 2
+	if size >= len(records) {
+		size = (len(records) + 1) / 2
 	}
-	if sink.Lower(&s.limits.Records, most) { // other requests may be told so too
-		s.log.Warn("Voucherify takes fewer customers at once: using smaller batches from here on", "customers", most)
+	if sink.Lower(&s.limits.Records, size) { // other requests may be told so too
+		s.log.Warn("Voucherify takes fewer customers at once: using smaller batches from here on", "customers", size)
 	}
-	return s.sendParts(ctx, records, most, timeouts)
+	return s.sendParts(ctx, records, size, timeouts)
 }
 
 func (s *Sink) sendParts(ctx context.Context, records []*sink.Record, size, timeouts int) error {
@@ -215,13 +215,13 @@ func (s *Sink) sendOneByOne(ctx context.Context, records []*sink.Record) error {
 	return nil
 }
 
-// isRecordError reports whether an answer is a matter of the records in the request: Voucherify
-// refuses one of them, or fails because of it, again and again, while it answers others.
+// isRecordError reports whether one of the records caused the answer: Voucherify refuses it, or fails on it
+// repeatedly while it answers other requests.
 func (s *Sink) isRecordError(answer *voucherify.Error) bool {
 	return answer.OfRecords() || answer.Status >= 500 && s.stop.Err() == nil
 }
 
-// refuse gives the record the outcome of a customer that Voucherify does not take.
+// refuse marks the record as rejected.
 func refuse(r *sink.Record, reason string, answer *voucherify.Error) {
 	r.Outcome, r.ServerError = outcome.Rejected, answer.Status >= 500
 	r.Why = outcome.Why{Reason: reason, Detail: answer.Error(), RequestID: answer.RequestID}

@@ -12,18 +12,17 @@ import (
 // bulkUpdate is Voucherify's type of the async actions of bulk requests.
 const bulkUpdate = "CUSTOMERS.BULK_UPDATE"
 
-// The times between two looks at the queue.
+// The bounds of the time between two polls of the queue.
 const (
-	firstQueueLook = time.Second
-	maxQueueLook   = 30 * time.Second
+	minQueuePause = time.Second
+	maxQueuePause = 30 * time.Second
 )
 
-// WaitForQueue waits until the known actions have ended, and every other bulk update that Voucherify
-// lists as under way, whoever sent it: an export that is taken before shows customers that are about
-// to change. It returns the ids of the known actions that have not ended within the timeout or
-// cannot be read.
+// WaitForQueue waits until the known actions and all listed bulk updates have ended, whoever sent them: an
+// earlier export would show customers that are about to change. It returns the ids of the known actions
+// that have not ended within the timeout or cannot be read.
 func (c *Confirmer) WaitForQueue(ctx context.Context, known []sink.Action, timeout time.Duration) (unsettled []string, err error) {
-	end, pause := time.Now().Add(timeout), firstQueueLook
+	end, pause := time.Now().Add(timeout), minQueuePause
 	since := time.Now().Add(-abandonAfter)
 	for isFirst := true; ; isFirst = false {
 		var queued int
@@ -41,15 +40,15 @@ func (c *Confirmer) WaitForQueue(ctx context.Context, known []sink.Action, timeo
 		}
 		select {
 		case <-time.After(pause):
-			pause = min(pause*3/2, maxQueueLook)
+			pause = min(pause*3/2, maxQueuePause)
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
 	}
 }
 
-// readQueue looks once at the actions created since then. It returns the known ones that have not
-// ended, how many actions are worth waiting for, and when the oldest of these was created.
+// readQueue reads the actions created since then, once. It returns the known ones that have not
+// ended, the number of actions to wait for, and from when to read the next time.
 func (c *Confirmer) readQueue(ctx context.Context, known []sink.Action, since time.Time) (unsettled []string, queued int, oldest time.Time) {
 	oldest = time.Now()
 	listed := make(map[string]bool) // ids; whether it has ended
@@ -78,7 +77,7 @@ func (c *Confirmer) readQueue(ctx context.Context, known []sink.Action, since ti
 		}
 		unsettled = append(unsettled, a.ID)
 		age := time.Since(a.Accepted)
-		if err == nil && age < abandonAfter || age < listDelay { // else waiting is no use
+		if err == nil && age < abandonAfter || age < listDelay { // else it may never end
 			queued++
 			if a.Accepted.Before(oldest) {
 				oldest = a.Accepted
@@ -88,8 +87,8 @@ func (c *Confirmer) readQueue(ctx context.Context, known []sink.Action, since ti
 	return unsettled, queued, oldest.Add(-listMargin)
 }
 
-// eachListed calls do with the actions in Voucherify's list, the newest first, as far back as since,
-// or until do wants no more.
+// eachListed calls do with the actions in Voucherify's list, the newest first, back to since, or until do
+// returns false.
 func (c *Confirmer) eachListed(ctx context.Context, since time.Time, do func(voucherify.AsyncAction) (more bool)) error {
 	known := make(map[string]bool)
 	for end, pages := (time.Time{}), 0; pages < maxActionPages; pages++ {

@@ -32,7 +32,7 @@ func (s *Sink) Start(_ context.Context, b *sink.Batch) error {
 	return nil
 }
 
-// CheckAccepts returns nil: a dry run refuses nobody.
+// CheckAccepts returns nil: a dry run refuses no customer.
 func (s *Sink) CheckAccepts(context.Context) error { return nil }
 
 // Wait returns at once.

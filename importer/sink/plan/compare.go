@@ -50,8 +50,8 @@ func (d *Difference) Cleared() []string {
 	return fields
 }
 
-// Stored is what Voucherify has of one customer, by field.
-type Stored struct {
+// storedCustomer is what Voucherify has of one customer, by field.
+type storedCustomer struct {
 	fields map[string]any
 	// known reports whether a field that is not in fields is empty; else nothing is known of
 	// it.
@@ -61,7 +61,7 @@ type Stored struct {
 
 // isTime reports whether texts of the field are compared as times: of the birthdate and of
 // metadata that is defined as a date. Where no schema is known, metadata may be one.
-func (s *Stored) isTime(field string) bool {
+func (s *storedCustomer) isTime(field string) bool {
 	key, isMetadata := strings.CutPrefix(field, "metadata.")
 	if !isMetadata || s.schema == nil {
 		return isMetadata || field == "birthdate"
@@ -73,14 +73,14 @@ func (s *Stored) isTime(field string) bool {
 // compare says what sending the customer, its JSON, does to now, which is nil if there is no
 // such customer. Fields that are not sent do not count. System metadata does not either: no
 // export has it.
-func compare(customer []byte, now *Stored) (Difference, error) {
+func compare(customer []byte, now *storedCustomer) (Difference, error) {
 	fields, err := sentFields(customer)
 	if err != nil {
 		return Difference{}, err
 	}
 	create := now == nil
 	if create {
-		now = &Stored{known: func(string) bool { return true }}
+		now = &storedCustomer{known: func(string) bool { return true }}
 	}
 	d := Difference{Kind: Unchanged}
 	for _, name := range slices.Sorted(maps.Keys(fields)) {

@@ -28,7 +28,7 @@ func TestNumbersAreDoubles(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		now := &Stored{map[string]any{"metadata.n": stored}, func(string) bool { return true }, nil}
+		now := &storedCustomer{map[string]any{"metadata.n": stored}, func(string) bool { return true }, nil}
 		d, err := compare([]byte(`{"source_id":"a","metadata":{"n":`+tt.sent+`}}`), now)
 		if err != nil || d.Kind != tt.want {
 			t.Errorf("%s against %s: %s, %v, want %s", tt.sent, tt.stored, d.Kind, err, tt.want)

@@ -233,13 +233,13 @@ func (e *Existing) Compare(ctx context.Context, customer []byte) (Difference, er
 
 // stored returns what there is of the customer, nil for none, and notes that it was asked
 // for.
-func (e *Existing) stored(_ context.Context, sourceID string) (*Stored, error) {
+func (e *Existing) stored(_ context.Context, sourceID string) (*storedCustomer, error) {
 	i, customer, err := e.find(sourceID)
 	if err != nil || customer == nil {
 		return nil, err
 	}
 	e.seen[i] = true
-	return &Stored{customer.Fields, func(field string) bool { return e.known[field] }, e.schema}, nil
+	return &storedCustomer{customer.Fields, func(field string) bool { return e.known[field] }, e.schema}, nil
 }
 
 // markSeen notes that the source has the customer, if there is one.

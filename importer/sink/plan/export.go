@@ -16,8 +16,8 @@ import (
 
 const (
 	exportTimeout   = 30 * time.Minute // for Voucherify to make an export
-	firstExportLook = time.Second
-	exportLook      = 30 * time.Second // the longest time between two looks
+	minExportPause  = time.Second
+	maxExportPause  = 30 * time.Second // between two polls
 	exportDownloads = 3                // of a file that is cut
 	deleteTimeout   = 10 * time.Second
 )
@@ -175,7 +175,7 @@ func (x *Exporter) readFiles(ctx context.Context, urls []string) (_ *Existing, i
 
 // exportURLs waits until the export is done.
 func exportURLs(ctx context.Context, vch *voucherify.Client, id string, log *slog.Logger) ([]string, error) {
-	began, told, pause := time.Now(), time.Now(), firstExportLook
+	began, told, pause := time.Now(), time.Now(), minExportPause
 	for {
 		export, err := vch.Export(ctx, id)
 		switch {
@@ -192,7 +192,7 @@ func exportURLs(ctx context.Context, vch *voucherify.Client, id string, log *slo
 		}
 		select {
 		case <-time.After(pause):
-			pause = min(pause*3/2, exportLook)
+			pause = min(pause*3/2, maxExportPause)
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}

@@ -16,12 +16,12 @@ import (
 
 // Plan is what an import would do to the customers that Voucherify has. It is a sink.Sink.
 type Plan struct {
-	customers customers
-	refusals  func(metadata map[string]any) []metadata.LeftOut
-	show      int // examples of each kind
+	existing  *Existing        // nil: Voucherify is asked for each customer
+	rules     *metadata.Schema // what the project refuses; nil: nothing
+	show      int              // examples of each kind
 	limits    *sink.BatchLimits
 	sizes     []size // of the customers
-	asks      asks
+	questions questions
 
 	Counts        map[Kind]int              // customers
 	Changes       map[string]FieldChanges   // by field
@@ -52,37 +52,20 @@ type Example struct {
 	NotComparable []string `json:"not_comparable,omitempty"` // fields
 }
 
-// customers is where a plan looks customers up.
-type customers interface {
-	stored(ctx context.Context, sourceID string) (*Stored, error) // nil for none
-	// markSeen notes that the source has the customer, although an import would not send it.
-	markSeen(sourceID string) error
-}
-
 // New returns an empty plan that compares with an export, or, where that is nil, with
 // the answers of Voucherify to one request a customer. schema is the project's, nil for none;
 // show is the number of examples of each kind; limits are those of an import's batches. compareAll asks
 // for each customer that an export cannot be compared with, else MaxAsked are asked for.
 func New(existing *Existing, vch *voucherify.Client, schema *voucherify.MetadataSchema, show int, limits *sink.BatchLimits, compareAll bool) *Plan {
 	p := &Plan{
-		limits: limits, asks: asks{from: oneByOne{vch, schema}, all: compareAll}, customers: existing, refusals: refusalsOf(schema), show: show, Counts: make(map[Kind]int), Changes: make(map[string]FieldChanges),
-		NotComparable: make(map[string]int), Rejected: make(map[string]map[string]int), Examples: make(map[Kind][]Example),
+		existing: existing, show: show, limits: limits, questions: questions{from: oneByOne{vch, schema}, all: compareAll},
+		Counts: make(map[Kind]int), Changes: make(map[string]FieldChanges), NotComparable: make(map[string]int),
+		Rejected: make(map[string]map[string]int), Examples: make(map[Kind][]Example),
 	}
-	if existing == nil {
-		p.customers = p.asks.from
+	if schema != nil {
+		p.rules = metadata.NewSchema(schema)
 	}
 	return p
-}
-
-// refusalsOf returns what a schema refuses of a customer's metadata as it is sent.
-func refusalsOf(schema *voucherify.MetadataSchema) func(map[string]any) []metadata.LeftOut {
-	if schema == nil {
-		return nil
-	}
-	rules := metadata.NewSchema(schema)
-	return func(metadata map[string]any) []metadata.LeftOut {
-		return rules.Refusals(metadata)
-	}
 }
 
 // Cost is what is sent to Voucherify at least: an import takes more calls where Voucherify
@@ -110,27 +93,34 @@ func (p *Plan) Start(ctx context.Context, b *sink.Batch) error {
 		}
 		r.Outcome, r.Customer = outcome.WouldSend, nil
 	}
-	if p.asks.all {
+	if p.questions.all {
 		if err := p.askAll(ctx); err != nil {
 			return err
 		}
 	}
+	if p.existing == nil {
+		return nil
+	}
 	for _, id := range b.Others {
-		if err := p.customers.markSeen(id); err != nil {
+		if err := p.existing.markSeen(id); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// CheckAccepts returns nil: a plan refuses nobody.
+// CheckAccepts returns nil: a plan refuses no customer.
 func (p *Plan) CheckAccepts(context.Context) error { return nil }
 
 // Wait returns at once.
 func (p *Plan) Wait() {}
 
 func (p *Plan) add(ctx context.Context, record *sink.Record) error {
-	now, err := p.customers.stored(ctx, record.SourceID)
+	find := p.questions.from.stored
+	if p.existing != nil {
+		find = p.existing.stored
+	}
+	now, err := find(ctx, record.SourceID)
 	if err != nil {
 		return err
 	}
@@ -139,21 +129,21 @@ func (p *Plan) add(ctx context.Context, record *sink.Record) error {
 		return err
 	}
 	p.sizes = append(p.sizes, size{len(record.Customer), record.Before, d.Kind == Unchanged})
-	if refused, err := p.reject(record.Customer); err != nil {
+	isRefused, err := p.reject(record.Customer)
+	if err != nil {
 		return err
-	} else if refused {
+	}
+	if isRefused {
 		d.Kind = Rejected
 	}
-	if p.asks.from.voucherify != nil && (d.Kind == NotComparable || d.Kind == ClearFields && len(d.NotComparable) > 0) { // it may be a change
-		p.asks.keep(question{record.ID, record.SourceID, record.Customer, len(p.sizes) - 1, d}, p.settle)
-		return nil
+	mayChange := d.Kind == NotComparable || d.Kind == ClearFields && len(d.NotComparable) > 0
+	if p.questions.from.voucherify == nil || !mayChange {
+		p.count(record.SourceID, &d)
+	} else if q := p.questions.add(question{record.ID, record.SourceID, record.Customer, len(p.sizes) - 1, d}); q != nil {
+		p.count(q.sourceID, &q.difference)
 	}
-	p.count(record.SourceID, &d)
 	return nil
 }
-
-// settle counts a customer that nobody asks for.
-func (p *Plan) settle(q question) { p.count(q.sourceID, &q.difference) }
 
 // count counts a customer.
 func (p *Plan) count(sourceID string, d *Difference) {
@@ -181,7 +171,7 @@ func (p *Plan) count(sourceID string, d *Difference) {
 
 // reject counts what the schema refuses of a customer, and reports whether it does.
 func (p *Plan) reject(customer []byte) (bool, error) {
-	if p.refusals == nil {
+	if p.rules == nil {
 		return false, nil
 	}
 	v, err := decode(customer)
@@ -195,7 +185,7 @@ func (p *Plan) reject(customer []byte) (bool, error) {
 			delete(metadata, key)
 		}
 	}
-	refusals := p.refusals(metadata)
+	refusals := p.rules.Refusals(metadata)
 	for _, l := range refusals {
 		key := KeyIn(p.Rejected, l.Key)
 		if p.Rejected[key] == nil {
@@ -232,39 +222,27 @@ type oneByOne struct {
 	schema     *voucherify.MetadataSchema
 }
 
-func (o oneByOne) stored(ctx context.Context, sourceID string) (*Stored, error) {
+func (o oneByOne) stored(ctx context.Context, sourceID string) (*storedCustomer, error) {
 	customer, err := o.voucherify.Customer(ctx, sourceID)
-	var answer *voucherify.Error
-	if errors.As(err, &answer) && answer.NotFound() {
+	if answer, ok := errors.AsType[*voucherify.Error](err); ok && answer.NotFound() {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	return storedOf(customer, o.schema)
-}
-
-func (oneByOne) markSeen(string) error { return nil }
-
-func storedOf(customer *voucherify.Customer, schema *voucherify.MetadataSchema) (*Stored, error) {
 	data, err := json.Marshal(customer)
 	if err != nil {
 		return nil, err
 	}
 	fields, err := sentFields(data)
-	return &Stored{fields, func(string) bool { return true }, schema}, err
+	return &storedCustomer{fields, func(string) bool { return true }, o.schema}, err
 }
 
-// OtherKeys stands for all further keys where there are too many to count each.
-const OtherKeys = "other keys"
-
-// maxCounted bounds the keys of each count; further ones are counted together.
-const maxCounted = 5000
-
-// KeyIn returns the key, or, where there are too many others, OtherKeys.
+// KeyIn returns the key that a value is counted under: where there are too many others, one for all the rest.
 func KeyIn[V any](counts map[string]V, key string) string {
+	const maxCounted = 5000
 	if _, known := counts[key]; !known && len(counts) >= maxCounted {
-		return OtherKeys
+		return "other keys"
 	}
 	return key
 }

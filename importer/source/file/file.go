@@ -2,6 +2,7 @@
 package file
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"encoding/json"
@@ -12,7 +13,6 @@ import (
 	"slices"
 
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/sync/semaphore"
 
 	"segsync/importer/source"
 	"segsync/profilessync"
@@ -33,9 +33,6 @@ func New(f *profilessync.File, query profilessync.Query, pageSize, limit int) *S
 	return &Source{f, query, pageSize, source.NewLimit(limit)}
 }
 
-// maxPageBytes bounds a page of large profiles.
-const maxPageBytes = 4 << 20
-
 // place is the State of a source.Position: how much of the file was read, and a hash of it.
 type place struct {
 	Part   string `json:"part,omitempty"` // the file, of several
@@ -55,7 +52,7 @@ func (s *Source) Pages(ctx, stop context.Context, at source.Position, seen sourc
 			yield(nil, err)
 			return
 		}
-		b := source.NewPageBuilder(s.pageSize, maxPageBytes, s.limit, yield)
+		b := source.NewPageBuilder(s.pageSize, s.limit, yield)
 		last := from
 		for p, err := range readAhead(stop, func(ctx context.Context) profiles { return s.file.Profiles(ctx, s.query, from) }) {
 			if stop.Err() != nil || ctx.Err() != nil {
@@ -95,7 +92,7 @@ func ProfileOf(p *profilessync.Profile, texts bool) *source.Profile {
 func ExternalIDs(p *profilessync.Profile) []segmentprofiles.ExternalID {
 	ids := make([]segmentprofiles.ExternalID, len(p.ExternalIDs))
 	for i, id := range p.ExternalIDs {
-		ids[i] = segmentprofiles.ExternalID{ID: id.ID, Type: id.Type, CreatedAt: id.CreatedAt}
+		ids[i] = segmentprofiles.ExternalID(id)
 	}
 	return ids
 }
@@ -184,38 +181,32 @@ func positionOf(at profilessync.Position, done bool) source.Position {
 
 type profiles = iter.Seq2[*profilessync.Profile, error]
 
-// Profiles that are parsed ahead: so many are handed on together, and so many bytes of lines may wait.
+// A chunk of profiles is parsed while the one before is imported. It has at most so many profiles, and ends
+// once their lines have so many bytes.
 const (
-	aheadTogether = 64
-	aheadBytes    = 4 << 20
+	chunkProfiles = 64
+	chunkBytes    = 1 << 20
 )
 
-// parsed are profiles that were parsed ahead.
-type parsed struct {
-	profiles []*profilessync.Profile
-	bytes    int64
-}
-
-// readAhead ranges over the profiles, which it parses in a goroutine of its own: that takes as
-// long as all that is done with them after it.
+// readAhead ranges over the profiles. It parses them in a goroutine of its own, because parsing takes as long
+// as the rest of the import.
 func readAhead(ctx context.Context, parse func(context.Context) profiles) profiles {
 	return func(yield func(*profilessync.Profile, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
 		var g errgroup.Group
 		defer g.Wait()
 		defer cancel()
-		waiting, room := make(chan parsed, 4), semaphore.NewWeighted(aheadBytes)
+		chunks := make(chan []*profilessync.Profile)
 		g.Go(func() error {
-			defer close(waiting)
-			return sendParsed(ctx, parse(ctx), waiting, room)
+			defer close(chunks)
+			return sendChunks(ctx, parse(ctx), chunks)
 		})
-		for some := range waiting {
-			for _, p := range some.profiles {
+		for chunk := range chunks {
+			for _, p := range chunk {
 				if !yield(p, nil) {
 					return
 				}
 			}
-			room.Release(some.bytes)
 		}
 		if err := g.Wait(); err != nil {
 			yield(nil, err)
@@ -223,37 +214,31 @@ func readAhead(ctx context.Context, parse func(context.Context) profiles) profil
 	}
 }
 
-// sendParsed sends the profiles, those before an error included.
-func sendParsed(ctx context.Context, all profiles, to chan<- parsed, room *semaphore.Weighted) error {
-	var some parsed
-	var failed error
+// sendChunks sends the profiles, those before an error included.
+func sendChunks(ctx context.Context, all profiles, to chan<- []*profilessync.Profile) (err error) {
+	var chunk []*profilessync.Profile
+	bytes := 0
 	send := func() error {
-		some.bytes = min(some.bytes, aheadBytes)
-		if err := room.Acquire(ctx, some.bytes); err != nil {
-			return err
-		}
 		select {
-		case to <- some:
-			some = parsed{}
+		case to <- chunk:
+			chunk, bytes = nil, 0
 			return nil
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
-	for p, err := range all {
-		if failed = err; err != nil {
+	var p *profilessync.Profile
+	for p, err = range all {
+		if err != nil {
 			break
 		}
-		some.profiles, some.bytes = append(some.profiles, p), some.bytes+int64(p.Bytes)
-		if len(some.profiles) < aheadTogether && some.bytes < aheadBytes/4 {
+		chunk, bytes = append(chunk, p), bytes+p.Bytes
+		if len(chunk) < chunkProfiles && bytes < chunkBytes {
 			continue
 		}
 		if err := send(); err != nil {
 			return err
 		}
 	}
-	if err := send(); err != nil {
-		return err
-	}
-	return failed
+	return cmp.Or(send(), err)
 }

@@ -8,13 +8,12 @@ import (
 	"segsync/segmentprofiles"
 )
 
-// maxCounted is more profiles than any space has.
+// maxCounted is more profiles than a space can have.
 const maxCounted = 1e10
 
 // CountProfiles estimates the number of profiles in the space to within one percent, by some
-// twenty requests for single profiles. It is 0 if
-// they cannot be counted: the list's cursors are documented as opaque, and happen to be
-// offsets. It is for people only: no error of it matters.
+// twenty requests for single profiles. It returns 0 on any error, or if the cursors of the list are not
+// offsets: they are documented as opaque.
 func CountProfiles(ctx context.Context, segment *segmentprofiles.Client, log *slog.Logger) int {
 	isPresent := func(offset int) (bool, error) {
 		page, err := segment.Profiles(ctx, strconv.Itoa(offset), 1)
@@ -27,7 +26,7 @@ func CountProfiles(ctx context.Context, segment *segmentprofiles.Client, log *sl
 	low, high := 0, 100 // there are profiles at low
 	for {
 		found, err := isPresent(high)
-		if err != nil || high > maxCounted { // a list that answers whatever is asked for
+		if err != nil || high > maxCounted { // the list does not end
 			return 0
 		} else if !found {
 			break

@@ -66,37 +66,41 @@ func New(client *segmentprofiles.Client, o Options) *Source {
 
 // Pages yields the list from the position to its end.
 func (s *Source) Pages(ctx, stop context.Context, from source.Position, seen source.Seen) iter.Seq2[*source.Page, error] {
-	r := &Reader{client: s.client, fields: s.o.Fields, stop: stop, checkOthers: s.CheckReadable, onRead: s.o.OnRead}
-	return r.ReadPages(ctx, stop, s.o.Readers, s.o.PageSize, func(stop context.Context) iter.Seq2[*source.Page, error] {
+	onRead := s.o.OnRead
+	if onRead == nil {
+		onRead = func() {}
+	}
+	return s.readPages(ctx, stop, onRead, func(stop context.Context) iter.Seq2[*source.Page, error] {
 		return s.list(stop, from, seen)
 	})
 }
 
 // Lookup reads profiles by their segment ids, or as type:value.
 func (s *Source) Lookup(ctx, stop context.Context, ids []string) iter.Seq2[*source.Page, error] {
-	r := &Reader{client: s.client, fields: s.o.Fields, stop: stop, checkOthers: s.CheckReadable}
-	return r.ReadPages(ctx, stop, s.o.Readers, s.o.PageSize, func(context.Context) iter.Seq2[*source.Page, error] {
-		return PagesOf(ids, s.o.PageSize)
+	return s.readPages(ctx, stop, func() {}, func(context.Context) iter.Seq2[*source.Page, error] {
+		return func(yield func(*source.Page, error) bool) {
+			for some := range slices.Chunk(ids, s.o.PageSize) {
+				p := &source.Page{Listed: len(some)}
+				for _, id := range some {
+					p.Profiles = append(p.Profiles, &source.Profile{ID: id})
+				}
+				if !yield(p, nil) {
+					return
+				}
+			}
+		}
 	})
 }
 
-// PagesOf yields pages of profiles that are not read yet.
-func PagesOf(ids []string, size int) iter.Seq2[*source.Page, error] {
-	return func(yield func(*source.Page, error) bool) {
-		for some := range slices.Chunk(ids, size) {
-			p := &source.Page{Listed: len(some)}
-			for _, id := range some {
-				p.Profiles = append(p.Profiles, &source.Profile{ID: id})
-			}
-			if !yield(p, nil) {
-				return
-			}
-		}
-	}
+// readPages reads the profiles of the pages that list yields.
+func (s *Source) readPages(ctx, stop context.Context, onRead func(), list func(stop context.Context) iter.Seq2[*source.Page, error]) iter.Seq2[*source.Page, error] {
+	r := NewReader(s.client, s.o.Fields, stop)
+	r.checkOthers, r.onRead = s.CheckReadable, onRead
+	return r.ReadPages(ctx, stop, s.o.Readers, s.o.PageSize, list)
 }
 
-// CheckReadable looks for a profile of the first page of the list that can be read. Several are read at
-// once: some of them may be bad, too, and those that are not answer for Segment meanwhile.
+// CheckReadable looks for a readable profile on the first page of the list. It reads several at once,
+// because some may be bad, too.
 func (s *Source) CheckReadable(ctx context.Context) error {
 	first, err := s.client.Profiles(ctx, beginning, segmentprofiles.MaxProfilesLimit)
 	if err != nil {
@@ -138,8 +142,7 @@ func (s *Source) CheckReadable(ctx context.Context) error {
 	return &source.NoneReadableError{Err: last}
 }
 
-// concernsProfile reports whether an error of reading a profile is a matter of that one alone, which
-// may also be gone.
+// concernsProfile reports whether an error of reading concerns this profile alone, or says that it is gone.
 func concernsProfile(ctx context.Context, err error) bool {
 	_, isOfProfile := profileError(ctx, err, false)
 	answer, ok := errors.AsType[*segmentprofiles.Error](err)
@@ -150,16 +153,16 @@ func concernsProfile(ctx context.Context, err error) bool {
 type Reader struct {
 	client *segmentprofiles.Client
 	fields Fields
-	stop   context.Context // when it ends, what waits gives up: that is no matter of a profile
-	// checkOthers returns an error if no other profile can be read, either: where only those are read that
-	// fail for long, it tells them from an outage. nil: nobody asks.
+	stop   context.Context // once it has ended, reads are given up, which is not the profile's fault
+	// checkOthers returns an error if no other profile can be read. It tells profiles that fail for long from
+	// an outage. It may be nil.
 	checkOthers func(context.Context) error
-	onRead      func() // called for each profile that was read; nil: nothing is
+	onRead      func() // called for each profile that was read
 }
 
 // NewReader returns a Reader for one run.
 func NewReader(client *segmentprofiles.Client, fields Fields, stop context.Context) *Reader {
-	return &Reader{client: client, fields: fields, stop: stop}
+	return &Reader{client: client, fields: fields, stop: stop, onRead: func() {}}
 }
 
 // read reads what is needed of the profile. It gives the profile its outcome where it cannot be
@@ -242,8 +245,8 @@ func endsRun(err error) bool {
 	return errors.As(err, &fatal) && fatal.EndsRun()
 }
 
-// profileError reports whether an error of reading concerns the profile alone: its answer is at
-// fault, or Segment has answered for others meanwhile, and nobody stopped waiting.
+// profileError reports whether an error of reading concerns the profile alone: its answer is malformed, or it
+// failed for long while Segment answered for others.
 func profileError(ctx context.Context, err error, stopped bool) (reason string, ok bool) {
 	if err == nil || ctx.Err() != nil || endsRun(err) {
 		return "", false
@@ -260,8 +263,7 @@ func profileError(ctx context.Context, err error, stopped bool) (reason string, 
 	return "unreadable", true
 }
 
-// runStatuses are the answers for one profile that every other one would have, too, and that of one
-// that is gone.
+// runStatuses are the statuses that every other profile would get, too, and that of one that is gone.
 var runStatuses = []int{http.StatusUnauthorized, http.StatusTooManyRequests, http.StatusNotFound}
 
 // identifierOf returns what a profile is known by: its segment id, or type:value.

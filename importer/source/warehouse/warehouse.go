@@ -32,8 +32,6 @@ func New(w *profilessync.Warehouse, query profilessync.Query, since time.Time, p
 	return &Source{w, query, since, pageSize, source.NewLimit(limit)}
 }
 
-const maxPageBytes = 4 << 20
-
 // place is the State of a source.Position.
 type place struct {
 	After   string    `json:"after"`             // the last profile that was read; "" for none
@@ -66,7 +64,7 @@ type reading struct {
 // Pages yields the profiles behind the position.
 func (s *Source) Pages(ctx, stop context.Context, from source.Position, seen source.Seen) iter.Seq2[*source.Page, error] {
 	return func(yield func(*source.Page, error) bool) {
-		r := &reading{Source: s, ctx: ctx, stop: stop, seen: seen, yield: yield, builder: source.NewPageBuilder(s.pageSize, maxPageBytes, s.limit, yield)}
+		r := &reading{Source: s, ctx: ctx, stop: stop, seen: seen, yield: yield, builder: source.NewPageBuilder(s.pageSize, s.limit, yield)}
 		if from.State != nil {
 			if err := json.Unmarshal(from.State, &r.at); err != nil {
 				yield(nil, fmt.Errorf("the position %s is not one in a warehouse: %w", from.At, err))
@@ -175,7 +173,16 @@ func (s *Source) Lookup(ctx, stop context.Context, ids []string) iter.Seq2[*sour
 			for _, p := range profiles {
 				found[p.SegmentID] = file.ProfileOf(p, true)
 			}
-			if !yield(source.FoundPage(some, found), nil) {
+			page := &source.Page{Listed: len(some)}
+			for _, id := range some {
+				profile := found[id]
+				if profile == nil {
+					profile = &source.Profile{ID: id}
+					profile.Vanish("it is no longer there")
+				}
+				page.Profiles = append(page.Profiles, profile)
+			}
+			if !yield(page, nil) {
 				return
 			}
 		}

@@ -13,12 +13,11 @@ const (
 	minClears   = 100
 )
 
-// ClearsAllowed returns in how many customers a field may be cleared, of so many that are sent,
-// where Options.MaxClears does not say otherwise.
+// ClearsAllowed returns how many of the customers sent may have a field cleared by default.
 func ClearsAllowed(sent int) int { return max(minClears, int(clearsShare*float64(sent))) }
 
-// ClearsError is the error of an import that would have cleared a field in more customers than
-// allowed: the source may be half filled. Nothing of the batch that would have was sent.
+// ClearsError says that a batch would have cleared a field in more customers than allowed: the source may be
+// incomplete. The batch was not sent.
 type ClearsError struct {
 	Field  string
 	Clears int // customers, those of the batch included
@@ -37,8 +36,8 @@ type clearLimiter struct {
 }
 
 // newClearLimiter returns the counts of an import that goes on.
-func newClearLimiter(most int, s *journal.State) clearLimiter {
-	return clearLimiter{max: most, sent: s.SentCustomers(), byField: maps.Clone(s.Details.Cleared)}
+func newClearLimiter(limit int, s *journal.State) clearLimiter {
+	return clearLimiter{max: limit, sent: s.SentCustomers(), byField: maps.Clone(s.Details.Cleared)}
 }
 
 // add counts the customers of a batch, or says that they are not to be sent. Those that are

@@ -14,23 +14,23 @@ import (
 // the batch that would pass the limit, sends what comes before it, and can be continued.
 func TestClearsStopARun(t *testing.T) {
 	t.Parallel()
-	for _, c := range []struct{ profiles, most, sent int }{
+	for _, c := range []struct{ profiles, limit, sent int }{
 		{300, -1, 100},    // the least, although 5 % of 300 are 15
 		{300, 59, 40},     // batches of 20
 		{300, 0, 0},       //
 		{300, 300, 300},   // all of them
 		{120, 10000, 120}, //
 	} {
-		t.Run(fmt.Sprintf("%d profiles, %d allowed", c.profiles, c.most), func(t *testing.T) {
+		t.Run(fmt.Sprintf("%d profiles, %d allowed", c.profiles, c.limit), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, sandbox.Options{Profiles: c.profiles, Plain: true, Identified: 1})
 				w.settings.Mapping = onlyRules(t, "email: email\ndescription: nobody_has_it\nclear: [description]")
-				w.settings.MaxClears = c.most
+				w.settings.MaxClears = c.limit
 				offset, err := run(t.Context(), w.importer())
 				if c.sent < c.profiles {
 					var clears *importer.ClearsError
-					want := importer.ClearsError{Field: "description", Clears: c.sent + 20, Max: c.most}
-					if c.most < 0 {
+					want := importer.ClearsError{Field: "description", Clears: c.sent + 20, Max: c.limit}
+					if c.limit < 0 {
 						want.Max = 100
 					}
 					if !errors.As(err, &clears) || *clears != want {

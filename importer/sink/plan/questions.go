@@ -18,26 +18,25 @@ const MaxAsked = 500
 // askedAtOnce is how many requests for customers are under way at once.
 const askedAtOnce = 8
 
-// question is a customer that an export cannot be compared with: it has fields that the export lacks, and
-// no other differs.
+// question is a customer whose metadata an export does not have: it may be unchanged. No field that the export
+// has differs.
 type question struct {
 	profileID, sourceID string
 	customer            []byte
-	size                int // its number in Plan.sizes
+	size                int // its index in Plan.sizes
 	difference          Difference
 }
 
-// asks are the customers that a plan asks for one by one.
-type asks struct {
+// questions are the customers that a plan asks Voucherify for, one by one.
+type questions struct {
 	from    oneByOne
 	all     bool // else a random choice of MaxAsked
 	waiting []question
-	seen    int // questions
-	// Asked says what came of it.
-	result Asked
+	seen    int
+	result  Asked
 }
 
-// Asked says what was found of the customers that an export cannot be compared with.
+// Asked is the result of the questions.
 type Asked struct {
 	Customers int           // that were asked for
 	Differ    int           // of them
@@ -45,30 +44,30 @@ type Asked struct {
 	Refused   error         // why they could not be asked for, or nil
 }
 
-// keep takes a question. Where there are too many, those that are left are a random choice; settle gets
-// the other one.
-func (a *asks) keep(q question, settle func(question)) {
+// add keeps a question. Where there are too many, those that are kept are a random choice, and dropped is
+// the one that is not asked.
+func (a *questions) add(q question) (dropped *question) {
 	a.seen++
 	if a.all || len(a.waiting) < MaxAsked {
 		a.waiting = append(a.waiting, q)
-		return
+		return nil
 	}
 	if i := rand.IntN(a.seen); i < MaxAsked {
 		q, a.waiting[i] = a.waiting[i], q
 	}
-	settle(q)
+	return &q
 }
 
 // Finish asks for the customers that an export could not be compared with. It must be called after the
 // run.
 func (p *Plan) Finish(ctx context.Context) (Asked, error) {
 	err := p.askAll(ctx)
-	return p.asks.result, err
+	return p.questions.result, err
 }
 
 // askAll asks for the customers that wait, and counts them.
 func (p *Plan) askAll(ctx context.Context) error {
-	a, began := &p.asks, time.Now()
+	a, began := &p.questions, time.Now()
 	found := make([]*Difference, len(a.waiting))
 	g, asking := errgroup.WithContext(ctx)
 	g.SetLimit(askedAtOnce)

@@ -13,7 +13,7 @@ type WaitReason string
 const (
 	WaitQuota  WaitReason = "quota"  // the end of a quota's period
 	WaitPause  WaitReason = "pause"  // the end of a pause that the server asked for
-	WaitOutage WaitReason = "outage" // the next attempt at an API that answers nobody
+	WaitOutage WaitReason = "outage" // the next attempt in an outage
 )
 
 // Wait is what an API is waiting for at the moment.
@@ -30,7 +30,7 @@ type Wait struct {
 // minShown is the shortest wait that is worth showing.
 const minShown = time.Second
 
-// waits holds what the requests of a Transport are waiting for.
+// waits are the waits of the requests of a Transport.
 type waits struct {
 	mu  sync.Mutex
 	now map[*Wait]struct{}
@@ -38,8 +38,8 @@ type waits struct {
 
 func newWaits() *waits { return &waits{now: make(map[*Wait]struct{})} }
 
-// sleep waits until then, or until ctx ends; the error is the cause of that. Meanwhile what
-// is shown by Transport.Waiting, unless it is nil.
+// sleep waits until the given time. Transport.Waiting shows what meanwhile, unless it is nil. If ctx ends
+// first, the error is its cause.
 func (w *waits) sleep(ctx context.Context, until time.Time, what *Wait) error {
 	d := time.Until(until)
 	if d <= 0 {
