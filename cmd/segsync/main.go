@@ -128,9 +128,8 @@ project. Try it without any settings:
 			return cmd.Help()
 		},
 	}
-	root.AddCommand(newImportCommand(), newPlanCommand(), newVerifyCommand(), newStatusCommand(), newOutstandingCommand(), newDeleteCommand(),
-		newCheckCommand(), newInspectCommand(), newTestCommand(), newMappingCommand(), newFunctionCommand(), newSQLCommand(), newSandboxCommand(),
-		newVersionCommand())
+	root.AddCommand(newImportCommand(), newPlanCommand(), newVerifyCommand(), newStatusCommand(), newOutstandingCommand(), newDeleteCommand(), newCheckCommand(), newInspectCommand(), newTestCommand(),
+		newMappingCommand(), newFunctionCommand(), newSQLCommand(), newSandboxCommand(), newVersionCommand())
 	root.AddCommand(developerCommands()...)
 	useUsageErrors(root)
 	useHelp(root)

@@ -95,8 +95,10 @@ func (f *fold) addLine(l *line) bool {
 		f.addDeletion(l.Deletion)
 	case l.DeletionFinished != "":
 		f.finishDeletion(l.DeletionFinished)
-	case l.DeletedBefore != "":
-		f.deleted[l.DeletedBefore] = ""
+	case l.DeletedBefore != nil:
+		for _, key := range l.DeletedBefore {
+			f.deleted[key] = ""
+		}
 	case l.Commit != nil:
 		s.Position, s.Saved = l.Commit.At, l.Commit.Time
 		if l.Commit.Quotas != nil {

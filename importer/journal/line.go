@@ -23,7 +23,7 @@ type line struct {
 	Finished         *time.Time   `json:"finished,omitempty"`
 	Deletion         *Deletion    `json:"deletion,omitempty"`
 	DeletionFinished string       `json:"deletion_finished,omitempty"` // fingerprint of the list
-	DeletedBefore    string       `json:"deleted_before,omitempty"`    // key of a customer that was deleted before this import
+	DeletedBefore    []string     `json:"deleted_before,omitempty"`    // keys of customers that were deleted before this import
 	Commit           *commitLine  `json:"commit,omitempty"`
 }
 

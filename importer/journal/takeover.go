@@ -58,8 +58,8 @@ func (j *Journal) carry() error {
 			return err
 		}
 	}
-	for _, key := range slices.Sorted(maps.Keys(old.deleted)) {
-		if err := j.addLine(line{DeletedBefore: key}); err != nil {
+	if len(old.deleted) > 0 {
+		if err := j.addLine(line{DeletedBefore: slices.Sorted(maps.Keys(old.deleted))}); err != nil {
 			return err
 		}
 	}
