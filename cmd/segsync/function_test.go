@@ -35,7 +35,7 @@ const liveURL = "https://api.example.com"
 
 func newLiveFunction(t *testing.T, w *world, source string) *liveFunction {
 	t.Helper()
-	prelude, err := os.ReadFile(filepath.Join(repository, "internal/function/testdata/segment.js"))
+	prelude, err := os.ReadFile(filepath.Join("../..", "internal/function/testdata/segment.js"))
 	if err != nil {
 		t.Fatal(err)
 	}
