@@ -351,7 +351,7 @@ func (r *release) writeChecksums() error {
 // compile builds the program for the system that env names, else for this one.
 func (r *release) compile(binary string, env []string, flags ...string) error {
 	linked := fmt.Sprintf("-s -w -X main.version=%s -X main.commit=%s -X main.date=%s", r.version, r.commit, r.date.Format(time.RFC3339))
-	args := append([]string{"build", "-trimpath", "-buildvcs=false", "-ldflags", linked, "-o", binary}, flags...)
+	args := append([]string{"build", "-trimpath", "-buildvcs=false", "-tags", "nethttpomithttp2", "-ldflags", linked, "-o", binary}, flags...)
 	_, err := r.output("", append(env, "CGO_ENABLED=0", "GOFLAGS="), "go", append(args, "./cmd/segsync")...)
 	return err
 }

@@ -74,6 +74,8 @@ func (o *Options) setDefaults() {
 		base := http.DefaultTransport.(*http.Transport).Clone()
 		base.MaxIdleConns, base.MaxIdleConnsPerHost = 0, 512 // many requests at once
 		base.MaxResponseHeaderBytes = 64 << 10
+		base.Protocols = new(http.Protocols)
+		base.Protocols.SetHTTP1(true) // what the tests use; releases are built without HTTP/2, which is 0.5 MB
 		o.Base = base
 	}
 }
