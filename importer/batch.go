@@ -163,6 +163,7 @@ func (b *batcher) add(ctx context.Context, p *profile) error {
 		}
 		c.Bytes += len(p.Customer) - len(older.Customer)
 		older.Outcome, older.Customer = outcome.Merged, nil
+		p.entry.Content = journal.ContentOf(p.Customer)
 		c.profiles[at], c.Records[at] = p, &p.Record
 		b.markSent(p)
 		return nil
@@ -172,6 +173,7 @@ func (b *batcher) add(ctx context.Context, p *profile) error {
 		p.Outcome, p.Customer = outcome.Merged, nil
 		return nil
 	}
+	p.entry.Content = journal.ContentOf(p.Customer)
 	isUnchanged, err := b.isUnchanged(ctx, p, sentBy)
 	if err != nil {
 		return err

@@ -124,8 +124,12 @@ func (c *committer) commit(ctx context.Context, b *batch) error {
 func entryOf(p *profile) journal.Entry {
 	e := p.entry
 	e.Outcome, e.SourceID, e.Why = p.Outcome, p.SourceID, p.Why
-	if p.Outcome == outcome.Sent {
+	switch p.Outcome {
+	case outcome.Sent:
 		e.ActionID = p.Action.ID
+	case outcome.Unchanged:
+	default:
+		e.Content = ""
 	}
 	return e
 }

@@ -56,7 +56,8 @@ type Entry struct {
 	SegmentID string          `json:"segment_id"` // "" for customers that Voucherify rejected without naming them
 	Outcome   outcome.Outcome `json:"outcome"`    // of a record: Sent means sent again, and not confirmed yet
 	SourceID  string          `json:"source_id,omitempty"`
-	By        string          `json:"by,omitempty"` // the identifier that SourceID was taken from, "" for the first one of the import
+	By        string          `json:"by,omitempty"`      // the identifier that SourceID was taken from, "" for the first one of the import
+	Content   string          `json:"content,omitempty"` // ContentOf the customer, where it was sent or found unchanged
 	outcome.Why
 	First time.Time `json:"first,omitzero"` // of a record: when the profile was not imported for the first time
 
@@ -88,11 +89,12 @@ func (e *Entry) ID() string {
 func parseLine(text []byte) (l line, err error) {
 	s, isEntry := strings.CutPrefix(string(text), `{"segment_id":"`)
 	id, s, isSent := strings.Cut(s, `","outcome":"sent","source_id":"`)
-	sourceID, s, hasAction := strings.Cut(s, `","async_action_id":"`)
+	sourceID, s, hasContent := strings.Cut(s, `","content":"`)
+	content, s, hasAction := strings.Cut(s, `","async_action_id":"`)
 	actionID, isWhole := strings.CutSuffix(s, "\"}\n")
-	const quotes = 16 // where no text has one
-	if isEntry && isSent && hasAction && isWhole && bytes.IndexByte(text, '\\') < 0 && bytes.Count(text, []byte(`"`)) == quotes {
-		return line{Entry: &Entry{SegmentID: id, Outcome: outcome.Sent, SourceID: sourceID, Why: outcome.Why{ActionID: actionID}}}, nil
+	const quotes = 20 // where no text has one
+	if isEntry && isSent && hasContent && hasAction && isWhole && bytes.IndexByte(text, '\\') < 0 && bytes.Count(text, []byte(`"`)) == quotes {
+		return line{Entry: &Entry{SegmentID: id, Outcome: outcome.Sent, SourceID: sourceID, Content: content, Why: outcome.Why{ActionID: actionID}}}, nil
 	}
 	return l, json.Unmarshal(text, &l)
 }

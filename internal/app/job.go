@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"segsync/importer"
+	"segsync/importer/journal"
 	"segsync/importer/sink"
 	"segsync/importer/sink/bulk"
 	"segsync/importer/sink/ndjson"
@@ -120,6 +121,11 @@ func (b *job) run(ctx, stop context.Context) error {
 			maxAsked = -1
 		}
 		existing.AskFor(b.apis.Voucherify, maxAsked)
+		confirmed, err := journal.ReadConfirmed(journal.NewNames(b.opened.Names().Dir, ""), b.opened.State().Identity)
+		if err != nil {
+			return Usage(advise(err))
+		}
+		existing.Trust(confirmed.Has)
 		b.options.Existing = existing
 	}
 	if b.limit > 0 {

@@ -109,6 +109,11 @@ func makePlan(i *interrupts, out *term.Output, a *APIs, in *Input, o *PlanOption
 	}
 	if existing != nil {
 		defer existing.Close()
+		confirmed, err := journal.ReadConfirmed(journal.NewNames(o.Import.Dir, ""), start.Identity)
+		if err != nil {
+			return nil, Usage(advise(err))
+		}
+		existing.Trust(confirmed.Has)
 	}
 	b.plan = plan.New(existing, a.Voucherify, b.schema, o.Show, b.options.Limits, o.Import.Send.CompareAll)
 	b.mapper.Coverage = coverage.NewCounter(a.Settings.Mapping)

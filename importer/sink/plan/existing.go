@@ -44,10 +44,11 @@ type Existing struct {
 	known  map[string]bool // fields that the export has
 	rows   int             // customers, those without a source id included
 	// isCounted says that the number of rows was compared with that of the project.
-	isCounted bool
-	asks      oneByOne
-	mayAsk    int // customers; negative: any number
-	schema    *voucherify.MetadataSchema
+	isCounted   bool
+	asks        oneByOne
+	mayAsk      int // customers; negative: any number
+	schema      *voucherify.MetadataSchema
+	isConfirmed func(sourceID string, customer []byte) bool // see Trust
 }
 
 // place is where a customer is in the file.
@@ -72,7 +73,8 @@ func ReadExisting(schema *voucherify.MetadataSchema, ordered bool, files ...io.R
 	if err != nil {
 		return nil, fmt.Errorf("keeping the customers of the export: %w", err)
 	}
-	e := &Existing{file: file, seed: maphash.MakeSeed(), known: make(map[string]bool), schema: schema}
+	e := &Existing{file: file, seed: maphash.MakeSeed(), known: make(map[string]bool), schema: schema,
+		isConfirmed: func(string, []byte) bool { return false }}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, e.Close())
@@ -206,6 +208,12 @@ func (e *Existing) AskFor(vch *voucherify.Client, max int) {
 	e.asks, e.mayAsk = oneByOne{vch, e.schema}, max
 }
 
+// Trust has customers that cannot be compared, and are not asked for, count as unchanged where isConfirmed
+// reports that they were last sent as they are now.
+func (e *Existing) Trust(isConfirmed func(sourceID string, customer []byte) bool) {
+	e.isConfirmed = isConfirmed
+}
+
 // Compare says what sending a customer, its JSON, would do.
 func (e *Existing) Compare(ctx context.Context, customer []byte) (Difference, error) {
 	var id struct {
@@ -219,16 +227,21 @@ func (e *Existing) Compare(ctx context.Context, customer []byte) (Difference, er
 		return Difference{}, err
 	}
 	d, err := compare(customer, now)
-	if err != nil || d.Kind != NotComparable || e.mayAsk == 0 {
+	if err != nil || d.Kind != NotComparable {
 		return d, err
 	}
-	e.mayAsk--
-	asked, err := e.asks.compare(ctx, id.SourceID, customer)
-	if refused, ok := errors.AsType[*voucherify.Error](err); ok && (refused.Forbidden() || refused.Unknown()) {
+	if e.mayAsk != 0 {
+		e.mayAsk--
+		asked, err := e.asks.compare(ctx, id.SourceID, customer)
+		if refused, ok := errors.AsType[*voucherify.Error](err); !ok || !refused.Forbidden() && !refused.Unknown() {
+			return asked, err
+		}
 		e.mayAsk = 0
-		return d, nil
 	}
-	return asked, err
+	if e.isConfirmed(id.SourceID, customer) {
+		d = Difference{Kind: Unchanged}
+	}
+	return d, nil
 }
 
 // stored returns what there is of the customer, nil for none, and notes that it was asked

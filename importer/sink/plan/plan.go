@@ -140,9 +140,15 @@ func (p *Plan) add(ctx context.Context, record *sink.Record) error {
 	if p.questions.from.voucherify == nil || !mayChange {
 		p.count(record.SourceID, &d)
 	} else if q := p.questions.add(question{record.ID, record.SourceID, record.Customer, len(p.sizes) - 1, d}); q != nil {
+		p.sizes[q.size].isUnchanged = p.isConfirmed(q)
 		p.count(q.sourceID, &q.difference)
 	}
 	return nil
+}
+
+// isConfirmed reports whether an import of only the changes leaves out a customer that is not asked for.
+func (p *Plan) isConfirmed(q *question) bool {
+	return q.difference.Kind == NotComparable && p.existing != nil && p.existing.isConfirmed(q.sourceID, q.customer)
 }
 
 // count counts a customer.

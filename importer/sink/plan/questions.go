@@ -92,6 +92,7 @@ func (p *Plan) askAll(ctx context.Context) error {
 		return err
 	}
 	for i, q := range a.waiting {
+		p.sizes[q.size].isUnchanged = p.isConfirmed(&q)
 		if d := found[i]; d != nil {
 			a.result.Customers++
 			q.difference = *d

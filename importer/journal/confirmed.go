@@ -1,0 +1,88 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io/fs"
+
+	"segsync/importer/outcome"
+)
+
+// ContentOf returns a hash of a customer, its JSON, by which a later import knows what was sent.
+func ContentOf(customer []byte) string { return fmt.Sprintf("%016x", hashOf(customer)) }
+
+func hashOf(text []byte) uint64 {
+	h := fnv.New64a()
+	h.Write(text)
+	return h.Sum64()
+}
+
+// Confirmed is what the customers were that the last import sent and that Voucherify confirmed, and those
+// that it found unchanged.
+type Confirmed struct{ contents map[uint64]string } // by the hash of the source_id
+
+// ReadConfirmed reads the log of a directory. It knows no customer where there is no log, and where that is of
+// another space, project or identifier. The errors are *DamagedError and those of reading.
+func ReadConfirmed(names Names, id Identity) (*Confirmed, error) {
+	c := &Confirmed{contents: make(map[uint64]string)}
+	confirmed := make(map[string]bool) // async actions
+	for _, take := range []func(*line){
+		func(l *line) {
+			if v := l.Verdict; v != nil && !v.Failed && v.Unnamed == 0 {
+				confirmed[v.ActionID] = true
+			}
+		},
+		func(l *line) { c.take(l, confirmed) },
+	} {
+		if err := scanOwn(names.LogPath(), id, take); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// scanOwn calls take with each line of a log, if its import had the same target and identifier.
+func scanOwn(path string, id Identity, take func(*line)) error {
+	file, err := openLog(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	_, err = scan(path, file, func(text []byte, at int64) error {
+		l, err := parseLine(text)
+		if err != nil {
+			return &DamagedError{Err: err}
+		}
+		if at == 0 && (l.Import == nil || !l.Import.isSameTarget(id) || l.Import.Identifier != id.Identifier) {
+			return errStop
+		}
+		take(&l)
+		return nil
+	})
+	if errors.Is(err, errStop) {
+		return nil
+	}
+	return err
+}
+
+func (c *Confirmed) take(l *line, actions map[string]bool) {
+	switch e := l.Entry; {
+	case l.Deletion != nil:
+		delete(c.contents, hashOf([]byte(l.Deletion.SourceID)))
+	case e == nil || e.SourceID == "" || e.Outcome == outcome.Merged || e.Outcome == outcome.Confirmed:
+	case e.Outcome == outcome.Unchanged && e.Content != "", e.Outcome == outcome.Sent && e.Content != "" && actions[e.ActionID]:
+		c.contents[hashOf([]byte(e.SourceID))] = e.Content
+	default:
+		delete(c.contents, hashOf([]byte(e.SourceID)))
+	}
+}
+
+// Has reports whether the customer was last sent as it is now, and confirmed.
+func (c *Confirmed) Has(sourceID string, customer []byte) bool {
+	content, isKnown := c.contents[hashOf([]byte(sourceID))]
+	return isKnown && content == ContentOf(customer)
+}
