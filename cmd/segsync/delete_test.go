@@ -128,7 +128,7 @@ func TestDeletionAsksForTheNumber(t *testing.T) {
 		w.box.Delete(e.SegmentID)
 	}
 	check(t, os.WriteFile(filepath.Join(w.dir, "list.txt"), []byte(strings.Join(list, "\n")), 0o600))
-	const question = "type 12 to delete 12 customers:"
+	const question = "type 12 to delete 12 customers at most, or press Enter to cancel:"
 	for _, c := range []struct {
 		answer        string
 		code, deleted int
@@ -152,7 +152,7 @@ func TestDeletionAsksForTheNumber(t *testing.T) {
 	check(t, os.WriteFile(filepath.Join(w.dir, "many.txt"), []byte(many), 0o600))
 	p, _ := w.onTerminal(t, "delete", "--from", "many.txt", "--yes")
 	p.wantExit(t, app.ExitUsage)
-	if want := "101 customers would be deleted, more than the 100 allowed: nothing was deleted"; !strings.Contains(p.stderr.String(), want) {
+	if want := "up to 101 customers would be deleted, more than the 100 allowed: nothing was deleted"; !strings.Contains(p.stderr.String(), want) {
 		t.Errorf("%q is not in\n%s", want, p.stderr)
 	}
 }

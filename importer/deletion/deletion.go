@@ -27,6 +27,12 @@ import (
 	"segsync/voucherify"
 )
 
+// lookupAge is how old the answers about a customer and its profile may be when the customer is deleted.
+const lookupAge = 10 * time.Second
+
+// maxChecks is how often a customer is checked again because its deletion had to wait.
+const maxChecks = 100
+
 // maxRefused is how many customers in a row Voucherify may refuse to delete.
 const maxRefused = 10
 
@@ -43,7 +49,13 @@ type Deleter struct {
 type UnknownProfilesError struct{ Looked int }
 
 func (e *UnknownProfilesError) Error() string {
-	return fmt.Sprintf("of %d profiles that the last imports sent, and that the list does not name, Segment finds none: nothing is deleted", e.Looked)
+	switch e.Looked {
+	case 0:
+		return "the logs name no customer outside the list by which the space could be checked: nothing is deleted"
+	case 1:
+		return "Segment does not find the profile that an earlier import sent: nothing is deleted"
+	}
+	return fmt.Sprintf("Segment finds none of %d profiles that earlier imports sent: nothing is deleted", e.Looked)
 }
 
 // RefusedError says that Voucherify refused to delete customers in a row.
@@ -113,8 +125,8 @@ func (d *Deleter) each(ctx context.Context, ids []string, do func(ctx context.Co
 
 // Preview is what a deletion would do.
 type Preview struct {
-	Counts    map[journal.Answer]int
-	Deletable []*voucherify.StoredCustomer // those that Counts has as Deleted
+	IDs       map[journal.Answer][]string
+	Deletable []*voucherify.StoredCustomer // those that IDs has as Deleted
 }
 
 // Preview reads the customers and looks their profiles up.
@@ -131,13 +143,13 @@ func (d *Deleter) Preview(ctx context.Context, ids []string) (*Preview, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Preview{Counts: make(map[journal.Answer]int)}
+	p := &Preview{IDs: make(map[journal.Answer][]string)}
 	for i, answer := range answers {
 		if answer == "" {
 			answer = journal.Deleted
 			p.Deletable = append(p.Deletable, customers[i])
 		}
-		p.Counts[answer]++
+		p.IDs[answer] = append(p.IDs[answer], ids[i])
 	}
 	return p, nil
 }
@@ -160,22 +172,44 @@ func (d *Deleter) check(ctx context.Context, id string) (*voucherify.StoredCusto
 	return customer, result, err
 }
 
-// delete deletes the customer, if it may be deleted.
+// delete deletes the customer, if it may be deleted. Where the deletion has to wait, for a quota or a pause,
+// the customer and its profile are looked up again.
 func (d *Deleter) delete(ctx context.Context, id string) (journal.Deletion, error) {
-	customer, result, err := d.check(ctx, id)
-	if err != nil || result.Answer != "" {
+	wasAsked := false // for the deletion, without an answer
+	for range maxChecks {
+		customer, result, err := d.check(ctx, id)
+		if err == nil && result.Answer == journal.NotThere && wasAsked {
+			result.Answer, result.Detail = journal.Deleted, "the answer was lost"
+		}
+		if err != nil || result.Answer != "" {
+			return result, err
+		}
+		deleting, cancel := context.WithTimeout(ctx, lookupAge)
+		result.RequestID, err = d.deleteNow(deleting, customer)
+		isLate := deleting.Err() != nil && ctx.Err() == nil
+		cancel()
+		if err != nil && isLate {
+			wasAsked = true
+			continue
+		}
+		if err != nil {
+			err = takeAnswer(&result, "deleting", err)
+		} else {
+			result.Answer = journal.Deleted
+		}
+		if result.Answer == journal.NotThere { // it was there: a repeated request finds it gone
+			result.Answer, result.Detail = journal.Deleted, "the answer was lost"
+		}
 		return result, err
 	}
+	return journal.Deletion{}, fmt.Errorf("deleting the customer %s: it had to wait %d times", id, maxChecks)
+}
+
+func (d *Deleter) deleteNow(ctx context.Context, customer *voucherify.StoredCustomer) (requestID string, err error) {
 	if d.Permanent {
-		result.RequestID, err = d.Voucherify.DeletePermanently(ctx, customer.ID)
-	} else {
-		err = d.Voucherify.DeleteCustomer(ctx, id)
+		return d.Voucherify.DeletePermanently(ctx, customer.ID)
 	}
-	if err != nil {
-		return result, takeAnswer(&result, "deleting", err)
-	}
-	result.Answer = journal.Deleted
-	return result, nil
+	return "", d.Voucherify.DeleteCustomer(ctx, customer.SourceID)
 }
 
 // takeAnswer takes the error of a request as an answer about this customer. It returns the error if it is
@@ -195,22 +229,35 @@ func takeAnswer(result *journal.Deletion, doing string, err error) error {
 	return nil
 }
 
-// Run deletes the customers with these source ids, and counts the answers. list is the fingerprint of the
-// list that names them. It ends after the present customer when stop ends; told is called after each.
-func (d *Deleter) Run(ctx, stop context.Context, j *journal.Journal, list string, ids []string, told func(answers map[journal.Answer]int)) (map[journal.Answer]int, error) {
+// List is what a deletion is about.
+type List struct {
+	Fingerprint string
+	IDs         []string        // source ids
+	Agreed      map[string]bool // those that no profile had when the deletion was agreed to; no other is deleted
+}
+
+// Run deletes the customers of a list, and counts the answers. It ends after the present customer when stop
+// ends; told is called after each.
+func (d *Deleter) Run(ctx, stop context.Context, j *journal.Journal, list List, told func(answers map[journal.Answer]int)) (map[journal.Answer]int, error) {
 	answers := make(map[journal.Answer]int)
+	if err := j.PrepareDeletions(); err != nil {
+		return answers, err
+	}
 	refused := 0 // in a row
-	for _, id := range ids {
+	for _, id := range list.IDs {
 		if stop.Err() != nil {
 			return answers, context.Cause(stop)
 		}
-		result, err := d.delete(ctx, id)
-		if err != nil {
-			return answers, err
+		result := journal.Deletion{SourceID: id, Answer: journal.StillInSegment}
+		if list.Agreed[id] {
+			var err error
+			if result, err = d.delete(ctx, id); err != nil {
+				return answers, err
+			}
 		}
-		result.List, result.Time = list, time.Now().UTC().Truncate(time.Second)
+		result.List, result.Time = list.Fingerprint, time.Now().UTC().Truncate(time.Second)
 		if err := j.AddDeletion(result); err != nil {
-			return answers, err
+			return answers, fmt.Errorf("%s: %s, and that could not be noted: %w", id, result.Answer, err)
 		}
 		answers[result.Answer]++
 		told(answers)
@@ -220,5 +267,5 @@ func (d *Deleter) Run(ctx, stop context.Context, j *journal.Journal, list string
 			return answers, &RefusedError{result.Detail}
 		}
 	}
-	return answers, j.FinishDeletion(list)
+	return answers, j.FinishDeletion(list.Fingerprint)
 }

@@ -82,15 +82,24 @@ func (j *Journal) IsGone(list, sourceID string) bool {
 	return list != "" && j.fold.deleted[deletedKey(sourceID)] == list
 }
 
+// PrepareDeletions makes sure that the report and the log can be written, before anything is deleted.
+func (j *Journal) PrepareDeletions() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if err := j.openDeleted(); err != nil {
+		return err
+	}
+	if err := j.deleted.file.Sync(); err != nil {
+		return fmt.Errorf("writing %s: %w", j.deleted.path, err)
+	}
+	return j.commit(true)
+}
+
 // AddDeletion writes an answer to the report and to the log. Both are on the disk when it returns.
+// PrepareDeletions must have been called.
 func (j *Journal) AddDeletion(d Deletion) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.deleted == nil {
-		if err := j.openDeleted(); err != nil {
-			return err
-		}
-	}
 	answer := string(d.Answer)
 	if d.Detail != "" {
 		answer += ": " + d.Detail
@@ -137,10 +146,11 @@ func (j *Journal) FinishDeletion(list string) error {
 type Sent struct {
 	First     time.Time // when the first import started whose log is left
 	Customers []Entry
+	Others    []Identity // of imports of another space or under another identifier into the same project
 }
 
 // ReadSent returns up to n customers that imports of the same space into the same project, under the same
-// identifiers, have sent: of the newest log that has any. skip leaves some out.
+// identifiers, have sent, of the newest logs. skip leaves some out.
 func ReadSent(names Names, id Identity, n int, skip func(*Entry) bool) (*Sent, error) {
 	history, err := History(names)
 	if err != nil {
@@ -175,14 +185,20 @@ func (s *Sent) take(text []byte, at int64, id Identity, n int, skip func(*Entry)
 	}
 	if at == 0 {
 		i := l.Import
-		if i == nil || !i.isSameTarget(id) || i.Identifier != id.Identifier {
+		if i == nil {
+			return errStop
+		}
+		if !i.isSameTarget(id) || i.Identifier != id.Identifier {
+			if i.isSameProject(id) && !i.DryRun {
+				s.Others = append(s.Others, i.Identity)
+			}
 			return errStop
 		}
 		if s.First.IsZero() || i.Started.Before(s.First) {
 			s.First = i.Started
 		}
 	}
-	if len(s.Customers) > 0 && at == 0 || len(s.Customers) >= n {
+	if len(s.Customers) >= n {
 		return errStop
 	}
 	if l.Entry == nil {

@@ -16,6 +16,7 @@ import (
 
 	"segsync/importer/deletion"
 	"segsync/importer/journal"
+	"segsync/importer/mapping"
 	"segsync/internal/report"
 	"segsync/internal/term"
 	"segsync/voucherify"
@@ -65,7 +66,8 @@ func Delete(ctx context.Context, out *term.Output, stdin io.Reader, o *DeleteOpt
 	}
 	defer a.Close()
 	if o.Yes && !out.CanAsk() && o.MaxDeletes < 0 {
-		return Usage(WithHint(errors.New("--yes without a terminal goes with --max-deletes"), "segsync delete without --yes says how many there are"))
+		return Usage(WithHint(errors.New("--yes needs --max-deletes where nobody can be asked: without a terminal, and where the list comes from stdin"),
+			"segsync delete without --yes says how many there are; then add --max-deletes with that number"))
 	}
 	d := &deleting{out: out, apis: a, o: o, names: journal.NewNames(o.Dir, ""),
 		Deleter: &deletion.Deleter{Segment: a.Segment, Voucherify: a.Voucherify, Permanent: o.Permanent, Parallel: previewParallel}}
@@ -90,7 +92,7 @@ func Delete(ctx context.Context, out *term.Output, stdin io.Reader, o *DeleteOpt
 	if err != nil {
 		return err
 	}
-	i := watchInterrupts(ctx, out, "interrupted: finishing the customer that is being deleted; interrupt again to end at once", func() {})
+	i := watchInterrupts(ctx, out, "interrupted: finishing what is under way; interrupt again to end at once", func() {})
 	defer i.close()
 	if len(d.Types) > 0 && len(d.ids) > 0 {
 		err = d.CheckKnown(i.stop, known)
@@ -103,6 +105,9 @@ func Delete(ctx context.Context, out *term.Output, stdin io.Reader, o *DeleteOpt
 		err = d.preview(i)
 	}
 	if code := i.exitCode(); code != ExitDone && err != nil {
+		if errors.Is(err, errCancelled) {
+			return &Error{code, errCancelled}
+		}
 		return &Error{Code: code}
 	}
 	if err != nil && !is[*Error](err) {
@@ -110,6 +115,9 @@ func Delete(ctx context.Context, out *term.Output, stdin io.Reader, o *DeleteOpt
 	}
 	return err
 }
+
+// errCancelled is the error of a deletion that nobody agreed to.
+var errCancelled = errors.New("cancelled: nothing was deleted")
 
 // lookupTypes returns the types of external IDs by which the profile of a source id is looked up.
 func lookupTypes(a *APIs, noLookup bool) (types []string, err error) {
@@ -139,13 +147,20 @@ func (d *deleting) known() ([]journal.Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := journal.Load(d.names)
-	if err != nil {
-		return nil, Usage(advise(err))
-	}
-	if n := s.Unconfirmed(); d.o.Yes && n > 0 {
-		return nil, Usage(WithHint(fmt.Errorf("%s sent, not confirmed: what is still under way may create a deleted one again", term.Count(n, "customer")),
-			"run this first: "+nextCommand(s, d.o.Dir, "")))
+	for _, names := range []journal.Names{d.names, journal.NewNames(d.o.Dir, "-retry")} {
+		of, err := journal.Load(names)
+		if err != nil {
+			return nil, Usage(advise(err))
+		}
+		if of == nil || !d.o.Yes || of.Unconfirmed() == 0 {
+			continue
+		}
+		next := nextCommand(of, d.o.Dir, "")
+		if names != d.names {
+			next = "segsync verify with the --profiles-from of that import"
+		}
+		return nil, Usage(WithHint(fmt.Errorf("%s sent, not confirmed: what is still under way may create a deleted one again",
+			term.Count(of.Unconfirmed(), "customer")), "run this first: "+next))
 	}
 	named := make(map[string]bool)
 	for _, id := range d.ids {
@@ -156,7 +171,31 @@ func (d *deleting) known() ([]journal.Entry, error) {
 		return nil, Usage(advise(err))
 	}
 	d.first = sent.First
-	return sent.Customers, nil
+	return sent.Customers, d.addTypes(sent.Others)
+}
+
+// addTypes adds the identifiers that earlier imports into the project used: a customer that one of them sent is
+// looked up by its own.
+func (d *deleting) addTypes(others []journal.Identity) error {
+	for _, other := range others {
+		if other.Space != d.apis.Settings.Segment.SpaceID && !d.o.NoLookup {
+			return Usage(fmt.Errorf("an earlier import in %s sent profiles of the Segment space %s to this project: they cannot be looked up in %s",
+				d.o.Dir, other.Space, d.apis.Settings.Segment.SpaceID))
+		}
+		identifiers, err := mapping.ParseIdentifiers(other.Identifier)
+		if err != nil {
+			return Usage(err)
+		}
+		for _, id := range identifiers {
+			if id.Trait != "" && !d.o.NoLookup {
+				return Usage(fmt.Errorf("an earlier import in %s used %s: the profile that has a trait cannot be looked up", d.o.Dir, other.Identifier))
+			}
+			if id.Trait == "" && !slices.Contains(d.Types, id.Type) {
+				d.Types = append(d.Types, id.Type)
+			}
+		}
+	}
+	return nil
 }
 
 // preview says what would be deleted.
@@ -192,26 +231,26 @@ func (d *deleting) preview(i *interrupts) error {
 		count{"", "from elsewhere", foreign, "of these: system_metadata.source is not segmentio", false},
 		count{"", "created before", early, "of these: before the first import, " + d.first.Local().Format("2 Jan 2006"), false},
 		count{"", "with history", history, "of these: they have orders, redemptions or points", false},
-		count{"", "not there", p.Counts[journal.NotThere], "", false},
-		count{"", "still in Segment", p.Counts[journal.StillInSegment], "kept: a profile has the source id", false},
-		count{"", "another customer", p.Counts[journal.Kept], "kept: Voucherify answers with another source_id", false})
+		count{"", "not there", len(p.IDs[journal.NotThere]), "Voucherify has no such customer", false},
+		count{"", "still in Segment", len(p.IDs[journal.StillInSegment]), "kept: a profile has the source id", false},
+		count{"", "another customer", len(p.IDs[journal.Kept]), "kept: Voucherify answers with another source_id", false})
 	d.describe(d.out.Out, deletable)
+	for _, answer := range []journal.Answer{journal.NotThere, journal.StillInSegment, journal.Kept} {
+		if ids := p.IDs[answer]; len(ids) > 0 {
+			d.out.Out.Linef("%s:", answer)
+			listIDs(d.out.Out, ids)
+		}
+	}
 	if len(deletable) == 0 {
 		return nil
 	}
-	d.out.Out.Textf("Nothing was deleted: that takes --yes.")
+	d.out.Out.Textf("Nothing was deleted. To delete them, run it again with --yes.")
 	return exitWith(ExitChanges)
 }
 
 // describe says whom a deletion is about, how long it takes, and what it means.
 func (d *deleting) describe(to *term.Printer, ids []string) {
-	shown := slices.Sorted(slices.Values(ids))
-	for _, id := range shown[:min(len(shown), shownDeletes)] {
-		to.Linef("  %s", strings.ReplaceAll(id, "\n", " "))
-	}
-	if n := len(shown) - shownDeletes; n > 0 {
-		to.Linef("  and %s more", term.Number(n))
-	}
+	listIDs(to, ids)
 	if limit := d.apis.ToVoucherify.Quotas()[voucherify.CallsQuota].Limit; limit > 0 && len(ids) > 0 {
 		calls := max(float64(limit)*(1-d.apis.Settings.Voucherify.Reserve), 1)
 		to.Textf("%s, %s of Voucherify's %s a minute", term.Count(callsPerDelete*len(ids), "call"),
@@ -222,6 +261,17 @@ func (d *deleting) describe(to *term.Printer, ids []string) {
 	}
 	if d.o.NoLookup {
 		to.Textf("--no-lookup: Segment is not asked whether a profile has the trait: a customer whose profile is still there is deleted, too.")
+	}
+}
+
+// listIDs prints the first of the source ids.
+func listIDs(to *term.Printer, ids []string) {
+	shown := slices.Sorted(slices.Values(ids))
+	for _, id := range shown[:min(len(shown), shownDeletes)] {
+		to.Linef("  %s", strings.ReplaceAll(id, "\n", " "))
+	}
+	if n := len(shown) - shownDeletes; n > 0 {
+		to.Linef("  and %s more", term.Number(n))
 	}
 }
 
@@ -249,7 +299,11 @@ func (d *deleting) run(i *interrupts) (err error) {
 		return err
 	}
 	told := time.Now()
-	answers, err := d.Run(i.ctx, i.stop, j, d.list, ids, func(answers map[journal.Answer]int) {
+	list := deletion.List{Fingerprint: d.list, IDs: ids, Agreed: make(map[string]bool)}
+	for _, id := range without {
+		list.Agreed[id] = true
+	}
+	answers, err := d.Run(i.ctx, i.stop, j, list, func(answers map[journal.Answer]int) {
 		if time.Since(told) >= heartbeatInterval {
 			told = time.Now()
 			d.out.Log.Info("deleting", "deleted", answers[journal.Deleted], "of", len(without), "refused", answers[journal.Refused])
@@ -285,7 +339,7 @@ func (d *deleting) confirm(i *interrupts, ids []string) error {
 		}
 	}
 	if len(ids) > limit {
-		return Usage(WithHint(fmt.Errorf("%s would be deleted, more than the %s allowed: nothing was deleted", term.Count(len(ids), "customer"), term.Number(limit)),
+		return Usage(WithHint(fmt.Errorf("up to %s would be deleted, more than the %s allowed: nothing was deleted", term.Count(len(ids), "customer"), term.Number(limit)),
 			"segsync delete without --yes shows them; if that is right, allow as many with --max-deletes"))
 	}
 	if !d.out.CanAsk() || len(ids) == 0 {
@@ -293,9 +347,10 @@ func (d *deleting) confirm(i *interrupts, ids []string) error {
 	}
 	d.describe(d.out.Err, ids)
 	number := strconv.Itoa(len(ids))
-	answer, _ := d.out.Ask(fmt.Sprintf("%s: type %s to delete %s customers:", describeTarget(d.apis, false), number, number), i.stop.Done(), number, "")
+	answer, _ := d.out.Ask(fmt.Sprintf("%s: type %s to delete %s at most, or press Enter to cancel:",
+		describeTarget(d.apis, false), number, term.Count(len(ids), "customer")), i.stop.Done(), number, "")
 	if answer != number {
-		return &Error{ExitInterrupted, errors.New("cancelled: nothing was deleted")}
+		return &Error{ExitInterrupted, errCancelled}
 	}
 	return nil
 }
@@ -326,7 +381,10 @@ func (d *deleting) printResume(err error, code int) {
 		d.out.PrintError(err, Hints(err))
 	}
 	given := &ImportOptions{Given: d.o.Given, Dir: d.o.Dir}
-	const what = "Stopped before the end of the list."
+	what := "Stopped before the end of the list."
+	if d.o.From == "-" {
+		what += " It goes on with the same list on stdin."
+	}
 	command := "segsync delete --resume --from " + ShellQuote(d.o.From) + flagsFor(given, nil, "from")
 	if d.out.IsJSON() {
 		d.out.Log.Error(what, "continue", command, "exit_code", code)

@@ -12,7 +12,6 @@ import (
 	"segsync/importer/mapping"
 	"segsync/importer/sink/plan"
 	"segsync/importer/source/profileapi"
-	"segsync/internal/safetext"
 	"segsync/internal/term"
 )
 
@@ -81,19 +80,27 @@ func (b *job) writeOrphans(ctx context.Context, existing *plan.Existing, o *Plan
 			return 0, err
 		}
 	}
+	leftOut := 0
 	err = journal.ReplaceFile(o.Orphans, 0o600, func(file *os.File) error {
 		out := bufio.NewWriter(file)
 		for orphan, err := range existing.Orphans() {
 			if err != nil {
 				return err
 			}
-			if isOwned(orphan) {
+			switch {
+			case !isOwned(orphan):
+			case !isListable(orphan.SourceID, b.apis.Settings.Identifiers):
+				leftOut++
+			default:
 				n++
-				fmt.Fprintln(out, safetext.Line(orphan.SourceID)) // Flush returns its error
+				fmt.Fprintln(out, orphan.SourceID) // Flush returns its error
 			}
 		}
 		return out.Flush()
 	})
+	if leftOut > 0 {
+		b.out.Log.Warn("--orphans leaves out source ids that a line of a list cannot name, such as those with a comma or a line break", "customers", leftOut)
+	}
 	return n, err
 }
 

@@ -53,7 +53,10 @@ func sourceIDCells(data []byte, identifiers []mapping.Identifier) (cells []cell,
 	comma := separator(data)
 	firstLine, _, _ := bytes.Cut(data, []byte("\n"))
 	header := strings.Split(strings.TrimRight(string(firstLine), "\r"), string(comma))
-	column := slices.IndexFunc(header, func(title string) bool { return strings.Trim(title, `" `) == "source_id" })
+	column := slices.IndexFunc(header, isSourceIDTitle)
+	if column >= 0 && slices.ContainsFunc(header[column+1:], isSourceIDTitle) {
+		return nil, errors.New("line 1: two columns are named source_id")
+	}
 	n := 0
 	for line := range bytes.Lines(data) {
 		n++
@@ -88,6 +91,19 @@ func sourceIDCells(data []byte, identifiers []mapping.Identifier) (cells []cell,
 	}
 }
 
+// isSourceIDTitle reports whether a column is the one of the source ids: source_id, or as in an export of
+// Voucherify.
+func isSourceIDTitle(title string) bool {
+	title = strings.ToLower(strings.Trim(title, `" `))
+	return slices.Contains([]string{"source_id", "source id", "sourceid"}, title)
+}
+
+// isListable reports whether a list can name the source id on a line of its own.
+func isListable(id string, identifiers []mapping.Identifier) bool {
+	cells, err := sourceIDCells([]byte(id), identifiers)
+	return err == nil && len(cells) == 1 && cells[0].text == id && mistakeOf(cells[0]) == ""
+}
+
 // mistakeOf says what is wrong with a source id of a list, "" for nothing.
 func mistakeOf(c cell) string {
 	switch {
@@ -97,6 +113,10 @@ func mistakeOf(c cell) string {
 		return fmt.Sprintf("%.100q has spaces around it", c.text)
 	case strings.ContainsFunc(c.text, unicode.IsControl):
 		return fmt.Sprintf("%.100q has a control character", c.text)
+	case strings.Contains(c.text, "\ufeff"):
+		return fmt.Sprintf("%.100q has a byte order mark", c.text)
+	case !c.csv && (strings.ContainsAny(c.text, ",;\"“”„") || strings.HasPrefix(c.text, "#")):
+		return fmt.Sprintf("%.100q is not a source id alone; one with a comma, a semicolon, quotes or # goes into a CSV with the column source_id", c.text)
 	case strings.HasPrefix(c.text, "cust_"):
 		return fmt.Sprintf("%.100q is Voucherify's own id: expected a source id", c.text)
 	case c.typed:
