@@ -81,6 +81,12 @@ func (e *Error) OfRecords() bool {
 
 var atMost = regexp.MustCompile(`(?i)at most (\d{1,7})\b`)
 
+// actualValue is what Voucherify adds to the details of a value that does not fit the schema.
+var actualValue = regexp.MustCompile(`\s*\(actual value is (?:'.*'|".*"|[^)]*)\)`)
+
+// withoutValue returns the details of an error without the value, which is personal data.
+func withoutValue(details string) string { return actualValue.ReplaceAllString(details, "") }
+
 // MaxCustomers returns how many records the API takes in one request, as the details of
 // TooManyCustomers have it: "Specify at most 100 customers". 0 means that they do not say.
 func (e *Error) MaxCustomers() int {
@@ -111,7 +117,7 @@ func newError(resp *http.Response) *Error {
 	if strictjson.Unmarshal(body, &parsed) == nil && parsed.Message != "" {
 		e.Key, e.Message, e.RequestID = shorten(parsed.Key), shorten(parsed.Message), shorten(parsed.RequestID)
 		if parsed.Details != nil {
-			e.Details = shorten(fmt.Sprint(parsed.Details))
+			e.Details = shorten(withoutValue(fmt.Sprint(parsed.Details)))
 		}
 	} else if len(body) > 0 {
 		e.Message = strconv.Quote(string(body[:min(len(body), 200)]))

@@ -44,8 +44,8 @@ func TestErrors(t *testing.T) {
 			"metadata validation", 400,
 			`{"code":400,"key":"metadata_validation_failed","message":"Metadata validation failed","details":"location_id: must be an array, and every element: must be a string, must be equal to one of L1,L2,L3 (actual value is 'L1')","request_id":"v-0bcced27715305d3fa"}`, nil,
 			voucherify.Error{Status: 400, Key: "metadata_validation_failed", Message: "Metadata validation failed", RequestID: "v-0bcced27715305d3fa",
-				Details: "location_id: must be an array, and every element: must be a string, must be equal to one of L1,L2,L3 (actual value is 'L1')"},
-			shown{Text: "Voucherify answered 400: metadata_validation_failed: Metadata validation failed: location_id: must be an array, and every element: must be a string, must be equal to one of L1,L2,L3 (actual value is 'L1') (request id v-0bcced27715305d3fa)", OfRecords: true},
+				Details: "location_id: must be an array, and every element: must be a string, must be equal to one of L1,L2,L3"},
+			shown{Text: "Voucherify answered 400: metadata_validation_failed: Metadata validation failed: location_id: must be an array, and every element: must be a string, must be equal to one of L1,L2,L3 (request id v-0bcced27715305d3fa)", OfRecords: true},
 		}, {
 			"too many customers", 400,
 			`{"code":400,"key":"too_many_customers","message":"Too many customers","details":"Specify at most 100 customers","request_id":"v-0a885062c80375740f"}`, nil,

@@ -17,11 +17,10 @@ async function onDelete(event, settings) {
     throw new EventNotSupported('deletions need the setting deleteCustomers, and user_id as the first identifier');
   }
   const id = asIdentifier(event.userId);
-  if (id === '' || id.startsWith('cust_')) { // Voucherify would take such an id for its own
-    throw new InvalidEventPayload('the event lacks userId, or has one that looks like an id of Voucherify');
+  if (id === '' || id.startsWith('cust_') || /^\.\.?$/.test(id)) { // Voucherify's own ids, and what a URL takes for folders
+    throw new InvalidEventPayload('the event lacks userId, or has one that cannot be deleted by a URL');
   }
-  const path = `/v1/customers/${/^\.\.?$/.test(id) ? id.replaceAll('.', '%2E') : encodeURIComponent(id)}`;
-  await send(settings, 'DELETE', path, Date.now() + MAX_MS);
+  await send(settings, 'DELETE', `/v1/customers/${encodeURIComponent(id)}`, Date.now() + MAX_MS);
 }
 
 async function onTrack() { throw new EventNotSupported('track is not supported'); }
