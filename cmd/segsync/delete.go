@@ -72,7 +72,7 @@ func runDelete(cmd *cobra.Command, o *deleteFlags) error {
 func (o *deleteFlags) check(f *pflag.FlagSet) error {
 	var m mistakes
 	if o.From == "" {
-		m.add("--from is missing: nothing but a list chooses whom to delete")
+		m.add("--from is missing: it names the list of customers to delete")
 	}
 	if f.Changed("max-deletes") && o.MaxDeletes < 0 {
 		m.add("--max-deletes %d is negative", o.MaxDeletes)

@@ -24,7 +24,7 @@ func newFunctionCommand() *cobra.Command {
 		Short: "Print a function for Segment that maps events live, between two imports",
 		Long: `Function prints a Segment Destination Function. On Segment's machines, it makes a customer
 of each identify event by the same mapping, first identifier and METADATA_POLICY as an
-import. It needs no credentials and no network. An import each night stays the truth.`,
+import. It needs no credentials and no network. A nightly import corrects what events miss.`,
 		Example: `  segsync function --mapping mapping.yaml > segsync-function.js
   segsync function --plan 40/s`,
 		Args: noArgs,

@@ -13,7 +13,7 @@ func newMappingCommand() *cobra.Command {
 	var schema bool
 	cmd := &cobra.Command{
 		Use:   "mapping",
-		Short: "Print the default mapping, to start one's own from",
+		Short: "Print the default mapping, as a start for your own",
 		Long: `Mapping prints the default mapping of traits to the fields of a customer as YAML, with
 comments that explain the form. A copy of it that was changed is used with --mapping, or
 the setting SEGSYNC_MAPPING. With the schema beside it, an editor completes and checks it.`,

@@ -119,7 +119,7 @@ func (o *sandboxFlags) addTo(f *pflag.FlagSet) {
 
 	f.IntVar(&o.profiles, "profiles", 1000, "`number` of profiles")
 	f.Uint64Var(&o.seed, "seed", 1, "the same `number` gives the same profiles")
-	f.BoolVar(&o.clean, "clean", false, "no profiles that an import complains about")
+	f.BoolVar(&o.clean, "clean", false, "fewer profiles that an import complains about")
 	f.BoolVar(&o.plain, "plain", false, "only simple, valid profiles; customers are not kept")
 	f.Float64Var(&o.identified, "identified", 0, "`share` of profiles that have a user_id, from 0 to 1 (default: about 0.85; 1 with --plain)")
 	f.Float64Var(&o.activity, "activity", 0, "`number` of profiles that become active, and move to the head of the list, with each page of it")

@@ -12,7 +12,7 @@ func newStatusCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "status",
-		Short: "Tell, without a request, what a directory is about and what to type next",
+		Short: "Show the state of a directory, without any request, and what to type next",
 		Long: `Status reads the log of the imports of a directory: what they import, when the last one
 finished, what is unfinished or outstanding, and the next command.`,
 		Example: `  segsync status

@@ -197,9 +197,12 @@ func logOpened(out *term.Output, j *journal.Journal, found *journal.Opened, star
 		out.Log.Warn("starting anew although the import in this directory is not finished: --resume would continue it; "+
 			"its log is kept in "+history, "offset", found.Unfinished.Position.String())
 	}
+	if start.Mode == journal.Resume && !found.Continued && !start.SinceLast && !start.DryRun {
+		out.Log.Info("there is no unfinished import in this directory: starting a new one")
+	}
 	switch {
 	case found.NoBasis:
-		out.Log.Info("there is no finished import in this directory yet: importing everything")
+		out.Log.Info("no import of this source has finished in this directory yet: importing everything")
 	case found.MappingChanged:
 		out.Log.Warn("the mapping changed since the last import: importing everything, not only what changed; --keep-since goes on as before")
 	}

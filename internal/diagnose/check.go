@@ -18,6 +18,7 @@ import (
 	"segsync/internal/app"
 	"segsync/internal/safetext"
 	"segsync/internal/settings"
+	"segsync/internal/similar"
 	"segsync/internal/term"
 	"segsync/voucherify"
 )
@@ -131,6 +132,12 @@ func (c *checker) connect(out *term.Output) *app.APIs {
 func (c *checker) checkAll(ctx context.Context) {
 	set := c.Settings
 	c.ok("settings", "complete; source_id from %s, batches of %s", set.Identifier(), term.Number(set.Voucherify.BatchSize))
+	for _, id := range set.Identifiers {
+		if near := similar.Find(id.Type, segmentTypes, 1); len(near) > 0 && !slices.Contains(segmentTypes, id.Type) {
+			c.warn("identifier", "did you mean "+near[0]+"? segsync plan --sample 200 shows which types your profiles have",
+				"%s is not one of Segment's own types of external IDs", id.Type)
+		}
+	}
 	for _, warning := range set.Warnings {
 		c.warn("settings", "is it a misspelt setting?", "%s", warning.Text)
 	}
@@ -147,6 +154,12 @@ func (c *checker) checkAll(ctx context.Context) {
 		c.checkReceivers(ctx)
 	}
 }
+
+// segmentTypes are the types of external IDs that every space has.
+//
+// https://segment.com/docs/unify/identity-resolution/externalids/
+var segmentTypes = []string{"user_id", "email", "phone", "anonymous_id", "android.id", "android.idfa", "android.push_token",
+	"cross_domain_id", "ga_client_id", "group_id", "ios.id", "ios.idfa", "ios.push_token"}
 
 // checkDirectory checks that the files of an import can be written.
 func (c *checker) checkDirectory() {

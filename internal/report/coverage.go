@@ -10,6 +10,7 @@ import (
 	"segsync/importer/coverage"
 	"segsync/importer/mapping"
 	"segsync/internal/safetext"
+	"segsync/internal/similar"
 	"segsync/internal/term"
 )
 
@@ -68,6 +69,9 @@ func identifierAdvice(c *coverage.Coverage, set string, allTypes bool) string {
 		}
 	}
 	advice := fmt.Sprintf("IDENTIFIER_SAVED_AS_SOURCE_ID=%s gives %s of %s profiles a source_id", set, term.Number(c.Identified()), term.Number(c.Profiles))
+	if near := similar.Find(set, slices.Sorted(maps.Keys(c.Types)), 1); len(near) > 0 && c.Identified() == 0 && near[0] != set {
+		return fmt.Sprintf("%s; did you mean %s, which %s have?", advice, safetext.Text(near[0]), term.Number(c.Types[near[0]].Have))
+	}
 	switch {
 	case c.Types[best].Have > c.Identified():
 		return fmt.Sprintf("%s; %s would give %s one.", advice, safetext.Text(best), term.Number(c.Types[best].Have))

@@ -181,7 +181,7 @@ func (r *Plan) printCounts(to *term.Printer) {
 	line("merged", c.Merged, "", false)
 	line("unreadable", c.Unreadable, "", false)
 	if c.OnlyInVoucherify != nil {
-		line("only in Voucherify", *c.OnlyInVoucherify, "(--orphans FILE lists them)", false)
+		line("only in Voucherify", *c.OnlyInVoucherify, "(--orphans FILE writes their source ids)", false)
 	}
 	to.Table(nil, rows)
 	if n := r.Facts.birthdates; n > 0 {
