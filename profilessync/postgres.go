@@ -44,8 +44,14 @@ func (p *postgres) dialect() dialect {
 // would not pass PgBouncer.
 func (c *postgresConn) begin(ctx context.Context) error {
 	sql := "BEGIN READ ONLY; SET LOCAL statement_timeout = 0; SET LOCAL timezone = 'UTC'; SET LOCAL datestyle = 'ISO'"
-	if !c.redshift { // it has no other
-		sql += "; SET LOCAL client_encoding = 'UTF8'"
+	encoding := "UTF8"
+	if c.conn.ParameterStatus("server_encoding") == "SQL_ASCII" {
+		// Such a database has any bytes. Converted, the first that is not UTF-8 would end the statement; as they
+		// are, the profile that has it is known.
+		encoding = "SQL_ASCII"
+	}
+	if !c.redshift { // it has no other than UTF-8
+		sql += "; SET LOCAL client_encoding = '" + encoding + "'"
 	}
 	if err := c.conn.Exec(ctx, sql).Close(); err != nil {
 		return statementError("beginning a transaction", err)

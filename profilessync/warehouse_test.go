@@ -563,3 +563,25 @@ func TestValuesThatAreJSON(t *testing.T) {
 		})
 	}
 }
+
+// A database of the encoding SQL_ASCII has any bytes: those that are not UTF-8 concern their profile alone.
+func TestDatabaseWithoutAnEncoding(t *testing.T) {
+	t.Parallel()
+	server := pgtest.URL(t)
+	name := fmt.Sprintf("ascii_%d", time.Now().UnixNano())
+	pgtest.Exec(t, server, "CREATE DATABASE "+name+" ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
+	t.Cleanup(func() { pgtest.Exec(t, server, "DROP DATABASE "+name+" WITH (FORCE)") })
+	u, err := url.Parse(server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Path = "/" + name
+	ts := newTablesAt(t, u.String())
+	ts.exec(`INSERT INTO IDS (canonical_segment_id, type, value, seq) VALUES ('use_1', 'user_id', 'u1', 1), ('use_2', 'user_id', E'u\3512', 1), ('use_3', 'user_id', 'é', 1);
+		INSERT INTO TRAITS (canonical_segment_id, name, value, seq) VALUES ('use_1', 'name', E'Ren\351', 1), ('use_3', 'name', 'René', 1)`)
+	equal(t, ts.read(everything), []profilessync.Profile{
+		{SegmentID: "use_1", ExternalIDs: []profilessync.ExternalID{{Type: "user_id", ID: "u1"}}, Traits: map[string]any{}, Damaged: []string{"name"}},
+		{SegmentID: "use_2", ExternalIDs: []profilessync.ExternalID{{Type: "user_id", ID: "u\xe92"}}, Traits: map[string]any{}, Unreadable: damagedID},
+		{SegmentID: "use_3", ExternalIDs: []profilessync.ExternalID{{Type: "user_id", ID: "é"}}, Traits: map[string]any{"name": "René"}},
+	})
+}
