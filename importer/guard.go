@@ -91,7 +91,7 @@ func (g *guard) observe(ctx context.Context, r *run, p *profile, isKnown bool) e
 		}
 		return r.source.CheckReadable(ctx)
 	case outcome.Rejected:
-		if p.Why.Reason == lacksRequired { // it was not sent
+		if p.Why.Reason == outcome.MetadataRequired { // it was not sent
 			return nil
 		}
 		return g.observeRefused(ctx, r, p)

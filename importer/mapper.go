@@ -105,7 +105,7 @@ func (m *Mapper) mapProfile(to *profile, from *source.Profile) (err error) {
 		leftOut = append(leftOut, m.Schema.FitCustomer(&customer)...)
 		if missing := m.Schema.Missing(customer.Metadata); len(missing) > 0 && m.Coverage == nil { // a plan counts them by key
 			to.Outcome = outcome.Rejected
-			to.Why = outcome.Why{Reason: lacksRequired, Detail: "the project's metadata schema requires what the customer lacks: " + strings.Join(missing, ", ")}
+			to.Why = outcome.Why{Reason: outcome.MetadataRequired, Detail: "the project's metadata schema requires what the customer lacks: " + strings.Join(missing, ", ")}
 		}
 	}
 	for _, l := range leftOut {
@@ -143,10 +143,6 @@ func (m *Mapper) isDamaged(damaged []string, used mapping.Identifier) bool {
 	}
 	return false
 }
-
-// lacksRequired is the reason of a customer that is not sent, because its metadata lacks a key that
-// the project's schema requires.
-const lacksRequired = "metadata_required"
 
 // unusedAfter is the number of profiles that are searched for unused traits.
 const unusedAfter = 1000

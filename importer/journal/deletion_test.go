@@ -24,6 +24,7 @@ func TestReportOfDeletionsAfterAKill(t *testing.T) {
 		must(t, os.WriteFile(names.Path(names.Deleted), []byte(before), 0o644))
 		j, _, err := journal.OpenLast(names)
 		must(t, err)
+		must(t, j.PrepareDeletions())
 		must(t, j.AddDeletion(deleted("user-1", "list", journal.Deleted)))
 		data, err := os.ReadFile(names.Path(names.Deleted)) // before Close: it is there at once
 		must(t, err, j.Close())
@@ -38,6 +39,7 @@ func TestDeletionIsContinued(t *testing.T) {
 	names := finished(t)
 	j, _, err := journal.OpenLast(names)
 	must(t, err)
+	must(t, j.PrepareDeletions())
 	must(t, j.AddDeletion(deleted("user-1", "a", journal.Deleted)), j.AddDeletion(deleted("user-2", "a", journal.NotThere)),
 		j.AddDeletion(deleted("user-3", "a", journal.Refused)), j.AddDeletion(deleted("user-4", "a", journal.StillInSegment)))
 	wantGone := func(want string) {
@@ -70,6 +72,7 @@ func TestDeletionEndsWhatIsOutstanding(t *testing.T) {
 	must(t, err)
 	j, _, err := journal.OpenLast(names)
 	must(t, err)
+	must(t, j.PrepareDeletions())
 	must(t, j.AddDeletion(deleted("user-0-5", "a", journal.NotThere)), j.Close())
 	after, _, err := journal.ReadOutstanding(names)
 	must(t, err)

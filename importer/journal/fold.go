@@ -119,6 +119,11 @@ func (e *Entry) isSend() bool {
 	return e.Outcome == outcome.Confirmed && e.ActionID == ""
 }
 
+// isUnsent reports whether the customer was rejected before it was sent.
+func (e *Entry) isUnsent() bool {
+	return e.Outcome == outcome.Rejected && e.Reason == outcome.MetadataRequired
+}
+
 // addEntry adds a line about a profile, between two offsets of the log. It reports whether the async action
 // of the profile is known.
 func (f *fold) addEntry(e *Entry, from, to int64) bool {
@@ -167,6 +172,12 @@ func (f *fold) countEntry(e *Entry) {
 	f.profiles[key] = e.Outcome
 	s.Counts.by[was]--
 	s.Counts.by[e.Outcome]++
+	if old := f.records[e.ID()]; old != nil && !old.Carried && old.isUnsent() {
+		s.Counts.unsent--
+	}
+	if e.isUnsent() {
+		s.Counts.unsent++
+	}
 	if e.Outcome == outcome.Unconfirmed {
 		s.Finished = time.Time{} // it is to be sent again
 	}

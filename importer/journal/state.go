@@ -102,6 +102,7 @@ type Counts struct {
 	// open are the customers of async actions that have not ended, unnamed those that were
 	// rejected without being named. Both are Sent.
 	open, unnamed int
+	unsent        int // Rejected before they were sent
 }
 
 // Of returns the number of profiles with the outcome.
@@ -149,7 +150,7 @@ func (s *State) Unconfirmed() int {
 
 // SentCustomers returns how many customers of this import were sent, whether Voucherify confirmed them or not.
 func (s *State) SentCustomers() int {
-	return s.Count(outcome.Confirmed) + s.Count(outcome.Rejected) + s.Count(outcome.Unconfirmed)
+	return s.Count(outcome.Confirmed) + s.Count(outcome.Rejected) + s.Count(outcome.Unconfirmed) - s.Counts.unsent
 }
 
 // clone returns a copy that can be changed.

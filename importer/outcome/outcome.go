@@ -65,3 +65,7 @@ type Why struct {
 	ActionID  string `json:"async_action_id,omitempty"`
 	RequestID string `json:"request_id,omitempty"`
 }
+
+// MetadataRequired is the reason of a customer that is rejected before it is sent: its metadata lacks a key that
+// the project's schema requires.
+const MetadataRequired = "metadata_required"
