@@ -60,19 +60,19 @@ func (c *Client) DeleteCustomer(ctx context.Context, sourceID string) error {
 }
 
 // DeletePermanently deletes the customer with this id, which is Voucherify's own, with all data about it. It
-// returns the id of the deletion.
+// returns the id of the deletion, and whether it is done already.
 //
 // https://docs.voucherify.io/api-reference/customers/delete-customer-permanently
-func (c *Client) DeletePermanently(ctx context.Context, id string) (deletionID string, err error) {
+func (c *Client) DeletePermanently(ctx context.Context, id string) (deletionID string, isDone bool, err error) {
 	var answer struct {
 		ID     string `json:"id"`
 		Status string `json:"status"`
 	}
 	if err := c.do(ctx, call{method: http.MethodPost, path: customerPath(id) + "/permanent-deletion"}, &answer); err != nil {
-		return "", err
+		return "", false, err
 	}
-	if answer.Status != "DONE" {
-		return "", &ForeignAnswerError{"does not say that the permanent deletion is done"}
+	if answer.Status != "DONE" && answer.Status != "IN_PROGRESS" {
+		return "", false, &ForeignAnswerError{"does not say that the permanent deletion has begun"}
 	}
-	return answer.ID, nil
+	return answer.ID, answer.Status == "DONE", nil
 }

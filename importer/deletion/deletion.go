@@ -31,7 +31,7 @@ import (
 const lookupAge = 10 * time.Second
 
 // maxChecks is how often a customer is checked again because its deletion had to wait.
-const maxChecks = 100
+const maxChecks = 6
 
 // maxRefused is how many customers in a row Voucherify may refuse to delete.
 const maxRefused = 10
@@ -176,6 +176,7 @@ func (d *Deleter) check(ctx context.Context, id string) (*voucherify.StoredCusto
 // the customer and its profile are looked up again.
 func (d *Deleter) delete(ctx context.Context, id string) (journal.Deletion, error) {
 	wasAsked := false // for the deletion, without an answer
+	var last error
 	for range maxChecks {
 		customer, result, err := d.check(ctx, id)
 		if err == nil && result.Answer == journal.NotThere && wasAsked {
@@ -185,11 +186,11 @@ func (d *Deleter) delete(ctx context.Context, id string) (journal.Deletion, erro
 			return result, err
 		}
 		deleting, cancel := context.WithTimeout(ctx, lookupAge)
-		result.RequestID, err = d.deleteNow(deleting, customer)
+		result.RequestID, result.Detail, err = d.deleteNow(deleting, customer)
 		isLate := deleting.Err() != nil && ctx.Err() == nil
 		cancel()
 		if err != nil && isLate {
-			wasAsked = true
+			wasAsked, last = true, err
 			continue
 		}
 		if err != nil {
@@ -202,14 +203,18 @@ func (d *Deleter) delete(ctx context.Context, id string) (journal.Deletion, erro
 		}
 		return result, err
 	}
-	return journal.Deletion{}, fmt.Errorf("deleting the customer %s: it had to wait %d times", id, maxChecks)
+	return journal.Deletion{}, fmt.Errorf("deleting the customer %s: no answer in %d attempts of %s: %w", id, maxChecks, lookupAge, last)
 }
 
-func (d *Deleter) deleteNow(ctx context.Context, customer *voucherify.StoredCustomer) (requestID string, err error) {
-	if d.Permanent {
-		return d.Voucherify.DeletePermanently(ctx, customer.ID)
+func (d *Deleter) deleteNow(ctx context.Context, customer *voucherify.StoredCustomer) (requestID, detail string, err error) {
+	if !d.Permanent {
+		return "", "", d.Voucherify.DeleteCustomer(ctx, customer.SourceID)
 	}
-	return "", d.Voucherify.DeleteCustomer(ctx, customer.SourceID)
+	requestID, isDone, err := d.Voucherify.DeletePermanently(ctx, customer.ID)
+	if err == nil && !isDone {
+		detail = "Voucherify has not finished the permanent deletion yet"
+	}
+	return requestID, detail, err
 }
 
 // takeAnswer takes the error of a request as an answer about this customer. It returns the error if it is

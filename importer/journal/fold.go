@@ -157,12 +157,24 @@ func (f *fold) addEntry(e *Entry, from, to int64) bool {
 	}
 	if !e.Carried && (e.Outcome == outcome.Sent || e.Outcome == outcome.Confirmed) && !s.DryRun {
 		f.recreate(e.SourceID)
-		if s.Before.Sender == nil || s.Before.Sender.Identity != s.Identity {
-			s.Before.Sender = &Sender{s.Identity, s.Started}
-		}
+		f.setSender()
 	}
 	f.addRecord(e)
 	return true
+}
+
+// setSender notes that this import has sent a customer.
+func (f *fold) setSender() {
+	s := f.state
+	last := s.Before.Sender
+	if last != nil && last.Identity == s.Identity && last.At.Equal(s.Started) {
+		return
+	}
+	isLikeLast := func(id Identity) bool { return id.isSameTarget(last.Identity) && id.Identifier == last.Identifier }
+	if last != nil && !isLikeLast(s.Identity) && !slices.ContainsFunc(s.Before.Earlier, isLikeLast) {
+		s.Before.Earlier = append(slices.Clip(s.Before.Earlier), last.Identity)
+	}
+	s.Before.Sender = &Sender{s.Identity, s.Started}
 }
 
 // countEntry counts a profile of this import by its new outcome.

@@ -275,7 +275,7 @@ func (s *Start) newState(old *fold, opened *Opened) (*State, error) {
 		}
 	}
 	if basis != nil {
-		state.Before.Sender = basis.Before.Sender
+		state.Before.Sender, state.Before.Earlier = basis.Before.Sender, basis.Before.Earlier
 		if basis.isSameSource(s.Identity) {
 			state.Before = basis.Before
 		}

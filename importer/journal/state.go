@@ -47,6 +47,8 @@ type Before struct {
 	// Position is where the last one ended: a source may know from it what the list is like.
 	Position source.Position `json:"position,omitzero"`
 	Sender   *Sender         `json:"sender,omitempty"`
+	// Earlier are the others that sent customers, from another space, into another project or under another identifier.
+	Earlier []Identity `json:"earlier_senders,omitempty"`
 }
 
 // Sender is the last import that sent a customer.

@@ -171,14 +171,21 @@ func (d *deleting) known() ([]journal.Entry, error) {
 		return nil, Usage(advise(err))
 	}
 	d.first = sent.First
-	return sent.Customers, d.addTypes(sent.Others)
+	s, err := journal.Load(d.names)
+	if err != nil {
+		return nil, Usage(advise(err))
+	}
+	return sent.Customers, d.addTypes(append(sent.Others, s.Before.Earlier...), last.Identity)
 }
 
 // addTypes adds the identifiers that earlier imports into the project used: a customer that one of them sent is
 // looked up by its own.
-func (d *deleting) addTypes(others []journal.Identity) error {
+func (d *deleting) addTypes(others []journal.Identity, last journal.Identity) error {
 	for _, other := range others {
-		if other.Space != d.apis.Settings.Segment.SpaceID && !d.o.NoLookup {
+		if other.VoucherifyURL != last.VoucherifyURL || other.VoucherifyApp != last.VoucherifyApp {
+			continue // into another project
+		}
+		if other.Space != d.apis.Settings.Segment.SpaceID {
 			return Usage(fmt.Errorf("an earlier import in %s sent profiles of the Segment space %s to this project: they cannot be looked up in %s",
 				d.o.Dir, other.Space, d.apis.Settings.Segment.SpaceID))
 		}
@@ -188,7 +195,8 @@ func (d *deleting) addTypes(others []journal.Identity) error {
 		}
 		for _, id := range identifiers {
 			if id.Trait != "" && !d.o.NoLookup {
-				return Usage(fmt.Errorf("an earlier import in %s used %s: the profile that has a trait cannot be looked up", d.o.Dir, other.Identifier))
+				return Usage(WithHint(fmt.Errorf("an earlier import in %s used %s: the profile that has a trait cannot be looked up", d.o.Dir, other.Identifier),
+					"delete such customers in Voucherify; look at each of them first"))
 			}
 			if id.Trait == "" && !slices.Contains(d.Types, id.Type) {
 				d.Types = append(d.Types, id.Type)
@@ -295,7 +303,7 @@ func (d *deleting) run(i *interrupts) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := d.confirm(i, without); err != nil {
+	if err := d.confirm(i, without, len(d.ids)-len(ids)); err != nil {
 		return err
 	}
 	told := time.Now()
@@ -329,8 +337,9 @@ func (d *deleting) run(i *interrupts) (err error) {
 	return exitWith(code)
 }
 
-// confirm returns an error unless so many customers may be deleted, and a person or the flags say so.
-func (d *deleting) confirm(i *interrupts, ids []string) error {
+// confirm returns an error unless so many customers may be deleted, and a person or the flags say so. The limit is of
+// the whole list: gone are those that an earlier run of the same deletion has dealt with.
+func (d *deleting) confirm(i *interrupts, ids []string, gone int) error {
 	limit := d.o.MaxDeletes
 	if limit < 0 {
 		limit = minDeletes
@@ -338,8 +347,8 @@ func (d *deleting) confirm(i *interrupts, ids []string) error {
 			limit = max(limit, total/deletesShare)
 		}
 	}
-	if len(ids) > limit {
-		return Usage(WithHint(fmt.Errorf("up to %s would be deleted, more than the %s allowed: nothing was deleted", term.Count(len(ids), "customer"), term.Number(limit)),
+	if n := len(ids) + gone; n > limit {
+		return Usage(WithHint(fmt.Errorf("up to %s would be deleted, more than the %s allowed: nothing was deleted", term.Count(n, "customer"), term.Number(limit)),
 			"segsync delete without --yes shows them; if that is right, allow as many with --max-deletes"))
 	}
 	if !d.out.CanAsk() || len(ids) == 0 {

@@ -50,9 +50,9 @@ func readSourceIDs(path string, stdin io.Reader, identifiers []mapping.Identifie
 // sourceIDCells returns the source ids with their lines. In a CSV a cell is the source id itself; a line of
 // a list may have the type of an identifier before it.
 func sourceIDCells(data []byte, identifiers []mapping.Identifier) (cells []cell, err error) {
-	comma := separator(data)
-	firstLine, _, _ := bytes.Cut(data, []byte("\n"))
-	header := strings.Split(strings.TrimRight(string(firstLine), "\r"), string(comma))
+	rows := csv.NewReader(bytes.NewReader(data))
+	rows.Comma = separator(data)
+	header, _ := rows.Read() // a list is no CSV, or one of a column
 	column := slices.IndexFunc(header, isSourceIDTitle)
 	if column >= 0 && slices.ContainsFunc(header[column+1:], isSourceIDTitle) {
 		return nil, errors.New("line 1: two columns are named source_id")
@@ -73,18 +73,13 @@ func sourceIDCells(data []byte, identifiers []mapping.Identifier) (cells []cell,
 	if column < 0 {
 		return cells, nil
 	}
-	rows := csv.NewReader(bytes.NewReader(data))
-	rows.Comma = comma
-	for isHeader := true; ; isHeader = false {
+	for {
 		row, err := rows.Read()
 		if bad, ok := errors.AsType[*csv.ParseError](err); ok {
 			return nil, fmt.Errorf("line %d: %w", bad.Line, bad.Err)
 		}
 		if err != nil { // io.EOF
 			return cells, nil
-		}
-		if isHeader {
-			continue
 		}
 		line, _ := rows.FieldPos(column)
 		cells = append(cells, cell{text: row[column], line: line, csv: true})
