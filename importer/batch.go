@@ -163,7 +163,6 @@ func (b *batcher) add(ctx context.Context, p *profile) error {
 		}
 		c.Bytes += len(p.Customer) - len(older.Customer)
 		older.Outcome, older.Customer = outcome.Merged, nil
-		p.entry.Content = journal.ContentOf(p.Customer)
 		c.profiles[at], c.Records[at] = p, &p.Record
 		b.markSent(p)
 		return nil
@@ -173,14 +172,13 @@ func (b *batcher) add(ctx context.Context, p *profile) error {
 		p.Outcome, p.Customer = outcome.Merged, nil
 		return nil
 	}
-	p.entry.Content = journal.ContentOf(p.Customer)
 	isUnchanged, err := b.isUnchanged(ctx, p, sentBy)
 	if err != nil {
 		return err
 	}
 	if isUnchanged {
-		p.Outcome, p.Customer = outcome.Unchanged, nil
 		b.markSent(p)
+		p.Outcome, p.Customer = outcome.Unchanged, nil
 		return nil
 	}
 	if len(c.Records) == 0 {
@@ -208,10 +206,11 @@ func (b *batcher) isUnchanged(ctx context.Context, p *profile, sentBy journal.Se
 	return d.Kind == plan.Unchanged, nil
 }
 
-// markSent records that the source_id is sent with this profile.
+// markSent records that the source_id is sent with this profile, and what the customer is.
 func (b *batcher) markSent(p *profile) {
 	if p.page.Pass > 0 {
 		b.late[p.SourceID] = p.page.Pass
 	}
+	p.entry.Content = journal.ContentOf(p.Customer)
 	b.journal.MarkSent(p.SourceID, p.ID)
 }

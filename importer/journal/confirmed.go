@@ -1,8 +1,9 @@
 package journal
 
 import (
+	"encoding/binary"
+	"encoding/hex"
 	"errors"
-	"fmt"
 	"hash/fnv"
 	"io/fs"
 
@@ -10,7 +11,9 @@ import (
 )
 
 // ContentOf returns a hash of a customer, its JSON, by which a later import knows what was sent.
-func ContentOf(customer []byte) string { return fmt.Sprintf("%016x", hashOf(customer)) }
+func ContentOf(customer []byte) string {
+	return hex.EncodeToString(binary.BigEndian.AppendUint64(nil, hashOf(customer)))
+}
 
 func hashOf(text []byte) uint64 {
 	h := fnv.New64a()
@@ -44,6 +47,18 @@ func ReadConfirmed(names Names, id Identity) (*Confirmed, error) {
 
 // scanOwn calls take with each line of a log, if its import had the same target and identifier.
 func scanOwn(path string, id Identity, take func(*line)) error {
+	return scanLines(path, func(l *line, at int64) error {
+		if at == 0 && (l.Import == nil || !l.Import.isSameTarget(id) || l.Import.Identifier != id.Identifier) {
+			return errStop
+		}
+		take(l)
+		return nil
+	})
+}
+
+// scanLines calls take with each line of a log and its offset, until take returns errStop. Where there is no log,
+// there are no lines.
+func scanLines(path string, take func(l *line, at int64) error) error {
 	file, err := openLog(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -51,22 +66,17 @@ func scanOwn(path string, id Identity, take func(*line)) error {
 	if err != nil {
 		return err
 	}
-	defer file.Close()
 	_, err = scan(path, file, func(text []byte, at int64) error {
 		l, err := parseLine(text)
 		if err != nil {
 			return &DamagedError{Err: err}
 		}
-		if at == 0 && (l.Import == nil || !l.Import.isSameTarget(id) || l.Import.Identifier != id.Identifier) {
-			return errStop
-		}
-		take(&l)
-		return nil
+		return take(&l, at)
 	})
 	if errors.Is(err, errStop) {
-		return nil
+		err = nil
 	}
-	return err
+	return errors.Join(err, file.Close())
 }
 
 func (c *Confirmed) take(l *line, actions map[string]bool) {

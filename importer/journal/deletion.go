@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -159,18 +158,7 @@ func ReadSent(names Names, id Identity, n int, skip func(*Entry) bool) (*Sent, e
 	slices.Reverse(history) // the newest first
 	sent := new(Sent)
 	for _, path := range append([]string{names.LogPath(), NewNames(names.Dir, "-retry").LogPath()}, history...) {
-		file, err := openLog(path)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		_, err = scan(path, file, func(text []byte, at int64) error { return sent.take(text, at, id, n, skip) })
-		if errors.Is(err, errStop) {
-			err = nil
-		}
-		if err = errors.Join(err, file.Close()); err != nil {
+		if err := scanLines(path, func(l *line, at int64) error { return sent.take(l, at, id, n, skip) }); err != nil {
 			return nil, err
 		}
 	}
@@ -178,11 +166,7 @@ func ReadSent(names Names, id Identity, n int, skip func(*Entry) bool) (*Sent, e
 }
 
 // take takes a line of a log. It returns errStop where the rest of that log does not matter.
-func (s *Sent) take(text []byte, at int64, id Identity, n int, skip func(*Entry) bool) error {
-	l, err := parseLine(text)
-	if err != nil {
-		return &DamagedError{Err: err}
-	}
+func (s *Sent) take(l *line, at int64, id Identity, n int, skip func(*Entry) bool) error {
 	if at == 0 {
 		i := l.Import
 		if i == nil {

@@ -147,10 +147,14 @@ func (d *deleting) known() ([]journal.Entry, error) {
 	if err != nil {
 		return nil, err
 	}
+	var earlier []journal.Identity
 	for _, names := range []journal.Names{d.names, journal.NewNames(d.o.Dir, "-retry")} {
 		of, err := journal.Load(names)
 		if err != nil {
 			return nil, Usage(advise(err))
+		}
+		if of != nil && names == d.names {
+			earlier = of.Before.Earlier
 		}
 		if of == nil || !d.o.Yes || of.Unconfirmed() == 0 {
 			continue
@@ -171,11 +175,7 @@ func (d *deleting) known() ([]journal.Entry, error) {
 		return nil, Usage(advise(err))
 	}
 	d.first = sent.First
-	s, err := journal.Load(d.names)
-	if err != nil {
-		return nil, Usage(advise(err))
-	}
-	return sent.Customers, d.addTypes(append(sent.Others, s.Before.Earlier...), last.Identity)
+	return sent.Customers, d.addTypes(append(sent.Others, earlier...), last.Identity)
 }
 
 // addTypes adds the identifiers that earlier imports into the project used: a customer that one of them sent is
