@@ -42,8 +42,8 @@ fuzz: ## run each fuzz target for FUZZTIME (30s)
 		done; \
 	done
 
-stress: ## run random imports with faults and crashes for STRESS (10m)
-	SEGSYNC_STRESS=$(STRESS) go test -race -run '^TestStress$$' -count 1 -timeout 0 -v ./importer
+stress: ## run random imports with faults and crashes, and kill random processes, each for STRESS (10m)
+	SEGSYNC_STRESS=$(STRESS) go test -race -run '^TestStress$$' -count 1 -timeout 0 -v -p 1 ./importer ./cmd/segsync
 
 exit-codes: ## write the exit codes of segsync help into the files of deploy/
 	bash .ci/exit-codes

@@ -248,12 +248,13 @@ func (w *world) requests(match string) int {
 }
 
 // complete returns how the customers of the project differ from what an import of the
-// whole space must leave there. Of customers that several profiles share only the
-// presence is checked. The mapping has tests of its own.
-func (w *world) complete() error {
+// whole space must leave there: all but those that Voucherify rejects. Of customers that several
+// profiles share only the presence is checked, of outstanding ones nothing. The mapping has tests of its own.
+func (w *world) complete(outstanding ...string) error {
 	want, shared := map[string]any{}, map[string]bool{}
+	rejected := w.reject.Load()
 	for _, e := range w.box.Want() {
-		if e.SourceID == "" {
+		if e.SourceID == "" || slices.Contains(outstanding, e.SourceID) || rejected != nil && rejected.MatchString(e.SourceID) {
 			continue
 		}
 		_, again := want[e.SourceID]
@@ -267,6 +268,9 @@ func (w *world) complete() error {
 	}
 	got := map[string]any{}
 	for id, data := range w.box.Customers() {
+		if slices.Contains(outstanding, id) {
+			continue
+		}
 		got[id] = decoded(data)
 		if shared[id] {
 			got[id] = want[id]
