@@ -161,13 +161,18 @@ func TestResultsThatCannotBeTrue(t *testing.T) {
 		"more failed than sent":      good + `{"done_count":20,"failed_count":21,"errors":[]}`,
 		"no counts":                  good + `{}`,
 		"errors without a source_id": good + `{"done_count":20,"failed_count":0,"errors":[{"key":"bad","message":"Bad"}]}`,
+		"of another action":          `"id":"aa_other",` + good + `{"done_count":20,"failed_count":0,"errors":[]}`,
 		"the operation has failed":   `"status":"DONE","operation_status":"FAILED","result":{"done_count":20,"failed_count":0,"errors":[]}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, sandbox.Options{Profiles: 20, Plain: true})
 				w.On(anAction, func(rw answerWriter, r request) bool {
-					io.WriteString(rw, `{"id":"`+path.Base(r.URL.Path)+`",`+rest+`}`)
+					id := `"id":"` + path.Base(r.URL.Path) + `",`
+					if strings.HasPrefix(rest, `"id"`) {
+						id = ""
+					}
+					io.WriteString(rw, "{"+id+rest+"}")
 					return true
 				})
 				im := w.importer()

@@ -125,6 +125,8 @@ func (c *Confirmer) read(ctx context.Context, a sink.Action) (v *sink.Verdict, l
 	}
 	r := action.Result
 	switch {
+	case action.ID != "" && action.ID != a.ID:
+		return nil, "Voucherify answers with another one, " + action.ID, nil
 	case !action.Ended():
 		return abandonOld(a, "it has not ended"), "", nil
 	case action.Status == "FAILED":
