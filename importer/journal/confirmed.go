@@ -3,9 +3,7 @@ package journal
 import (
 	"encoding/binary"
 	"encoding/hex"
-	"errors"
 	"hash/fnv"
-	"io/fs"
 
 	"segsync/importer/outcome"
 )
@@ -54,29 +52,6 @@ func scanOwn(path string, id Identity, take func(*line)) error {
 		take(l)
 		return nil
 	})
-}
-
-// scanLines calls take with each line of a log and its offset, until take returns errStop. Where there is no log,
-// there are no lines.
-func scanLines(path string, take func(l *line, at int64) error) error {
-	file, err := openLog(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	_, err = scan(path, file, func(text []byte, at int64) error {
-		l, err := parseLine(text)
-		if err != nil {
-			return &DamagedError{Err: err}
-		}
-		return take(&l, at)
-	})
-	if errors.Is(err, errStop) {
-		err = nil
-	}
-	return errors.Join(err, file.Close())
 }
 
 func (c *Confirmed) take(l *line, actions map[string]bool) {

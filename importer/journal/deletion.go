@@ -2,11 +2,9 @@ package journal
 
 import (
 	"bytes"
-	"compress/gzip"
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"strings"
@@ -196,20 +194,4 @@ func (s *Sent) take(l *line, at int64, id Identity, n int, skip func(*Entry) boo
 		s.Customers = append(s.Customers, e)
 	}
 	return nil
-}
-
-// openLog opens a log, which is compressed in the history.
-func openLog(path string) (io.ReadCloser, error) {
-	file, err := openRegular(path, os.O_RDONLY)
-	if err != nil || !strings.HasSuffix(path, ".gz") {
-		return file, err
-	}
-	zip, err := gzip.NewReader(file)
-	if err != nil {
-		return nil, errors.Join(&DamagedError{Path: path, Err: err}, file.Close())
-	}
-	return struct {
-		io.Reader
-		io.Closer
-	}{zip, file}, nil
 }

@@ -1,9 +1,7 @@
 package journal
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"strings"
 	"time"
 
@@ -29,9 +27,6 @@ func Find(names Names, id string) ([]Event, error) {
 	var all []Event
 	for _, path := range append(paths, names.LogPath(), NewNames(names.Dir, "-retry").LogPath()) {
 		found, err := findIn(path, id, value)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
 		if err != nil {
 			return nil, err
 		}
@@ -42,19 +37,10 @@ func Find(names Names, id string) ([]Event, error) {
 
 // findIn searches one log. The verdict on an action confirms its customers that have no line of their own.
 func findIn(path, id, value string) (all []Event, err error) {
-	log, err := openLog(path)
-	if err != nil {
-		return nil, err
-	}
-	defer log.Close()
 	var started time.Time
 	saved := 0 // events of earlier commits
 	sent := make(map[string]Entry)
-	_, err = scan(path, log, func(text []byte, _ int64) error {
-		l, err := parseLine(text)
-		if err != nil {
-			return &DamagedError{Err: err}
-		}
+	err = scanLines(path, func(l *line, _ int64) error {
 		switch e := l.Entry; {
 		case e != nil:
 			if e.SegmentID == "" || e.Carried || e.SegmentID != id && e.SourceID != id && (value == "" || e.SourceID != value) {

@@ -3,12 +3,15 @@ package journal
 import (
 	"bufio"
 	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
+	"io/fs"
 	"os"
+	"strings"
 
 	"segsync/importer/outcome"
 )
@@ -190,6 +193,36 @@ func scan(path string, file io.Reader, apply func(text []byte, at int64) error) 
 		}
 		segment = segment[:0]
 	}
+}
+
+// scanLines calls take with each line of a log and its offset, until take returns errStop. Where there is no log,
+// there are no lines. Logs of the history are compressed.
+func scanLines(path string, take func(l *line, at int64) error) error {
+	file, err := openRegular(path, os.O_RDONLY)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	lines := io.Reader(file)
+	if strings.HasSuffix(path, ".gz") {
+		if lines, err = gzip.NewReader(file); err != nil {
+			return &DamagedError{Path: path, Err: err}
+		}
+	}
+	_, err = scan(path, lines, func(text []byte, at int64) error {
+		l, err := parseLine(text)
+		if err != nil {
+			return &DamagedError{Err: err}
+		}
+		return take(&l, at)
+	})
+	if errors.Is(err, errStop) {
+		return nil
+	}
+	return err
 }
 
 // isSealed reports whether the checksum at the end of a commit is that of what comes before it.
