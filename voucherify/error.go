@@ -31,7 +31,11 @@ const maxErrorText = 1000
 func (e *Error) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Voucherify answered %d", e.Status)
-	for _, s := range []string{e.Key, e.Message, e.Details} {
+	words := []string{e.Key, e.Message, e.Details}
+	if strings.EqualFold(e.Key, e.Message) { // unauthorized: Unauthorized
+		words = words[1:]
+	}
+	for _, s := range words {
 		if s != "" {
 			b.WriteString(": " + s)
 		}

@@ -57,7 +57,7 @@ func TestErrors(t *testing.T) {
 		}, {
 			"401", 401, `{"code":401,"message":"Unauthorized","key":"unauthorized"}`, nil,
 			voucherify.Error{Status: 401, Key: "unauthorized", Message: "Unauthorized"},
-			shown{Text: "Voucherify answered 401: unauthorized: Unauthorized", Refused: true},
+			shown{Text: "Voucherify answered 401: Unauthorized", Refused: true},
 		}, {
 			"402", 402,
 			`{"code":402,"message":"Payment required","details":"Your current plan does not include a feature required to perform this operation.","key":"missing_required_feature"}`, nil,
@@ -108,16 +108,16 @@ func TestErrors(t *testing.T) {
 			voucherify.Error{Status: 500, Message: `"` + long[:200] + `"`},
 			shown{Text: `Voucherify answered 500: "` + long[:200] + `"`},
 		}, {
-			"long words of the API", 400, `{"key":"` + long + `","message":"` + long + `","details":"` + long + `","request_id":"` + long + `"}`, nil,
-			voucherify.Error{Status: 400, Key: long[:200] + "…", Message: long[:200] + "…", Details: long[:200] + "…", RequestID: long[:200] + "…"},
+			"long words of the API", 400, `{"key":"` + long + `","message":"a` + long + `","details":"` + long + `","request_id":"` + long + `"}`, nil,
+			voucherify.Error{Status: 400, Key: long[:200] + "…", Message: "a" + long[:199] + "…", Details: long[:200] + "…", RequestID: long[:200] + "…"},
 			shown{
-				Text:      "Voucherify answered 400: " + long[:200] + "…: " + long[:200] + "…: " + long[:200] + "… (request id " + long[:200] + "…)",
+				Text:      "Voucherify answered 400: " + long[:200] + "…: a" + long[:199] + "…: " + long[:200] + "… (request id " + long[:200] + "…)",
 				OfRecords: true,
 			},
 		}, {
-			"long words of four bytes a character", 500, `{"key":"` + balloons + `","message":"` + balloons + `"}`, nil,
-			voucherify.Error{Status: 500, Key: balloons[:800] + "…", Message: balloons[:800] + "…"},
-			shown{Text: "Voucherify answered 500: " + balloons[:800] + "…: " + balloons[:4*42] + "…"}, // 1,000 bytes and the ellipsis
+			"long words of four bytes a character", 500, `{"key":"` + balloons + `","message":"abcd` + balloons + `"}`, nil,
+			voucherify.Error{Status: 500, Key: balloons[:800] + "…", Message: "abcd" + balloons[:4*196] + "…"},
+			shown{Text: "Voucherify answered 500: " + balloons[:800] + "…: abcd" + balloons[:4*41] + "…"}, // 1,000 bytes and the ellipsis
 		}, {
 			"422", 422, `{"code":422,"message":"Unprocessable"}`, nil,
 			voucherify.Error{Status: 422, Message: "Unprocessable"},
