@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"regexp"
@@ -46,6 +47,22 @@ func (n *node) find(keys ...string) *node {
 	return n
 }
 
+// plainWords are what people read instead of messages of the YAML library.
+var plainWords = map[string]string{
+	"sequence end token ']' not found":                                   "the [ that begins here is not closed: a ] is missing",
+	"could not find flow mapping end token '}'":                          "the { that begins here is not closed: a } is missing",
+	"',' or ']' must be specified":                                       "a comma or a ] is missing before this",
+	"',' or '}' must be specified":                                       "a comma or a } is missing before this",
+	"could not find '[' character corresponding to ']'":                  "a ] without a [ before it",
+	"could not find '{' character corresponding to '}'":                  "a } without a { before it",
+	"could not find end character of double-quoted text":                 `the " that begins here is not closed`,
+	"could not find end character of single-quoted text":                 "the ' that begins here is not closed",
+	"could not find flow map content":                                    "a key without a value: write key: value",
+	"mapping value is not allowed in this context":                       "a line has two colons, or is indented too far: put a value that has a colon into quotes",
+	"value is not allowed in this context":                               "something follows the value: put the whole value into quotes",
+	"value is not allowed in this context. map key-value is pre-defined": "something follows the value: put the whole value into quotes",
+}
+
 // parseTree returns nil where there is no tree.
 func (r *fileReader) parseTree(data []byte) *node {
 	r.hasReplacement = replacement.Match(data)
@@ -53,7 +70,7 @@ func (r *fileReader) parseTree(data []byte) *node {
 	if err != nil {
 		var syntax yaml.Error // its Error quotes the file, which takes gigabytes
 		if errors.As(err, &syntax) {
-			r.bad(positionOf(syntax.GetToken()), "%s", syntax.GetMessage())
+			r.bad(positionOf(syntax.GetToken()), "%s", cmp.Or(plainWords[syntax.GetMessage()], syntax.GetMessage()))
 		} else {
 			r.bad(position{1, 1}, "%s", err)
 		}
@@ -109,8 +126,13 @@ func (r *fileReader) node(in ast.Node, name string, key position) *node {
 	return n
 }
 
-// text returns the text of a node. The parser makes U+FFFD of half a surrogate pair.
+// text returns the text of a node. The parser makes U+FFFD of half a surrogate pair, and curly quotation
+// marks part of a text.
 func (r *fileReader) text(in *ast.StringNode) string {
+	const curly = "“”„‟‘’‚‛«»"
+	if in.Token.Type == token.StringType && strings.Trim(in.Value, curly) != in.Value {
+		r.bad(positionOf(in.Token), "%s has curly quotation marks: write \" instead, or none", safetext.Line(in.Value))
+	}
 	if strings.Contains(in.Value, "\ufffd") && !r.hasReplacement {
 		r.bad(positionOf(in.Token), "the text is not valid Unicode")
 	}
