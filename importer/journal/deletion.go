@@ -32,6 +32,12 @@ type Deletion struct {
 	RequestID string    `json:"request_id,omitempty"`
 }
 
+// DeletionBegan says which deletion has begun.
+type DeletionBegan struct {
+	List  string `json:"list"`  // its fingerprint
+	Flags string `json:"flags"` // of the command that began it
+}
+
 // IsGone reports whether Voucherify has no such customer any more.
 func (d *Deletion) IsGone() bool { return d.Answer == Deleted || d.Answer == NotThere }
 
@@ -58,6 +64,9 @@ func (f *fold) finishDeletion(list string) {
 			f.deleted[key] = ""
 		}
 	}
+	if began := f.state.Deletion; began != nil && began.List == list {
+		f.state.Deletion = nil
+	}
 }
 
 // recreate counts a customer that is sent again after it was deleted.
@@ -77,6 +86,13 @@ func (j *Journal) IsGone(list, sourceID string) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return list != "" && j.fold.deleted[deletedKey(sourceID)] == list
+}
+
+// BeginDeletion notes that a deletion begins. PrepareDeletions writes it to the disk.
+func (j *Journal) BeginDeletion(d DeletionBegan) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.addLine(line{DeletionBegan: &d})
 }
 
 // PrepareDeletions makes sure that the report and the log can be written, before anything is deleted.

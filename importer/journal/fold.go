@@ -93,6 +93,8 @@ func (f *fold) addLine(l *line) bool {
 		f.finish(*l.Finished)
 	case l.Deletion != nil:
 		f.addDeletion(l.Deletion)
+	case l.DeletionBegan != nil:
+		s.Deletion = l.DeletionBegan
 	case l.DeletionFinished != "":
 		f.finishDeletion(l.DeletionFinished)
 	case l.DeletedBefore != nil:

@@ -13,18 +13,19 @@ import (
 // line is a line of the log. Exactly one member is set.
 type line struct {
 	*Entry
-	Import           *Import      `json:"import,omitempty"`
-	Before           *Before      `json:"before,omitempty"`
-	Began            *began       `json:"began,omitempty"`
-	Action           *Action      `json:"async_action,omitempty"`
-	Verdict          *verdictLine `json:"verdict,omitempty"`
-	Sending          []string     `json:"sending,omitempty"` // source ids of a bulk request that is about to be sent
-	Forget           string       `json:"forget,omitempty"`  // id of a record that is not tried again
-	Finished         *time.Time   `json:"finished,omitempty"`
-	Deletion         *Deletion    `json:"deletion,omitempty"`
-	DeletionFinished string       `json:"deletion_finished,omitempty"` // fingerprint of the list
-	DeletedBefore    []string     `json:"deleted_before,omitempty"`    // keys of customers that were deleted before this import
-	Commit           *commitLine  `json:"commit,omitempty"`
+	Import           *Import        `json:"import,omitempty"`
+	Before           *Before        `json:"before,omitempty"`
+	Began            *began         `json:"began,omitempty"`
+	Action           *Action        `json:"async_action,omitempty"`
+	Verdict          *verdictLine   `json:"verdict,omitempty"`
+	Sending          []string       `json:"sending,omitempty"` // source ids of a bulk request that is about to be sent
+	Forget           string         `json:"forget,omitempty"`  // id of a record that is not tried again
+	Finished         *time.Time     `json:"finished,omitempty"`
+	Deletion         *Deletion      `json:"deletion,omitempty"`
+	DeletionBegan    *DeletionBegan `json:"deletion_began,omitempty"`
+	DeletionFinished string         `json:"deletion_finished,omitempty"` // fingerprint of the list
+	DeletedBefore    []string       `json:"deleted_before,omitempty"`    // keys of customers that were deleted before this import
+	Commit           *commitLine    `json:"commit,omitempty"`
 }
 
 // began says when reading began, by the clock of the source.

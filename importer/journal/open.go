@@ -47,6 +47,7 @@ type Start struct {
 	KeepSince bool
 	Basis     Names
 	Confirm   bool // the status of the customers sent is checked
+	Flags     string
 	DryRun    bool
 	// AnySender lets the import send customers although the last one in the directory used another
 	// identifier, or another project. Others are the other logs of the directory.
@@ -63,6 +64,8 @@ type Opened struct {
 	Unfinished *State // that a new import takes the place of, with something left to do, or nil
 	Damaged    error  // why the log on the disk could not be used, where a new import begins nevertheless
 	NoBasis    bool   // SinceLast was asked for, and there is no finished import
+	// OtherSource says that the last import had another source, whose next SinceLast finds no basis.
+	OtherSource bool
 	// MappingChanged says that SinceLast imports everything, because the mapping is another one.
 	MappingChanged bool
 	// Quotas are those that the last import in the directory knew, if it was into the same
@@ -260,7 +263,7 @@ func (s *Start) HasWorkLeft(old *State) bool {
 // newState returns the state of a new import, after an older one in the same directory or nil.
 func (s *Start) newState(old *fold, opened *Opened) (*State, error) {
 	now := time.Now().UTC()
-	state := &State{Import: Import{Format: format, Identity: s.Identity, Started: now, DryRun: s.DryRun, From: s.Offset}}
+	state := &State{Import: Import{Format: format, Identity: s.Identity, Started: now, DryRun: s.DryRun, From: s.Offset, Flags: s.Flags}}
 	if s.Offset != "" {
 		state.Position = source.Position{At: s.Offset}
 	}
@@ -278,6 +281,8 @@ func (s *Start) newState(old *fold, opened *Opened) (*State, error) {
 		state.Before.Sender, state.Before.Earlier = basis.Before.Sender, basis.Before.Earlier
 		if basis.isSameSource(s.Identity) {
 			state.Before = basis.Before
+		} else {
+			opened.OtherSource = !basis.Before.Began.IsZero()
 		}
 	}
 	last := state.Before

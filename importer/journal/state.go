@@ -18,6 +18,8 @@ type Import struct {
 	From    string    `json:"from,omitempty"` // the offset where it began, "" for the beginning
 	Since   time.Time `json:"since,omitzero"` // it takes only profiles active after this
 	DryRun  bool      `json:"dry_run,omitempty"`
+	// Flags are those that named the source and the settings, for the command that continues.
+	Flags string `json:"flags,omitempty"`
 }
 
 // State is what is known of an import. One that State returns is never changed.
@@ -34,6 +36,7 @@ type State struct {
 	Finished    time.Time
 	Saved       time.Time // the last commit; zero: nothing is on the disk
 	Quotas      map[string]Quota
+	Deletion    *DeletionBegan // nil: none is unfinished
 }
 
 // Before is what a log knows of the imports before.
