@@ -95,7 +95,7 @@ func TestKilledDeletionIsContinued(t *testing.T) {
 	}
 }
 
-// An interrupt ends a deletion behind a customer, and the printed command continues it.
+// An interrupt ends a deletion behind a customer, and the printed command continues it, which status names, too.
 func TestInterruptedDeletion(t *testing.T) {
 	t.Parallel()
 	k := newKiller(t, sandbox.Options{Profiles: 20, Plain: true}, terminate, point{`^DELETE /v1/customers/`, 2, answered})
@@ -111,7 +111,19 @@ func TestInterruptedDeletion(t *testing.T) {
 	if n := len(readDeleted(t, k.world)); n < 2 || n == 8 || len(k.box.Customers()) != 20-n {
 		t.Errorf("%d customers are in deleted.csv, and %d are left", n, len(k.box.Customers()))
 	}
+	status := func() string {
+		p := k.world.start(t, "status", "--dir", "out")
+		p.wantExit(t, app.ExitDone)
+		return p.stdout.String()
+	}
+	command, _, err := printedCommand(p.stderr.String())
+	if got := status(); err != nil || !strings.Contains(got, "a deletion of customers\n") || !strings.HasSuffix(got, "\nNext: "+command+"\n") {
+		t.Errorf("status does not have %q, %v:\n%s", command, err, got)
+	}
 	k.resume(t, p, app.ExitDone)
+	if got := status(); strings.Contains(got, "deletion") {
+		t.Errorf("status speaks of a deletion that is finished:\n%s", got)
+	}
 	if n := k.requests(`^DELETE /v1/customers/`); n != 8 || len(k.box.Customers()) != 12 {
 		t.Errorf("%d deletions, and %d customers are left", n, len(k.box.Customers()))
 	}

@@ -72,7 +72,7 @@ func (o *functionFlags) arithmetic() (string, error) {
 	n, err := strconv.ParseFloat(events, 64)
 	seconds := map[string]float64{"s": 1, "m": 60, "h": 3600}[period]
 	if err != nil || seconds == 0 || !(n > 0 && n <= 1e6) {
-		return "", fmt.Errorf("--plan %q: it must be a number of events above 0, at most 1000000, and a period, such as 40/s, 2400/m or 5000/h", o.plan)
+		return "", app.WithHint(fmt.Errorf("--plan %q: it must be a number of events and a period", o.plan), "such as 40/s, 2400/m or 5000/h; at most 1000000")
 	}
 	return function.Plan(n / seconds), nil
 }

@@ -143,26 +143,29 @@ func newHelpCommand() *cobra.Command {
 	}
 }
 
-// helpWidth returns how wide help is: as the terminal that stdout is, 100 columns at most.
+// helpWidth returns how wide help is: as the terminal that stdout is, 80 columns at most.
 func helpWidth() int {
-	const maxWidth = 100
+	const maxWidth = 80
 	if width := term.Columns(os.Stdout); width > 0 {
 		return min(width, maxWidth)
 	}
 	return maxWidth
 }
 
-// wrap breaks the lines of a text that are wider than the terminal. What follows a name in a list
-// stays behind it.
+// wrap makes lines of a width of each paragraph, and of each line of a list that is wider. What follows a
+// name in a list stays behind it.
 func wrap(text string, width int) string {
 	var b strings.Builder
-	for line := range strings.Lines(text) {
+	for line := range strings.Lines(withinParagraph.ReplaceAllString(text, "$1 $2")) {
 		b.WriteString(strings.Join(term.Wrap(strings.TrimSuffix(line, "\n"), len(listed.FindString(line)), width), "\n") + "\n")
 	}
 	return b.String()
 }
 
-var listed = regexp.MustCompile(`^ +\S+ {2,}`)
+var (
+	listed          = regexp.MustCompile(`^ +\S+ {2,}`)
+	withinParagraph = regexp.MustCompile(`(\S)\n(\S)`)
+)
 
 // usageOf returns what the help of cmd has behind its description.
 func usageOf(cmd *cobra.Command, width int) string {

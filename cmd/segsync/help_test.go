@@ -8,11 +8,11 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// No help is wider than 100 columns, and none speaks of Go's types.
+// No help is wider than 80 columns, and none speaks of Go's types.
 func TestHelpFits(t *testing.T) {
 	var look func(cmd *cobra.Command)
 	look = func(cmd *cobra.Command) {
-		for line := range strings.Lines(cmd.Long + "\n" + usageOf(cmd, helpWidth())) {
+		for line := range strings.Lines(wrap(cmd.Long, helpWidth()) + "\n" + usageOf(cmd, helpWidth())) {
 			if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > helpWidth() {
 				t.Errorf("%s: %d columns: %s", cmd.CommandPath(), n, line)
 			}

@@ -32,7 +32,7 @@ func newImportCommand() *cobra.Command {
 Voucherify project. At the end it tries again what earlier imports could not import.
 segsync help tuning lists further flags.`,
 		Example: `  segsync import --sandbox                # needs no settings
-  segsync import --resume                 # continue what is unfinished, else start
+  segsync import --resume                 # continue, or start
   segsync import --resume --since last    # every night`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runImport(cmd, &o) },

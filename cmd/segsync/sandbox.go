@@ -96,7 +96,7 @@ With --ndjson or --postgres it writes the same profiles to a file or to a databa
 instead, to try segsync import --from.`,
 		Example: `  segsync sandbox --profiles 2000 --faults 0.02 > .env.sandbox &
   segsync import --env-file .env.sandbox
-  segsync sandbox --reject 0.01 --strict-schema --outage-after 200 --outage-for 20s > .env.sandbox &`,
+  segsync sandbox --outage-after 200 --outage-for 20s > .env.sandbox &`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.check(cmd.Flags()); err != nil {

@@ -51,6 +51,9 @@ func maxArgs(n int) cobra.PositionalArgs {
 				return fmt.Errorf("unexpected argument %q: write a pattern of several files in quotes, or --from before each", args[n])
 			}
 		}
+		if flag := cmd.Flags().Lookup("plan"); flag != nil && strings.Contains(args[n], "/") {
+			return fmt.Errorf("unexpected argument %q: did you mean --plan %s?", args[n], args[n])
+		}
 		return fmt.Errorf("unexpected argument %q", args[n])
 	}
 }
@@ -58,9 +61,13 @@ func maxArgs(n int) cobra.PositionalArgs {
 // unknownCommand returns the error of a command that is not below cmd.
 func unknownCommand(cmd *cobra.Command, name string) error {
 	near := cmd.SuggestionsFor(name)
-	for _, topic := range cmd.Commands() {
-		if topic.IsAdditionalHelpTopicCommand() && similar.Find(name, []string{topic.Name()}, maxTypos) != nil {
-			near = append(near, cmd.CommandPath()+" help "+topic.Name())
+	for _, sub := range cmd.Commands() {
+		switch {
+		case similar.Find(name, []string{sub.Name()}, maxTypos) == nil:
+		case sub.Name() == "help":
+			near = append(near, "help")
+		case sub.IsAdditionalHelpTopicCommand():
+			near = append(near, cmd.CommandPath()+" help "+sub.Name())
 		}
 	}
 	if len(near) > 0 {

@@ -353,7 +353,7 @@ func (w *world) reports(dir string, order func([]string) []string) error {
 var (
 	sumLine      = regexp.MustCompile(`(?m)^(?:([\d,]+) read = (.+): it adds up|no profile was read)\n\z`)
 	tableRow     = regexp.MustCompile(`(?m)^[✓!✗ ] (\S.*?) +([\d,]+)(?:  .*)?$`)
-	requestsLine = regexp.MustCompile(`(?m)^([\d,]+) requests? to Segment, ([\d,]+) to Voucherify, ([\d,]+) retried;`)
+	requestsLine = regexp.MustCompile(`(?m)^([\d,]+) requests? to Segment, ([\d,]+) to Voucherify, ([\d,]+) retried`)
 )
 
 // numbersOf reads the numbers of a summary by their labels, and checks its last line, the
@@ -412,7 +412,7 @@ func (w *world) addsUp(stdout string) error {
 // printedCommand returns the command in the last line of stderr, and the offset in the
 // line before, "" if the import has come to its end.
 func printedCommand(stderr string) (command, offset string, err error) {
-	m := regexp.MustCompile(`(?:^|\n)(?:Stopped at the offset: (.+)|Stopped [^:]+?\.|Everything is read\.|[\d,]+ customers? sent, not confirmed\.|(?:No customer is waiting to be confirmed, but the|The) import is not finished\.)\nContinue with: (segsync .*)\n$`).FindStringSubmatch(stderr)
+	m := regexp.MustCompile(`(?:^|\n)(?:Stopped at the offset: (.+)|Stopped [^:]+?\.|Everything is read\.|[\d,]+ customers? sent, not confirmed\.|(?:No customer is waiting to be confirmed, but the|The) import is not finished\.)\nContinue with: ((?:cd \S+ && )?segsync .*)\n$`).FindStringSubmatch(stderr)
 	if m == nil {
 		return "", "", fmt.Errorf("the last two lines are not the offset and the command:\n%s", stderr)
 	}

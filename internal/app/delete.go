@@ -159,12 +159,8 @@ func (d *deleting) known() ([]journal.Entry, error) {
 		if of == nil || !d.o.Yes || of.Unconfirmed() == 0 {
 			continue
 		}
-		next := nextCommand(of, d.o.Dir, "")
-		if names != d.names {
-			next = "segsync verify with the --profiles-from of that import"
-		}
 		return nil, Usage(WithHint(fmt.Errorf("%s sent, not confirmed: what is still under way may create a deleted one again",
-			term.Count(of.Unconfirmed(), "customer")), "run this first: "+next))
+			term.Count(of.Unconfirmed(), "customer")), "run this first: "+nextCommand(of, d.o.Dir)))
 	}
 	named := make(map[string]bool)
 	for _, id := range d.ids {
@@ -252,7 +248,7 @@ func (d *deleting) preview(i *interrupts) error {
 	if len(deletable) == 0 {
 		return nil
 	}
-	d.out.Out.Textf("Nothing was deleted. To delete them, run it again with --yes.")
+	d.out.Out.Linef("Nothing was deleted. To delete them, run it again with --yes.")
 	return exitWith(ExitChanges)
 }
 
@@ -261,14 +257,14 @@ func (d *deleting) describe(to *term.Printer, ids []string) {
 	listIDs(to, ids)
 	if limit := d.apis.ToVoucherify.Quotas()[voucherify.CallsQuota].Limit; limit > 0 && len(ids) > 0 {
 		calls := max(float64(limit)*(1-d.apis.Settings.Voucherify.Reserve), 1)
-		to.Textf("%s, %s of Voucherify's %s a minute", term.Count(callsPerDelete*len(ids), "call"),
+		to.Linef("%s, %s of Voucherify's %s a minute", term.Count(callsPerDelete*len(ids), "call"),
 			report.About(time.Duration(float64(callsPerDelete*len(ids))/calls*float64(time.Minute))), term.Count(limit, "call"))
 	}
 	if d.o.Permanent {
-		to.Textf("--permanent: Voucherify deletes all data about these customers, and keeps only a record of each deletion.")
+		to.Linef("--permanent: Voucherify deletes all data about these customers, and keeps only a record of each deletion.")
 	}
 	if d.o.NoLookup {
-		to.Textf("--no-lookup: Segment is not asked whether a profile has the trait: a customer whose profile is still there is deleted, too.")
+		to.Linef("--no-lookup: Segment is not asked whether a profile has the trait: a customer whose profile is still there is deleted, too.")
 	}
 }
 
@@ -304,6 +300,9 @@ func (d *deleting) run(i *interrupts) (err error) {
 		return err
 	}
 	if err := d.confirm(i, without, len(d.ids)-len(ids)); err != nil {
+		return err
+	}
+	if err := j.BeginDeletion(journal.DeletionBegan{List: d.list, Flags: d.flags()}); err != nil {
 		return err
 	}
 	told := time.Now()
@@ -389,16 +388,20 @@ func (d *deleting) printResume(err error, code int) {
 	if code != ExitInterrupted && code != ExitTerminated {
 		d.out.PrintError(err, Hints(err))
 	}
-	given := &ImportOptions{Given: d.o.Given, Dir: d.o.Dir}
 	what := "Stopped before the end of the list."
 	if d.o.From == "-" {
 		what += " It goes on with the same list on stdin."
 	}
-	command := "segsync delete --resume --from " + ShellQuote(d.o.From) + flagsFor(given, nil, "from")
+	command := "segsync delete --resume" + d.flags() + dirFlag(d.o.Dir)
 	if d.out.IsJSON() {
 		d.out.Log.Error(what, "continue", command, "exit_code", code)
 		return
 	}
 	d.out.Err.Linef("%s", what)
 	d.out.Err.Command("Continue with:", command)
+}
+
+// flags returns those that a command which continues the deletion needs, but for its directory.
+func (d *deleting) flags() string {
+	return flag("from", d.o.From) + flagsFor(&ImportOptions{Given: d.o.Given, Dir: "."}, nil, "from")
 }

@@ -42,7 +42,11 @@ func decide(r *result) ending {
 		if !isInterruption(r.err) && !isRetried(r.err) {
 			e.err = r.err
 		}
-		return resume("Interrupted.\n" + stoppedAt(r))
+		what := "Interrupted."
+		if r.dry == nil && !r.opened.IsSaved() {
+			what = "Interrupted: nothing was written."
+		}
+		return resume(what + "\n" + stoppedAt(r))
 	case is[*pastEndError](r.err):
 		e.code, e.err = CodeOf(r.err), r.err
 		if r.opened.HasOtherUnfinished() {
@@ -55,12 +59,12 @@ func decide(r *result) ending {
 	case hasNoIdentifiers(r):
 		e.code = ExitUsage
 		e.err = WithHint(fmt.Errorf("none of the %s profiles has an identifier of IDENTIFIER_SAVED_AS_SOURCE_ID=%s: nothing was sent",
-			term.Number(s.Counts.Read()), s.Identifier), "segsync plan --sample 200 shows which types of external IDs the profiles have")
+			term.Number(s.Counts.Read()), s.Identifier), r.options.Settings.SampleCommand(r.options.Dir)+" shows which types of external IDs the profiles have")
 		return e
 	case r.dry == nil && importer.NoneMatched(s) && isWhole(r):
 		e.code = ExitNotImported
-		e.err = WithHint(fmt.Errorf("none of the %s profiles meets the conditions of the mapping: nothing was sent", term.Number(s.Counts.Read())),
-			"check the where conditions of the mapping; segsync plan lists the traits that profiles have")
+		e.err = WithHint(fmt.Errorf("none of the %s profiles meets %s: nothing was sent", term.Number(s.Counts.Read()), conditionsOf(r)),
+			r.options.Settings.SampleCommand(r.options.Dir)+" lists the traits that profiles have")
 		return e
 	case !s.Position.Done && r.limit > 0 && r.dry != nil:
 		r.out.Log.Info("stopped after " + term.Count(r.limit, "profile") + ", as --limit says")
@@ -190,7 +194,7 @@ func stoppedAt(r *result) string {
 	default:
 		text = "Stopped after " + at.At + " of the file."
 	}
-	if n := r.read() - int(r.job.options.Progress.Committed.Load()); n > 0 && r.signal != ExitDone {
+	if n := r.read() - r.saved(); n > 0 && r.signal != ExitDone {
 		text = fmt.Sprintf("%s more were read and not saved; they will be read again.\n%s", term.Number(n), text)
 	}
 	return text
@@ -237,11 +241,21 @@ func printLast(r *result, e ending) {
 	r.out.Err.Command("Continue with:", e.command)
 }
 
+// conditionsOf words the conditions of the mapping.
+func conditionsOf(r *result) string {
+	where := r.apis.Settings.Mapping.Where
+	if len(where) > 1 {
+		return "all " + term.Number(len(where)) + " conditions of the mapping"
+	}
+	return fmt.Sprintf("the condition %s of the mapping", where[0])
+}
+
 // warnEmpty says that nothing was read, where that is probably a mistake.
 func warnEmpty(r *result) {
 	s := r.opened.State()
-	if importer.NoneMatched(s) && !s.Since.IsZero() && r.err == nil {
-		r.out.Log.Warn("the conditions of the mapping let no profile through", "profiles", s.Counts.Read(), "setting", "SEGSYNC_MAPPING")
+	isDryOfNone := r.dry != nil && s.Count(outcome.Filtered) > 0 && s.Count(outcome.WouldSend) == 0
+	if r.err == nil && (isDryOfNone || importer.NoneMatched(s) && !isWhole(r)) {
+		r.out.Log.Warn("no profile meets "+conditionsOf(r), "profiles", s.Counts.Read(), "hint", r.options.Settings.SampleCommand(r.options.Dir)+" lists the traits that profiles have")
 	}
 	switch {
 	case s.Counts.Read() > 0 || !s.Since.IsZero() || s.From != "" || r.err != nil || r.signal != ExitDone || r.options.what() == "verify":
@@ -300,9 +314,13 @@ func printSummary(r *result, sum *report.Summary) {
 	for _, id := range r.apis.Settings.Identifiers {
 		identifiers = append(identifiers, id.String())
 	}
+	saved := -1
+	if r.opened.isContinued {
+		saved = r.saved()
+	}
 	report.PrintSummary(out, sum, report.Shown{
 		From: r.input.describe(r.apis), To: describeTarget(r.apis, r.dry != nil), Identifiers: identifiers,
-		Read: r.read(), Outstanding: outstandingCommand(r), Rate: r.apis.Settings.Segment.Rate,
+		Read: r.read(), Saved: saved, Outstanding: outstandingCommand(r), Rate: r.apis.Settings.Segment.Rate,
 	})
 }
 

@@ -137,7 +137,7 @@ func importOnce(ctx context.Context, out *term.Output, a *APIs, in *Input, dry *
 func journalStart(a *APIs, in *Input, o *ImportOptions, mode journal.Mode) (journal.Start, error) {
 	start := journal.Start{
 		Identity: identity(a, in), Mode: mode, SinceLast: o.Choose.Since == LastImport, KeepSince: o.Start.KeepSince,
-		Confirm: !o.Confirm.Off, DryRun: o.Send.DryRun, WarnValues: o.Report.WarnValues, KeepHistory: o.Start.KeepHistory,
+		Flags: o.Settings.Flags(".") + flag("profiles-from", o.Choose.ProfilesFrom), Confirm: !o.Confirm.Off, DryRun: o.Send.DryRun, WarnValues: o.Report.WarnValues, KeepHistory: o.Start.KeepHistory,
 		AnySender: o.Start.Restart || o.Send.DryRun || o.Settings.Sandbox,
 		Others:    []journal.Names{journal.NewNames(o.Dir, ""), journal.NewNames(o.Dir, "-retry")},
 	}
@@ -173,7 +173,7 @@ func recommendCheck(out *term.Output, in *Input, o *ImportOptions) {
 		return
 	}
 	if _, err := os.Stat(Names(o.Dir, "", false).LogPath()); errors.Is(err, fs.ErrNotExist) {
-		out.Log.Info("the first import of this directory: segsync check" + fromFlags(in.From) +
+		out.Log.Info("the first import of this directory: segsync check" + o.Settings.Flags(o.Dir) +
 			" tells whether all profiles are there, and whether they agree with Segment's API")
 	}
 }

@@ -66,8 +66,11 @@ func (b *job) read() int { return int(b.options.Progress.Read.Load()) }
 // shown returns how many profiles the progress line shows: also those of pages that are not complete.
 func (b *job) shown() int { return max(b.read(), int(b.fetched.Load())) }
 
+// saved returns how many of the profiles that this process has read are saved.
+func (b *job) saved() int { return int(b.options.Progress.Committed.Load()) }
+
 // limitLeft returns how many profiles the limit still allows.
-func (b *job) limitLeft() int { return b.limit - int(b.options.Progress.Committed.Load()) }
+func (b *job) limitLeft() int { return b.limit - b.saved() }
 
 // pastEndError is the error of an import that begins at an offset past the end of the list.
 type pastEndError struct{ offset string }

@@ -167,7 +167,7 @@ Type "continue" to go on with it, "restart" to begin anew, or "cancel":`,
 		return journal.Discard, nil
 	}
 	return 0, &Error{ExitInterrupted, WithHint(errors.New("cancelled: nothing was changed"),
-		"segsync import --resume continues the import, --restart starts anew")}
+		"with --resume the same command continues the import, with --restart it starts anew")}
 }
 
 // shareQuotas lets this process begin with what the one before it knew of Voucherify's quotas,
@@ -199,6 +199,9 @@ func logOpened(out *term.Output, j *journal.Journal, found *journal.Opened, star
 	}
 	if start.Mode == journal.Resume && !found.Continued && !start.SinceLast && !start.DryRun {
 		out.Log.Info("there is no unfinished import in this directory: starting a new one")
+	}
+	if found.OtherSource && !start.DryRun && start.Mode == journal.StartNew {
+		out.Log.Warn("the last import in this directory had another source: its next --since last will import everything; give each source a --dir of its own")
 	}
 	switch {
 	case found.NoBasis:

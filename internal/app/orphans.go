@@ -76,7 +76,7 @@ func (b *job) writeOrphans(ctx context.Context, existing *plan.Existing, o *Plan
 		return 0, errors.New("the number of customers cannot be read, so it is unknown whether the export has them all")
 	}
 	if !b.input.isAPI() {
-		if err := b.compareWithAPI(ctx); err != nil {
+		if err := b.compareWithAPI(ctx, o); err != nil {
 			return 0, err
 		}
 	}
@@ -122,11 +122,11 @@ func ownedBy(text string, existing *plan.Existing) (func(plan.Orphan) bool, erro
 
 // compareWithAPI returns an error unless the source has as many profiles as the API, within one percent:
 // what a warehouse lacks for want of a backfill would seem to have left.
-func (b *job) compareWithAPI(ctx context.Context) error {
+func (b *job) compareWithAPI(ctx context.Context, o *PlanOptions) error {
 	read, listed := b.opened.State().Counts.Read(), profileapi.CountProfiles(ctx, b.apis.Segment, b.out.Log)
 	if off := max(read-listed, listed-read); off*100 > listed || listed == 0 {
 		return WithHint(fmt.Errorf("%s, and Segment's API has about %s: more than 1 %% apart", term.Count(read, "profile"), term.Number(listed)),
-			"segsync check"+fromFlags(b.input.From)+" compares them")
+			"segsync check"+o.Import.Settings.Flags(o.Import.Dir)+" compares them")
 	}
 	return nil
 }

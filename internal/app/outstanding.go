@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -9,6 +10,7 @@ import (
 
 	"segsync/importer/journal"
 	"segsync/importer/outcome"
+	"segsync/internal/settings"
 	"segsync/internal/term"
 )
 
@@ -90,7 +92,7 @@ func forget(out *term.Output, names journal.Names, o OutstandingOptions) error {
 		}
 	}
 	if len(unknown) > 0 {
-		return Usage(WithHint(errors.Join(unknown...), "segsync outstanding lists the ids; nothing was forgotten"))
+		return Usage(WithHint(errors.Join(unknown...), "segsync outstanding"+flag("profiles-from", o.ProfilesFrom)+dirFlag(o.Dir)+" lists the ids; nothing was forgotten"))
 	}
 	forgotten, err := journal.Forget(names, func(r journal.Entry) bool {
 		return o.ForgetAll || slices.ContainsFunc(o.Forget, func(id string) bool { return isNamed(r, id) })
@@ -129,6 +131,7 @@ type Status struct {
 	Read         int                 `json:"read"`
 	Unconfirmed  int                 `json:"unconfirmed"`
 	Outstanding  journal.Outstanding `json:"outstanding"`
+	Deletion     bool                `json:"unfinished_deletion"`
 	Next         string              `json:"next"` // the command to type next
 }
 
@@ -148,7 +151,7 @@ func ShowStatus(out *term.Output, dir, profilesFrom string, asJSON bool) error {
 	}
 	status := Status{
 		Identity: s.Identity, Running: isRunning, Unfinished: s.IsUnfinished(), Position: s.Position.String(), Read: s.Counts.Read(),
-		Unconfirmed: s.Unconfirmed(), Outstanding: s.Outstanding, Next: nextCommand(s, dir, profilesFrom),
+		Unconfirmed: s.Unconfirmed(), Outstanding: s.Outstanding, Deletion: s.Deletion != nil, Next: nextCommand(s, dir),
 	}
 	if ended := s.Before.Ended; !ended.IsZero() {
 		status.LastFinished = &ended
@@ -161,34 +164,30 @@ func ShowStatus(out *term.Output, dir, profilesFrom string, asJSON bool) error {
 }
 
 // nextCommand returns what to type next.
-func nextCommand(s *journal.State, dir, profilesFrom string) string {
-	command := "segsync import --resume --since last"
+func nextCommand(s *journal.State, dir string) string {
+	command, stdin := "segsync import --resume --since last", settings.Source{Kind: settings.FromStdin}
 	switch {
-	case s.IsUnfinished():
+	case s.IsUnfinished() && s.Source == stdin.Name() && !s.Position.Done:
+		command = "segsync import --restart"
+	case s.IsUnfinished(), s.Unconfirmed() > 0 && strings.Contains(s.Flags, " --sandbox"):
 		command = "segsync import --resume"
 	case s.Unconfirmed() > 0:
 		command = "segsync verify"
-	case profilesFrom != "":
+	case s.Deletion != nil:
+		return "segsync delete --resume" + s.Deletion.Flags + dirFlag(dir)
+	case s.Input != "", s.Source != "" && !strings.HasPrefix(s.Source, "warehouse"): // there is no --since
 		command = "segsync import"
 	}
-	if profilesFrom != "" {
-		command += " --profiles-from " + ShellQuote(profilesFrom)
-	}
-	if dir != "." {
-		command += " --dir " + ShellQuote(dir)
-	}
-	return command
+	return command + s.Flags + dirFlag(dir)
 }
 
 func (st *Status) print(to *term.Printer, s *journal.State) {
 	row := func(name, value string) term.Row { return term.Row{Cells: []string{name, value}} }
-	rows := []term.Row{row("Segment space", s.Space), row("Voucherify", s.VoucherifyURL), row("identifier", s.Identifier)}
-	if s.Source != "" {
-		rows = append(rows, row("source", s.Source))
-	}
+	rows := []term.Row{row("Segment space", s.Space), row("Voucherify", s.VoucherifyURL), row("identifier", s.Identifier),
+		row("source", cmp.Or(s.Source, "the Profile API"))}
 	last := "never"
 	if st.LastFinished != nil {
-		last = st.LastFinished.Local().Format("2 Jan 2006 15:04")
+		last = strings.TrimSuffix(st.LastFinished.Local().Format("2 Jan 2006 15:04")+","+s.Flags, ",")
 	}
 	rows = append(rows, row("last finished", last))
 	at := fmt.Sprintf("%s read, saved up to the offset: %s", term.Count(st.Read, "profile"), st.Position)
@@ -197,6 +196,9 @@ func (st *Status) print(to *term.Printer, s *journal.State) {
 		rows = append(rows, row("running", at))
 	case st.Unfinished:
 		rows = append(rows, row("unfinished", at))
+	}
+	if st.Deletion {
+		rows = append(rows, row("unfinished", "a deletion of customers"))
 	}
 	if st.Unconfirmed > 0 {
 		rows = append(rows, row("not confirmed", term.Number(st.Unconfirmed)))
@@ -212,7 +214,6 @@ func (st *Status) print(to *term.Printer, s *journal.State) {
 		return
 	}
 	to.Command("Next:", st.Next)
-	to.Linef("Add the flags that the import was begun with, such as --env-file, --mapping and --from.")
 }
 
 // ShowHistory prints what the imports of a directory noted about a profile.

@@ -145,7 +145,8 @@ func runPlan(i *interrupts, b *job, existing *plan.Existing, o *PlanOptions) (*r
 	}
 	s, set := b.opened.State(), b.apis.Settings
 	p := report.NewPlan(s, b.plan, b.mapper.Coverage.Coverage(), report.PlanFacts{
-		From: b.input.describe(b.apis), To: describeTarget(b.apis, false), MappingFile: set.MappingFile, Mapping: set.Mapping,
+		SampleCommand: o.Import.Settings.SampleCommand(o.Import.Dir),
+		From:          b.input.describe(b.apis), To: describeTarget(b.apis, false), MappingFile: set.MappingFile, Mapping: set.Mapping,
 		Reserve: set.Voucherify.Reserve, ReadsAllTypes: o.Sample > 0 && b.input.isAPI(), BatchAdvice: CallsSaved(s.Count(outcome.WouldSend), set.Voucherify.BatchSize),
 	})
 	p.Asked = report.Asked{Asked: asked}

@@ -3,6 +3,8 @@ package app
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"unicode"
@@ -29,30 +31,32 @@ func resumeCommand(r *result) string {
 	if clears, ok := errors.AsType[*importer.ClearsError](r.err); ok {
 		except, more = append(except, "max-clears"), fmt.Sprintf(" --max-clears %d", 2*clears.Clears)
 	}
-	start, limit, left := "--resume", r.limit, r.limitLeft()
+	start, limit, left := " --resume", r.limit, r.limitLeft()
 	isAPI := r.input.isAPI() || r.input.Profiles != nil
 	switch {
 	case is[*journal.DamagedError](r.err), r.input.From.ReadOnce() && !at.Done, r.dry != nil && !isAPI:
-		start = "--restart"
+		start = " --restart"
 	case r.dry != nil && (r.dry.file != nil || at.Done || at.Tail): // all of it again
-		start = "--offset " + ShellQuote(offsetOr(s.From))
+		start = " --offset " + ShellQuote(offsetOr(s.From))
 	case r.dry != nil && IsPlausibleOffset(at.At):
-		start, limit = "--offset "+ShellQuote(at.At), left
+		start, limit = " --offset "+ShellQuote(at.At), left
 	case r.dry != nil:
-		start = "--offset " + journal.Beginning
+		start = " --offset " + journal.Beginning
 	case !r.opened.IsSaved() && r.opened.HasOtherUnfinished():
 		if r.options.Start.Restart { // else the other one still stands as it was
-			start = "--restart"
+			start = " --restart"
 		}
 	case !r.opened.IsSaved() && s.From != "":
-		start = "--offset " + ShellQuote(s.From)
+		start = " --offset " + ShellQuote(s.From)
 	case r.opened.IsSaved(): // --since would begin another import after this one
 		except, limit = append(except, "since"), left
+	case !r.options.Start.Resume: // nothing was begun that could be resumed
+		start = ""
 	}
 	if left > 0 && r.limit > 0 { // what was to be a pilot stays one
 		start += fmt.Sprintf(" --limit %d", limit)
 	}
-	return "segsync import " + start + flagsFor(r.options, nil, except...) + more
+	return inDirectory(r, "segsync import"+start+flagsFor(r.options, nil, except...)+more)
 }
 
 // verifyFlags are those that segsync verify has, too.
@@ -62,29 +66,67 @@ var verifyFlags = []string{"profiles-from", "env-file", "mapping", "from", "veri
 // verifyCommand returns the command that asks again for what is not confirmed.
 func verifyCommand(r *result) string {
 	if r.apis.IsSandbox {
-		return "segsync import --resume" + flagsFor(r.options, nil)
+		return inDirectory(r, "segsync import --resume"+flagsFor(r.options, nil))
 	}
-	return "segsync verify" + flagsFor(r.options, verifyFlags)
+	return inDirectory(r, "segsync verify"+flagsFor(r.options, verifyFlags))
 }
 
 // outstandingCommand returns the command that lists what is outstanding.
 func outstandingCommand(r *result) string {
-	command := "segsync outstanding"
-	if r.options.Dir != "." {
-		command += " --dir=" + ShellQuote(r.options.Dir)
+	return inDirectory(r, "segsync outstanding"+flag("profiles-from", r.options.Choose.ProfilesFrom)+dirFlag(r.options.Dir))
+}
+
+// inDirectory returns a command that can be pasted anywhere, where a mail of cron has it.
+func inDirectory(r *result, command string) string {
+	dir, err := os.Getwd()
+	if err != nil || filepath.IsAbs(r.options.Dir) || r.out.IsTerminal() || !r.out.IsQuiet() {
+		return command
 	}
-	if from := r.options.Choose.ProfilesFrom; from != "" {
-		command += " --profiles-from=" + ShellQuote(from)
-	}
-	return command
+	return "cd " + ShellQuote(dir) + " && " + command
 }
 
 // fromFlags returns the flags --from as they were given.
 func fromFlags(from settings.Source) (words string) {
 	for _, value := range from.Values() {
-		words += " --from " + ShellQuote(value)
+		words += flag("from", value)
 	}
 	return words
+}
+
+// flag returns a flag with its value, nothing for an empty one.
+func flag(name, value string) string {
+	if value == "" {
+		return ""
+	}
+	return " --" + name + " " + ShellQuote(value)
+}
+
+// dirFlag returns the flag that names the directory of an import, where that is another one.
+func dirFlag(dir string) string {
+	if dir == "." {
+		return ""
+	}
+	return flag("dir", dir)
+}
+
+// SampleCommand returns the command that shows what an import would make of some profiles.
+func (o *SettingsOptions) SampleCommand(dir string) string {
+	return "segsync plan --sample 200" + o.Flags(dir)
+}
+
+// Flags returns those that name the source, the settings and the directory of a command.
+func (o *SettingsOptions) Flags(dir string) (words string) {
+	if o.From.Kind != settings.FromAPI {
+		words = fromFlags(o.From)
+	}
+	if o.EnvFileNamed {
+		words += flag("env-file", o.EnvFile)
+	}
+	words += flag("mapping", o.Mapping)
+	if o.Sandbox {
+		words += " --sandbox"
+	}
+	return words + dirFlag(dir)
 }
 
 // flagsFor returns the given flags that are known, nil for all, but for some.
@@ -104,10 +146,7 @@ func flagsFor(o *ImportOptions, known []string, except ...string) string {
 			words += " --" + f.Name + " " + ShellQuote(f.Value)
 		}
 	}
-	if o.Dir != "." {
-		words += " --dir " + ShellQuote(o.Dir)
-	}
-	return words
+	return words + dirFlag(o.Dir)
 }
 
 // ShellQuote quotes a word for a POSIX shell, if it needs it.

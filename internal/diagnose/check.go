@@ -134,10 +134,11 @@ func (c *checker) checkAll(ctx context.Context) {
 	c.ok("settings", "complete; source_id from %s, batches of %s", set.Identifier(), term.Number(set.Voucherify.BatchSize))
 	for _, id := range set.Identifiers {
 		if near := similar.Find(id.Type, segmentTypes, 1); len(near) > 0 && !slices.Contains(segmentTypes, id.Type) {
-			c.warn("identifier", "did you mean "+near[0]+"? segsync plan --sample 200 shows which types your profiles have",
+			c.warn("identifier", "did you mean "+near[0]+"? "+c.options.Settings.SampleCommand(c.options.Dir)+" shows which types your profiles have",
 				"%s is not one of Segment's own types of external IDs", id.Type)
 		}
 	}
+	c.checkEnvFile()
 	for _, warning := range set.Warnings {
 		c.warn("settings", "is it a misspelt setting?", "%s", warning.Text)
 	}
@@ -152,6 +153,15 @@ func (c *checker) checkAll(ctx context.Context) {
 	c.checkBulkQuota(state)
 	if c.options.Notify {
 		c.checkReceivers(ctx)
+	}
+}
+
+// checkEnvFile warns of a file with secrets that others can read.
+func (c *checker) checkEnvFile() {
+	file := c.options.Settings.EnvFile
+	info, err := os.Stat(file)
+	if err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o044 != 0 && c.Settings.IsFrom(file) {
+		c.warn("settings", "chmod 600 "+app.ShellQuote(file), "others can read %s, which has secrets", file)
 	}
 }
 
@@ -210,7 +220,7 @@ func (c *checker) checkState() *journal.State {
 	case state == nil:
 		c.ok(check, "no import was begun in %s yet", dir)
 	case state.IsUnfinished():
-		c.warn(check, "segsync import --resume"+inDir(dir)+" continues it", "an import is unfinished: %s read, %s not confirmed",
+		c.warn(check, "segsync import --resume"+c.options.Settings.Flags(dir)+" continues it", "an import is unfinished: %s read, %s not confirmed",
 			term.Count(state.Counts.Read(), "profile"), term.Count(state.Unconfirmed(), "customer"))
 	default:
 		c.ok(check, "the last import finished at %s", state.Finished.Format(time.RFC3339))
@@ -222,14 +232,6 @@ func (c *checker) checkState() *journal.State {
 	return state
 }
 
-// inDir returns the flag that names the directory of a command.
-func inDir(dir string) string {
-	if dir == "." {
-		return ""
-	}
-	return " --dir=" + app.ShellQuote(dir)
-}
-
 // checkBulkQuota compares the bulk calls that an import takes with those that Voucherify allows in an
 // hour, as its answers told the last import. No other answer tells them.
 func (c *checker) checkBulkQuota(state *journal.State) {
@@ -237,7 +239,7 @@ func (c *checker) checkBulkQuota(state *journal.State) {
 	const usual = 10 // calls an hour of a small plan
 	batchSize := c.Settings.Voucherify.BatchSize
 	calls := app.EffortOf(c.Settings, c.customers).BulkCalls
-	need := fmt.Sprintf("%s take up to %s", term.Count(c.customers, "customer"), term.Count(calls, "bulk call"))
+	need := fmt.Sprintf("an import of %s takes up to %s", term.Count(c.customers, "customer"), term.Count(calls, "bulk call"))
 	hint := app.CallsSaved(int(c.customers), batchSize)
 	quota, isKnown := journal.Quota{}, false
 	if state != nil {
@@ -279,19 +281,19 @@ func (c *checker) checkReceivers(ctx context.Context) {
 func (c *checker) report() *CheckReport {
 	r := &CheckReport{OK: true, Checks: c.findings, Advice: []string{
 		"source_id is permanent: once a customer exists it cannot be changed.",
-		"Be sure of the identifier before the first import: segsync plan --sample 200 shows what the first 200 profiles would become.",
+		"Be sure of the identifier before the first import: " + c.options.Settings.SampleCommand(c.options.Dir) + " shows what the first 200 profiles would become.",
 	}}
 	if c.APIs != nil {
 		r.Settings = c.Settings.List()
 	}
 	if c.hasFailed() {
 		r.OK, r.ExitCode = false, app.ExitUsage
-		r.Advice = []string{"Fix what is marked with ✗ before you import."}
+		r.Advice = []string{"Fix what is marked with ✗, then run segsync check" + c.options.Settings.Flags(c.options.Dir) + " again."}
 	}
 	return r
 }
 
-// print prints the findings, the settings that are not default, and the problems once more.
+// print prints the findings, the settings that are not default, and what failed once more.
 func (r *CheckReport) print(to *term.Printer) {
 	for _, f := range r.Checks {
 		f.print(to)
@@ -306,10 +308,10 @@ func (r *CheckReport) print(to *term.Printer) {
 	if len(rows) > 0 {
 		to.Table([]string{"setting", "value", "from"}, rows)
 		to.Linef("")
-		problems := slices.DeleteFunc(slices.Clone(r.Checks), func(f Finding) bool { return f.Status == statusOK })
-		if len(problems) > 0 {
-			to.Linef("%s:", summaryOf(problems))
-			for _, f := range problems {
+		failed := slices.DeleteFunc(slices.Clone(r.Checks), func(f Finding) bool { return f.Status != statusFailed })
+		if len(failed) > 0 {
+			to.Linef("%s:", term.Count(len(failed), "problem"))
+			for _, f := range failed {
 				f.print(to)
 			}
 			to.Linef("")
@@ -318,24 +320,6 @@ func (r *CheckReport) print(to *term.Printer) {
 	for _, line := range r.Advice {
 		to.Linef("%s", line)
 	}
-}
-
-// summaryOf counts what failed and the warnings.
-func summaryOf(problems []Finding) string {
-	failed := 0
-	for _, f := range problems {
-		if f.Status == statusFailed {
-			failed++
-		}
-	}
-	warnings := term.Count(len(problems)-failed, "warning")
-	switch failed {
-	case 0:
-		return warnings
-	case len(problems):
-		return term.Count(failed, "problem")
-	}
-	return term.Count(failed, "problem") + ", " + warnings
 }
 
 // print writes the finding behind its mark, and its hint below.

@@ -1,6 +1,7 @@
 package diagnose
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,6 +32,7 @@ func (c *checker) checkSegment(ctx context.Context) {
 	switch {
 	case len(page.Data) == 0:
 		c.warn("profile list", "is SEGMENT_SPACE_ID the space you mean?", "the space has no profiles")
+		return
 	case page.Data[0].Metadata.UpdatedAt.IsZero():
 		c.warn("profile list", "imports work; --since does not", "it does not show when profiles were updated")
 	default:
@@ -77,8 +79,9 @@ func (c *checker) checkVoucherify(ctx context.Context) {
 	}
 	set := c.Settings.Voucherify
 	c.ok("Voucherify", "%s answers in %s, and takes the keys", set.URL, time.Since(began).Round(time.Millisecond))
-	batches := app.EffortOf(c.Settings, 1000).BulkCalls
-	need := fmt.Sprintf("1,000 customers take %s and about %s", term.Count(batches, "bulk call"), term.Count(batches+1, "other call"))
+	customers := cmp.Or(c.customers, 1000)
+	batches := app.EffortOf(c.Settings, customers).BulkCalls
+	need := fmt.Sprintf("an import of %s takes %s and about %s", term.Count(customers, "customer"), term.Count(batches, "bulk call"), term.Count(batches+1, "other call"))
 	limit, remaining, _, ok := voucherify.ReadQuota(c.ToVoucherify.LastHeader())
 	if !ok {
 		c.ok("quota", "%s; Voucherify does not tell its limits", need)

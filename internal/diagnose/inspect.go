@@ -47,6 +47,9 @@ func Inspect(ctx context.Context, out *term.Output, o *InspectOptions) error {
 		if folder := filepath.Dir(o.AsTest); errors.Is(err, fs.ErrNotExist) {
 			return app.Usage(app.WithHint(fmt.Errorf("--as-test: there is no folder %s", folder), "mkdir "+app.ShellQuote(folder)))
 		}
+		if errors.Is(err, fs.ErrExist) {
+			return app.Usage(app.WithHint(fmt.Errorf("--as-test: %s exists already", o.AsTest), "name a new file, or delete that one first"))
+		}
 		if err != nil {
 			return &app.Error{Code: app.ExitFailed, Err: fmt.Errorf("--as-test: %w", err)}
 		}

@@ -21,7 +21,8 @@ type TestOptions struct {
 // RunTests runs the test cases in files and folders, and shows how they end.
 func RunTests(out *term.Output, paths []string, o TestOptions) error {
 	if len(paths) == 0 {
-		return app.Usage(app.WithHint(errors.New("name files or folders of test cases"), "see segsync test --help"))
+		return app.Usage(app.WithHint(errors.New("name files or folders of test cases, such as segsync test mapping-tests/"),
+			"segsync inspect user_id:42 --as-test FILE.yaml writes a case; segsync test --help tells more"))
 	}
 	set, err := loadMapping(out, o.Settings)
 	if err != nil {

@@ -34,8 +34,12 @@ const cycle = 30 * 24 * time.Hour
 func Plan(perSecond float64) string {
 	in := func(period time.Duration) string { return term.Number(int64(math.Ceil(perSecond * period.Seconds()))) }
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s identify events a second, one API call each: %s calls a minute, %s an hour, %s a cycle of 30 days\n\n",
-		short(perSecond), in(time.Minute), in(time.Hour), in(cycle))
+	events := "events"
+	if perSecond == 1 {
+		events = "event"
+	}
+	fmt.Fprintf(&b, "%s identify %s a second, one API call each:\n%s calls a minute, %s an hour, %s a cycle of 30 days\n\n",
+		short(perSecond), events, in(time.Minute), in(time.Hour), in(cycle))
 	fmt.Fprintf(&b, "  %-16s %-30s %s\n", "plan", "quota", "events")
 	for _, q := range quotas {
 		most, verdict := float64(q.calls)/q.period.Seconds(), "enough"
@@ -45,12 +49,14 @@ func Plan(perSecond float64) string {
 		fmt.Fprintf(&b, "  %-16s %-30s %s a second, %s\n", q.plan, term.Number(int64(q.calls))+" "+q.name, short(most), verdict)
 	}
 	b.WriteString(`
-The shop and the nightly import use the same API calls: segsync check shows the quota of your project.
-A refused event is tried again for four hours, so a short peak is no loss.
+The shop and the nightly import use the same API calls: segsync check shows the
+quota of your project. A refused event is tried again for four hours, so a short
+peak is no loss.
 
-* Voucherify's own destination in Segment takes webhook calls instead of API calls. It does not send
-  the profiles from before it was added, address.line_2, and metadata that the project's schema does not
-  define, and it does not delete customers. It has a mapping of its own.
+* Voucherify's own destination in Segment takes webhook calls instead of API
+  calls. It does not send the profiles from before it was added, address.line_2,
+  and metadata that the project's schema does not define, and it does not delete
+  customers. It has a mapping of its own.
 `)
 	return b.String()
 }

@@ -41,6 +41,7 @@ type Plan struct {
 
 // PlanFacts are what the print of a plan needs beside its numbers.
 type PlanFacts struct {
+	SampleCommand string // that reads all traits of some profiles
 	From, To      string
 	MappingFile   string // "" for the default mapping
 	Mapping       mapping.Mapping
@@ -221,6 +222,9 @@ func (r *Plan) printCoverage(to *term.Printer) {
 	r.printLimits(to)
 	for _, miss := range r.Coverage.Missing {
 		to.Marked(term.MarkAttention, fmt.Sprintf("no profile has the trait %s, which %s reads: %s", safetext.Line(miss.Trait), miss.Field, miss.hint()))
+	}
+	if r.Sample == nil && slices.ContainsFunc(r.Coverage.Missing, func(m missing) bool { return len(m.Near) == 0 }) {
+		to.Linef("  %s reads all traits, and proposes names that are similar", r.Facts.SampleCommand)
 	}
 	for _, text := range wrongTypes(r.Coverage.Coverage) {
 		to.Marked(term.MarkAttention, safetext.Line(text))

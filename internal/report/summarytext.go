@@ -18,6 +18,7 @@ type Shown struct {
 	From, To    string   // where profiles come from and customers go to
 	Identifiers []string // all of them, in order
 	Read        int      // profiles, in this run
+	Saved       int      // of the profiles of this run those that are saved; negative: this is the only run
 	Outstanding string   // the command that lists what is outstanding
 	Rate        float64  // requests to Segment a second
 }
@@ -26,24 +27,27 @@ type Shown struct {
 func PrintSummary(out *term.Printer, sum *Summary, shown Shown) {
 	s := sum.Counts.State
 	out.Title(shown.From + "  →  " + shown.To)
-	out.Textf("started %s, ended %s, %s", sum.Began.Local().Format("2 Jan 2006 15:04"), sum.Ended.Local().Format("15:04"),
+	out.Linef("started %s, ended %s, %s", sum.Began.Local().Format("2 Jan 2006 15:04"), sum.Ended.Local().Format("15:04"),
 		term.Duration(sum.Ended.Sub(sum.Began)))
 	out.Table(nil, summaryRows(sum, shown))
-	elapsed := max(sum.Ended.Sub(sum.Began).Seconds(), 0.001)
-	out.Textf("%s to Segment, %s to Voucherify, %s retried; %.1f profiles/s", term.Count(sum.Requests.Segment, "request"),
-		term.Number(sum.Requests.Voucherify), term.Number(sum.Requests.Retries), float64(shown.Read)/elapsed)
+	rate := ""
+	if shown.Read > 0 {
+		rate = fmt.Sprintf("; %.1f profiles/s", float64(shown.Read)/max(sum.Ended.Sub(sum.Began).Seconds(), 0.001))
+	}
+	out.Linef("%s to Segment, %s to Voucherify, %s retried%s", term.Count(sum.Requests.Segment, "request"),
+		term.Number(sum.Requests.Voucherify), term.Number(sum.Requests.Retries), rate)
 	if sum.Costs != nil && sum.Costs.All != nil {
 		all := sum.Costs.All
-		out.Textf("All %s would take some %s to Segment, %s to Voucherify and %s, at %g requests/s", term.Count(all.Profiles, "profile"),
+		out.Linef("All %s would take some %s to Segment, %s to Voucherify and %s, at %g requests/s", term.Count(all.Profiles, "profile"),
 			term.Count(all.Segment, "request"), term.Number(all.Voucherify), strings.TrimPrefix(About(time.Duration(all.Seconds*float64(time.Second))), "about "), shown.Rate)
 	}
 	if text := leftOutText(s.Details.LeftOut); text != "" {
-		out.Textf("Metadata left out: %s", text)
+		out.Linef("Metadata left out: %s", text)
 	}
 	if s.Counts.Read() == 0 && !s.Since.IsZero() && s.Position.Done {
-		out.Textf("Nothing changed since %s.", s.Since.Add(journal.ClockMargin).Local().Format("2 Jan 2006 15:04"))
+		out.Linef("Nothing changed since %s.", s.Since.Add(journal.ClockMargin).Local().Format("2 Jan 2006 15:04"))
 	}
-	out.Textf("%s", sumText(s))
+	out.Linef("%s", sumText(s))
 }
 
 // summaryRows are the rows of the table: how many profiles have each outcome, and what else
@@ -56,7 +60,11 @@ func summaryRows(sum *Summary, shown Shown) []term.Row {
 			rows = append(rows, term.Row{Mark: mark, Cells: []string{name, term.Number(n), note}})
 		}
 	}
-	row("", "Profiles read", s.Counts.Read(), "", true)
+	thisRun := ""
+	if shown.Saved >= 0 {
+		thisRun = term.Number(shown.Saved) + " of them in this run"
+	}
+	row("", "Profiles read", s.Counts.Read(), thisRun, true)
 	if !dry {
 		row("", "Customers sent", s.SentCustomers(), "", false)
 	}

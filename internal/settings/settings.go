@@ -214,6 +214,11 @@ func (s *Settings) ReadMapping(flag string) error {
 	return nil
 }
 
+// IsFrom reports whether a secret was read from the file.
+func (s *Settings) IsFrom(path string) bool {
+	return slices.ContainsFunc(s.table(), func(r row) bool { return r.secret && strings.HasPrefix(s.origins[r.name], path+", line ") })
+}
+
 // Item is a setting as it may be shown.
 type Item struct {
 	Name  string `json:"name"`

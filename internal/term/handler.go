@@ -28,7 +28,6 @@ func (h *handler) Enabled(_ context.Context, level slog.Level) bool { return lev
 
 // Handle writes the record with one Write.
 func (h *handler) Handle(_ context.Context, r slog.Record) error {
-	text := h.text(r)
 	word, color := "", ""
 	switch {
 	case r.Level >= slog.LevelError:
@@ -38,13 +37,15 @@ func (h *handler) Handle(_ context.Context, r slog.Record) error {
 	case r.Level < slog.LevelInfo:
 		word, color = "debug", dim
 	}
-	indent := 2
+	indent, margin := 2, "" // of further lines, and of the first
 	if word != "" {
 		indent = len("warning  ")
-		word = h.out.Err.style.color(color, word) + strings.Repeat(" ", indent-len(word))
+		margin = strings.Repeat(" ", indent)
+		word = h.out.Err.style.color(color, word) + margin[len(word):]
 	}
-	text = h.out.clean(strings.TrimRight(text, "\n"))
-	return h.out.writeLines(word + strings.ReplaceAll(text, "\n", "\n"+strings.Repeat(" ", indent)) + "\n")
+	text := h.out.clean(strings.TrimRight(h.text(r), "\n"))
+	text = fold(margin+strings.ReplaceAll(text, "\n", "\n"+strings.Repeat(" ", indent)), h.out.Err.columns())
+	return h.out.writeLines(word + text[len(margin):] + "\n")
 }
 
 // WithAttrs returns a handler that adds the attributes to each record.

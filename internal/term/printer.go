@@ -18,14 +18,19 @@ type Printer struct {
 	style   style
 }
 
-// Linef writes a line, or several.
+// Linef writes a line, or several, folded to the terminal.
 func (p *Printer) Linef(format string, args ...any) {
-	p.write(p.clean(fmt.Sprintf(format, args...)) + "\n")
+	p.write(fold(p.clean(fmt.Sprintf(format, args...)), p.columns()) + "\n")
 }
 
-// Textf writes a line, in lines that fit the terminal. A path stays whole.
-func (p *Printer) Textf(format string, args ...any) {
-	p.Linef("%s", strings.Join(Wrap(fmt.Sprintf(format, args...), 2, p.columns()), "\n"))
+// fold breaks the lines of a text that are wider than so many columns. What follows is indented by two more.
+func fold(text string, width int) string {
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		own := len(line) - len(strings.TrimLeft(line, " "))
+		lines[i] = strings.Join(Wrap(line, own+2, width), "\n")
+	}
+	return strings.Join(lines, "\n")
 }
 
 // Title writes what the following lines are about.
@@ -36,7 +41,8 @@ func (p *Printer) Title(text string) {
 
 // Marked writes text behind a mark. Its further lines are indented.
 func (p *Printer) Marked(mark, text string) {
-	p.write(p.style.mark(mark) + " " + strings.ReplaceAll(p.clean(text), "\n", "\n  ") + "\n")
+	text = fold("  "+strings.ReplaceAll(p.clean(text), "\n", "\n  "), p.columns())
+	p.write(p.style.mark(mark) + text[1:] + "\n")
 }
 
 // Command writes a command to copy: behind what is said of it, or on a line of its own where
@@ -46,7 +52,7 @@ func (p *Printer) Command(what, command string) {
 	if width := p.columns(); width > 0 && cellWidth(what+gap+command) > width {
 		gap = "\n"
 	}
-	p.Linef("%s%s%s", what, gap, command)
+	p.write(p.clean(what+gap+command) + "\n")
 }
 
 // JSON writes a value as JSON for programs that also people may look at.

@@ -2,6 +2,7 @@ package term
 
 import (
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -85,14 +86,20 @@ func cut(s string, width int) string {
 	return s[:end] + "…"
 }
 
+// command matches a command to copy, with its flags. What follows its last flag may be that flag's value.
+var command = regexp.MustCompile(`\bsegsync [a-z]+( -[-a-z]+([ =]('[^']*'|[^' -]\S*))?)*`)
+
 // Wrap breaks a text of one line, between its words, into lines of at most width columns. The lines
-// after the first begin with so many spaces. A word that is wider than a line, such as a path, stays
-// whole. A width of 0 is any.
+// after the first begin with so many spaces. A command to copy, and a word that is wider than a line,
+// such as a path, stay whole. A width of 0 is any.
 func Wrap(text string, indent, width int) []string {
+	const kept = "\x00" // a space that is not broken at
 	var lines []string
+	text = command.ReplaceAllStringFunc(text, func(s string) string { return strings.ReplaceAll(s, " ", kept) })
 	words := strings.Split(text, " ") // an empty one is a further space
 	line, hasWord := "", false
 	for i, word := range words {
+		word = strings.ReplaceAll(word, kept, " ")
 		if hasWord && word != "" && width > 0 && cellWidth(line)+1+cellWidth(word) > width {
 			lines, line, hasWord = append(lines, strings.TrimRight(line, " ")), strings.Repeat(" ", indent)+word, true
 			continue

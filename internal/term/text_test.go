@@ -43,6 +43,7 @@ func TestWrap(t *testing.T) {
 		{"    in /srv/segsync/warnings.csv", 4, 12, "    in|    /srv/segsync/warnings.csv"},
 		{"/srv/segsync/warnings.csv", 4, 12, "/srv/segsync/warnings.csv"},
 		{"", 2, 10, ""},
+		{"run segsync import --dir 'my shop' -q --limit 5, then look", 2, 16, "run|  segsync import --dir 'my shop' -q --limit 5,|  then look"},
 	} {
 		if got := strings.Join(term.Wrap(c.text, c.indent, c.width), "|"); got != c.want {
 			t.Errorf("%q at %d: got %q, want %q", c.text, c.width, got, c.want)
