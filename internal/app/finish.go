@@ -194,7 +194,7 @@ func stoppedAt(r *result) string {
 	default:
 		text = "Stopped after " + at.At + " of the file."
 	}
-	if n := r.read() - r.saved(); n > 0 && r.signal != ExitDone {
+	if n := r.shown() - r.saved(); n > 0 && r.signal != ExitDone {
 		text = fmt.Sprintf("%s more were read and not saved; they will be read again.\n%s", term.Number(n), text)
 	}
 	return text

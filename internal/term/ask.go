@@ -15,7 +15,7 @@ func (o *Output) Ask(question string, interrupted <-chan struct{}, answers ...st
 		o.lines = readLines(o.options.Stdin)
 	}
 	for {
-		o.writeLines(o.clean(question) + " ")
+		o.writeLines(fold(o.clean(question), o.Err.columns()) + " ")
 		select {
 		case line, more := <-o.lines:
 			if !strings.HasSuffix(line, "\n") {
