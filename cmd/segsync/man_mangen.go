@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -44,19 +45,23 @@ func developerCommands() []*cobra.Command {
 			if err := doc.GenManTree(root, header, args[0]); err != nil {
 				return err
 			}
-			return datePages(args[0], date)
+			return finishPages(args[0], date)
 		},
 	}}
 }
 
-// datePages writes the day into the pages: cobra's "Nov 2026" is not a date to mandoc.
-func datePages(dir string, date time.Time) error {
+// flagUsage matches a flag and its usage, which cobra puts behind a tab.
+var flagUsage = regexp.MustCompile(`(?m)^(?:\.PP\n)?(\\fB-.*)\n\t`)
+
+// finishPages writes the day into the pages, for cobra's "Nov 2026" is not a date to mandoc, and makes a
+// tagged paragraph of each flag.
+func finishPages(dir string, date time.Time) error {
 	pages, err := filepath.Glob(filepath.Join(dir, "*.1"))
 	for _, page := range pages {
 		text, readErr := os.ReadFile(page)
 		title, rest, _ := strings.Cut(string(text), "\n.SH ")
 		title = strings.Replace(title, date.Format("Jan 2006"), date.Format(time.DateOnly), 1)
-		err = errors.Join(err, readErr, os.WriteFile(page, []byte(title+"\n.SH "+rest), 0o644))
+		err = errors.Join(err, readErr, os.WriteFile(page, []byte(title+"\n.SH "+flagUsage.ReplaceAllString(rest, ".TP\n$1\n")), 0o644))
 	}
 	return err
 }
