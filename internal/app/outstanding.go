@@ -114,7 +114,7 @@ func printRecords(to *term.Printer, records []journal.Entry) {
 	for _, r := range records {
 		detail := r.Detail
 		if r.Unnamed > 0 {
-			detail = strings.TrimSpace(fmt.Sprintf("%d customers %s", r.Unnamed, detail))
+			detail = strings.TrimSpace(term.Count(r.Unnamed, "customer") + " " + detail)
 		}
 		rows = append(rows, term.Row{Cells: []string{r.ID(), r.SourceID, r.First.Format(time.DateOnly), r.Reason, detail}})
 	}

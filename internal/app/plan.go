@@ -127,7 +127,7 @@ func runPlan(i *interrupts, b *job, existing *plan.Existing, o *PlanOptions) (*r
 		r.extent.count(i.ctx, b)
 		if n := r.extent.remaining(b); n > 0 && b.input.isAPI() {
 			set := b.apis.Settings
-			b.out.Err.Linef("%s profiles, %s at %g requests/s; --sample 200 takes seconds", term.Number(n),
+			b.out.Err.Linef("%s, %s at %g requests/s; --sample 200 takes seconds", term.Count(n, "profile"),
 				report.About(durationOf(set, requestsFor(set, n, requestsEach(set)))), set.Segment.Rate)
 		}
 	}

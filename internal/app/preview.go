@@ -102,7 +102,7 @@ func showPreview(i *interrupts, b *job, e *extent) {
 	set, to := b.apis.Settings, b.out.Err
 	rows := []term.Row{{Cells: []string{"from", b.input.describe(b.apis)}}, {Cells: []string{"to", describeTarget(b.apis, false)}}}
 	if n := e.remaining(b); n > 0 && b.input.From.Kind == settings.FromAPI {
-		what := term.Number(n) + " profiles"
+		what := term.Count(n, "profile")
 		if limit := int64(b.limit); limit > 0 && limit < n {
 			what, n = term.Number(limit)+" of "+what, limit
 		}

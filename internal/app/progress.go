@@ -96,7 +96,7 @@ func waitsOf(a *APIs, s *journal.State) []term.Wait {
 		}
 	}
 	if n := s.Unconfirmed(); len(all) == 0 && s.Position.Done && n > 0 {
-		all = append(all, term.Wait{What: "Voucherify to confirm " + term.Number(n) + " customers", Short: "confirming"})
+		all = append(all, term.Wait{What: "Voucherify to confirm " + term.Count(n, "customer"), Short: "confirming"})
 	}
 	return all
 }
@@ -112,7 +112,7 @@ func waitOf(w httpretry.Wait) term.Wait {
 			shown.What, shown.Short, per = w.API+"'s bulk quota", "bulk quota", "an hour"
 		}
 		if w.Limit > 0 {
-			shown.Detail = fmt.Sprintf("%d calls %s", w.Limit, per)
+			shown.Detail = term.Count(w.Limit, "call") + " " + per
 		}
 	case httpretry.WaitPause:
 		shown.What, shown.Short = "the pause that "+w.API+" asks for", w.API+" paused"

@@ -160,7 +160,7 @@ func (c *checker) reportPresent(check string, profiles int64, text string) {
 // reportIdentified says how many profiles have what may become source_id.
 func (c *checker) reportIdentified(profiles, identified int64) {
 	c.customers = identified
-	text := fmt.Sprintf("%s of %s profiles have an identifier by IDENTIFIER_SAVED_AS_SOURCE_ID=%s", term.Number(identified), term.Number(profiles), c.Settings.Identifier())
+	text := fmt.Sprintf("%s of %s have an identifier by IDENTIFIER_SAVED_AS_SOURCE_ID=%s", term.Number(identified), term.Count(profiles, "profile"), c.Settings.Identifier())
 	if identified == 0 && profiles > 0 {
 		c.warn("coverage", "is IDENTIFIER_SAVED_AS_SOURCE_ID the one you mean?", "%s", text)
 		return

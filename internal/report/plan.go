@@ -134,7 +134,7 @@ func (r *Plan) comparability() string {
 	if left+asked.Customers == 0 {
 		return ""
 	}
-	text := fmt.Sprintf("an export lacks fields of %s customers, such as metadata that the schema does not define", term.Number(left+asked.Customers))
+	text := fmt.Sprintf("an export lacks fields of %s, such as metadata that the schema does not define", term.Count(left+asked.Customers, "customer"))
 	switch {
 	case asked.Refused != nil:
 		text += "; the key may not read single customers"
@@ -153,7 +153,7 @@ func (r *Plan) Print(to *term.Printer) {
 	to.Title(r.Facts.From + "  →  " + r.Facts.To)
 	to.Linef("source_id from %s", r.Identifier)
 	if r.Sample != nil {
-		to.Linef("a sample of the first %s profiles: all numbers are of these", term.Number(r.Sample.Profiles))
+		to.Linef("a sample of the first %s: all numbers are of these", term.Count(r.Sample.Profiles, "profile"))
 	}
 	to.Linef("")
 	r.printCounts(to)

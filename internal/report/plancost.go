@@ -35,7 +35,7 @@ const slowestBulk = 10
 func (r *Plan) printCost(to *term.Printer) {
 	what, takes := "this", ""
 	if r.Sample != nil {
-		what = fmt.Sprintf("these %s profiles", term.Number(r.Sample.Profiles))
+		what = "these " + term.Count(r.Sample.Profiles, "profile")
 	}
 	if r.Estimate != nil {
 		takes = "; " + About(r.Estimate.reading())
@@ -50,7 +50,7 @@ func (r *Plan) printCost(to *term.Printer) {
 	}
 	reading := "that is the time to read the profiles"
 	if r.Estimate.SegmentRequests > 0 {
-		reading += fmt.Sprintf(", %s requests to Segment at %g a second", term.Number(r.Estimate.SegmentRequests), r.Estimate.PerSecond)
+		reading += fmt.Sprintf(", %s to Segment at %g a second", term.Count(r.Estimate.SegmentRequests, "request"), r.Estimate.PerSecond)
 	}
 	to.Linef("  %s\n  Voucherify tells its quota of bulk calls only with the first of them;\n  %s", reading, r.bulkTime())
 }
