@@ -47,21 +47,11 @@ func addSettings(f *pflag.FlagSet, o *app.SettingsOptions) {
 // loadSettings reads the settings and the mapping for a command that needs no credentials.
 func loadSettings(cmd *cobra.Command, o app.SettingsOptions) (*settings.Settings, error) {
 	o.EnvFileNamed = cmd.Flags().Changed("env-file")
-	env, err := app.ReadEnv(o)
+	out, err := newOutput(cmd, term.Options{})
 	if err != nil {
 		return nil, err
 	}
-	set, err := settings.Load(env, settings.Needs{})
-	if err == nil {
-		err = set.ReadMapping(o.Mapping)
-	}
-	if err != nil {
-		return nil, err
-	}
-	for _, warning := range set.Warnings {
-		fmt.Fprintf(cmd.ErrOrStderr(), "segsync: warning: %s\n", warning.Text)
-	}
-	return set, nil
+	return app.LoadSettings(out.Log, o, func(env settings.Env) (*settings.Settings, error) { return settings.Load(env, settings.Needs{}) })
 }
 
 func addFrom(f *pflag.FlagSet, o *app.SettingsOptions) {

@@ -57,10 +57,31 @@ func Connect(out *term.Output, o SettingsOptions, w WaitOptions) (*APIs, error) 
 		return nil, Usage(err)
 	}
 	out.KeepSecret(a.Settings.Secrets()...)
-	for _, warning := range a.Settings.Warnings {
-		out.Log.Warn(warning.Text, "setting", warning.Setting)
-	}
+	warnOf(a.Settings, out.Log)
 	return a, nil
+}
+
+// LoadSettings loads the settings and the mapping of a command that needs no credentials.
+func LoadSettings(log *slog.Logger, o SettingsOptions, load func(settings.Env) (*settings.Settings, error)) (*settings.Settings, error) {
+	env, err := ReadEnv(o)
+	if err != nil {
+		return nil, Usage(err)
+	}
+	set, err := load(env)
+	if err == nil {
+		err = set.ReadMapping(o.Mapping)
+	}
+	if err != nil {
+		return nil, Usage(err)
+	}
+	warnOf(set, log)
+	return set, nil
+}
+
+func warnOf(set *settings.Settings, log *slog.Logger) {
+	for _, warning := range set.Warnings {
+		log.Warn(warning.Text, "setting", warning.Setting)
+	}
 }
 
 // ReadEnv returns where the settings are read from. The sandbox needs no file.

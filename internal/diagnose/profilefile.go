@@ -15,6 +15,7 @@ import (
 	"segsync/importer/mapping"
 	"segsync/importer/mapping/cases"
 	"segsync/internal/app"
+	"segsync/internal/settings"
 	"segsync/internal/strictjson"
 	"segsync/internal/term"
 	"segsync/segmentprofiles"
@@ -44,7 +45,7 @@ func inspectFile(out *term.Output, o *InspectOptions) (*Inspection, error) {
 	if err != nil {
 		return nil, app.Usage(app.WithHint(fmt.Errorf("--file: %w", err), "see segsync inspect --help"))
 	}
-	set, err := loadMapping(out, o.Settings)
+	set, err := app.LoadSettings(out.Log, o.Settings, settings.LoadMapping)
 	if err != nil {
 		return nil, err
 	}

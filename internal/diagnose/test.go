@@ -24,7 +24,7 @@ func RunTests(out *term.Output, paths []string, o TestOptions) error {
 		return app.Usage(app.WithHint(errors.New("name files or folders of test cases, such as segsync test mapping-tests/"),
 			"segsync inspect user_id:42 --as-test FILE.yaml writes a case; segsync test --help tells more"))
 	}
-	set, err := loadMapping(out, o.Settings)
+	set, err := app.LoadSettings(out.Log, o.Settings, settings.LoadMapping)
 	if err != nil {
 		return err
 	}
@@ -61,26 +61,6 @@ func verdictOn(cases, failed int) string {
 		return term.Count(cases, "case") + " passed"
 	}
 	return fmt.Sprintf("%s of %s failed", term.Number(failed), term.Count(cases, "case"))
-}
-
-// loadMapping reads the settings that need neither credentials nor a network: the identifiers and the
-// mapping.
-func loadMapping(out *term.Output, o app.SettingsOptions) (*settings.Settings, error) {
-	env, err := app.ReadEnv(o)
-	if err != nil {
-		return nil, app.Usage(err)
-	}
-	set, err := settings.LoadMapping(env)
-	if err == nil {
-		err = set.ReadMapping(o.Mapping)
-	}
-	if err != nil {
-		return nil, app.Usage(err)
-	}
-	for _, w := range set.Warnings {
-		out.Log.Warn(w.Text, "setting", w.Setting)
-	}
-	return set, nil
 }
 
 func showResult(to *term.Printer, r cases.Result) {
