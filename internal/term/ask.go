@@ -14,8 +14,11 @@ func (o *Output) Ask(question string, interrupted <-chan struct{}, answers ...st
 	if o.lines == nil {
 		o.lines = readLines(o.options.Stdin)
 	}
+	question = o.clean(question) + " "
+	last := strings.LastIndexByte(question, '\n') + 1 // the line that is answered stays whole: an offset may be long
+	question = fold(question[:last], o.Err.columns()) + question[last:]
 	for {
-		o.writeLines(fold(o.clean(question), o.Err.columns()) + " ")
+		o.writeLines(question)
 		select {
 		case line, more := <-o.lines:
 			if !strings.HasSuffix(line, "\n") {
