@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"strings"
@@ -46,6 +47,46 @@ func TestListThatRepeatsItself(t *testing.T) {
 					}
 					w.wantComplete()
 					w.wantCounts(im, 10*different)
+				})
+			})
+		}
+	}
+}
+
+// So does a list whose further pages are empty, or have known profiles in ever another order.
+func TestListThatGoesOnWithoutNewProfiles(t *testing.T) {
+	dice := rand.New(rand.NewPCG(1, 1))
+	for name, further := range map[string]func(ids []string) []string{
+		"empty": func([]string) []string { return nil },
+		"known": func(ids []string) []string {
+			dice.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
+			return ids[:10]
+		},
+	} {
+		for _, since := range []time.Time{{}, time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC)} {
+			t.Run(fmt.Sprintf("%s since %d", name, since.Year()), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					w := newWorld(t, sandbox.Options{Profiles: 30, Plain: true})
+					pages := 0
+					w.pagesOf(func(string) (ids []string, more string) {
+						for _, e := range w.Profiles() {
+							ids = append(ids, e.SegmentID)
+						}
+						if pages++; pages > 2000 {
+							return nil, ""
+						}
+						if pages <= 3 {
+							return ids[10*(pages-1) : 10*pages], fmt.Sprint("more-", pages)
+						}
+						return further(ids), fmt.Sprint("more-", pages)
+					})
+					start := from("")
+					start.Since = since
+					im := w.importerOf(start)
+					err := im.Run(t.Context())
+					if _, ok := errors.AsType[*profileapi.EndlessListError](err); !ok || pages > 150 {
+						t.Errorf("%d pages, error %v", pages, err)
+					}
 				})
 			})
 		}

@@ -3,7 +3,6 @@ package profileapi
 import (
 	"fmt"
 	"hash/maphash"
-	"math"
 	"slices"
 	"time"
 
@@ -103,47 +102,60 @@ const (
 	maxRepeats = 10
 )
 
-// maxStale is how many pages in a row may have no profile that is new: twice as many as the known
-// profiles fill, for all of them may have become active.
-func (l *lister) maxStale() int {
-	if l.at.Pass == 0 && !l.since.IsZero() { // most of them are too old
-		return math.MaxInt
-	}
-	return maxStale + 2*l.seen.Len()/l.o.PageSize
-}
-
 // endGuard finds a list that does not end: one whose pages repeat, or one with more pages than
 // the space can have.
 type endGuard struct {
 	seed    maphash.Seed
 	pages   map[uint64]bool // of this pass, by a hash of their ids
+	ids     map[uint64]bool // of this pass, by their hashes, where most of them are too old to be noted
 	repeats int             // pages in a row that came before
 	stale   int             // pages in a row without a new profile
 }
 
 func newEndGuard() *endGuard {
-	return &endGuard{seed: maphash.MakeSeed(), pages: make(map[uint64]bool)}
+	return &endGuard{seed: maphash.MakeSeed(), pages: make(map[uint64]bool), ids: make(map[uint64]bool)}
 }
 
-func (g *endGuard) check(page *segmentprofiles.ProfilesPage, added, maxStale int) error {
+// check counts a page of which some profiles were added. Activity pushes profiles onto the next page again: in a
+// row there may be twice as many pages without a new profile as the known ones fill.
+func (l *lister) check(g *endGuard, page *segmentprofiles.ProfilesPage, added int) error {
+	known := l.seen.Len()
+	if l.at.Pass == 0 && !l.since.IsZero() {
+		added, known = max(added, g.addIDs(page)), len(g.ids) // in this order
+	}
+	if g.stale++; added > 0 {
+		g.stale = 0
+	}
+	if g.repeats++; g.isNew(page) {
+		g.repeats = 0
+	}
+	if g.repeats > maxRepeats || g.stale > maxStale+2*known/l.o.PageSize {
+		return &EndlessListError{g.stale}
+	}
+	return nil
+}
+
+// isNew reports whether the pass had no page like this one. Those that are empty do not count.
+func (g *endGuard) isNew(page *segmentprofiles.ProfilesPage) bool {
 	var h maphash.Hash
 	h.SetSeed(g.seed)
 	for _, entry := range page.Data {
 		h.WriteString(entry.SegmentID)
 		h.WriteByte(0)
 	}
-	if sum := h.Sum64(); g.pages[sum] && len(page.Data) > 0 {
-		g.repeats++
-	} else {
-		g.pages[sum], g.repeats = true, 0
+	sum := h.Sum64()
+	wasThere := g.pages[sum]
+	g.pages[sum] = true
+	return !wasThere || len(page.Data) == 0
+}
+
+// addIDs returns how many profiles of a page are new to the pass.
+func (g *endGuard) addIDs(page *segmentprofiles.ProfilesPage) (added int) {
+	before := len(g.ids)
+	for _, entry := range page.Data {
+		g.ids[maphash.String(g.seed, entry.SegmentID)] = true
 	}
-	if g.stale++; added > 0 {
-		g.stale = 0
-	}
-	if g.repeats > maxRepeats || g.stale > maxStale {
-		return &EndlessListError{g.stale}
-	}
-	return nil
+	return len(g.ids) - before
 }
 
 // listOrder watches whether the list is in falling order of updated_at. Profiles of the

@@ -138,7 +138,7 @@ func (l *lister) pass(ctx context.Context, yield func(*source.Page, error) bool)
 				l.at.Started, l.at.Behind = began, behind
 				p.Began, p.Behind = began, behind
 			}
-			if err := end.check(entries, len(p.Profiles), l.maxStale()); err != nil {
+			if err := l.check(end, entries, len(p.Profiles)); err != nil {
 				return false, false, err
 			}
 			found += len(p.Profiles)
