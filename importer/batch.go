@@ -184,7 +184,8 @@ func (b *batcher) add(ctx context.Context, p *profile) error {
 	if len(c.Records) == 0 {
 		c.first, c.began = p.Before, time.Now()
 	}
-	c.Ordered = c.Ordered || sentBy != journal.NotSent
+	p.Again = sentBy != journal.NotSent
+	c.Ordered = c.Ordered || p.Again
 	c.at[p.SourceID] = len(c.Records)
 	c.profiles, c.Records = append(c.profiles, p), append(c.Records, &p.Record)
 	c.Bytes += len(p.Customer) + len(",")

@@ -384,3 +384,22 @@ func TestMalformedProfileWhileStopping(t *testing.T) {
 		}
 	})
 }
+
+// A customer that is sent one by one does not overtake an older one that is still in Voucherify's queue.
+func TestOneByOneDoesNotOvertakeTheQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newFromFile(t, sandbox.Options{ActionDelay: time.Hour}, lines(1, 3))
+		w.settings.Source = openFile(t, w.path)
+		if err := w.importerOf(journal.Start{Identity: fileIdentity()}).Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.write(strings.Replace(lines(1, 4), `"N2"`, `"New"`, 1))
+		w.settings.Source = openFile(t, w.path)
+		w.On(`^POST .*"source_id":"u004"`, sandboxtest.Status(http.StatusBadRequest))
+		if err := w.importerOf(journal.Start{Identity: fileIdentity()}).Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(24 * time.Hour)
+		w.wantNames(map[string]string{"u001": "N1", "u002": "New", "u003": "N3"})
+	})
+}

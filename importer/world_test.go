@@ -242,7 +242,7 @@ func (p *process) Run(ctx context.Context) error {
 	case p.w.settings.Plan != nil:
 		to = p.w.settings.Plan
 	default:
-		to = bulk.New(p.vch, p.options.Limits, p.stopped, p.options.Log)
+		to = bulk.New(p.vch, p.options.Limits, p.journal.IsQueued, p.stopped, p.options.Log)
 	}
 	return importer.Run(ctx, p.stopped, p.source(), p.mapper, to, bulk.NewConfirmer(p.vch, p.options.Log), p.journal, p.options)
 }

@@ -23,7 +23,9 @@ package journal
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -56,7 +58,10 @@ type Journal struct {
 	views   *views
 	deleted *view           // the report of deletions; nil: not open
 	retried map[string]bool // records that Retries gave out
-	failed  error           // of writing: nothing can be saved any more
+	queued  map[hash]bool   // source ids of open actions, see IsQueued; nil: not asked for
+
+	unanswered map[string]bool // source ids of bulk requests of runs before this one
+	failed     error           // of writing: nothing can be saved any more
 
 	// Dropped counts outstanding profiles that are not tried again, because they belong to another space or
 	// project.
@@ -113,8 +118,11 @@ func (j *Journal) openLog() error {
 	}
 	j.retried = make(map[string]bool)
 	if !j.onDisk {
-		return j.writeHeader()
+		err := j.writeHeader()
+		j.unanswered = maps.Clone(j.fold.sending)
+		return err
 	}
+	j.unanswered = maps.Clone(j.fold.sending)
 	if j.log.file, err = openRegular(j.names.LogPath(), os.O_RDWR); err != nil {
 		return err
 	}
@@ -249,20 +257,40 @@ func (j *Journal) OpenActions() []sink.Action {
 func (j *Journal) MarkSending(actionIDs []string) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	for _, id := range actionIDs {
-		a := j.fold.state.action(id)
-		if a == nil {
+	for _, a := range j.fold.state.Actions {
+		if !slices.Contains(actionIDs, a.ID) {
 			continue
 		}
-		customers, err := j.log.customersOf(*a)
-		if err != nil {
+		if err := j.eachSourceID(a, func(id string) { j.fold.sending[id] = true }); err != nil {
 			return err
-		}
-		for _, c := range customers {
-			j.fold.sending[c.SourceID] = true
 		}
 	}
 	return nil
+}
+
+// IsQueued reports whether Voucherify may still have an earlier customer with the source_id in its queue: a request
+// of a run before this one has no known answer, or an async action had no verdict when IsQueued was called first.
+func (j *Journal) IsQueued(sourceID string) (bool, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.queued == nil {
+		j.queued = make(map[hash]bool)
+		for _, a := range j.fold.state.Actions {
+			if err := j.eachSourceID(a, func(id string) { j.queued[j.fold.hash(id)] = true }); err != nil {
+				return false, err
+			}
+		}
+	}
+	return j.queued[j.fold.hash(sourceID)] || j.unanswered[sourceID], nil
+}
+
+// eachSourceID calls do with the source ids of an async action.
+func (j *Journal) eachSourceID(a Action, do func(id string)) error {
+	customers, err := j.log.customersOf(a)
+	for _, c := range customers {
+		do(c.SourceID)
+	}
+	return err
 }
 
 // Page is a page of profiles with their outcomes.

@@ -46,6 +46,7 @@ type Record struct {
 	SourceID string
 	Customer []byte // JSON; the sink drops it once it is delivered
 	Before   int    // profiles that the run had read before it
+	Again    bool   // a customer with the SourceID was sent before in this import
 	Outcome  outcome.Outcome
 	Why      outcome.Why
 	Action   Action // of Outcome Sent

@@ -159,7 +159,7 @@ func (b *job) sink(stop context.Context) sink.Sink {
 	case b.plan != nil:
 		return b.plan
 	}
-	return bulk.New(b.apis.Voucherify, b.options.Limits, stop, b.out.Log)
+	return bulk.New(b.apis.Voucherify, b.options.Limits, b.opened.IsQueued, stop, b.out.Log)
 }
 
 // queueTimeout is how long a command without --verify-timeout waits for earlier bulk updates.

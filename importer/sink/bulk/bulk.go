@@ -4,7 +4,8 @@
 // A request that is refused as too large, or for too many customers, is halved, and the limits
 // fall for the batches to come. One that is refused for one of its customers is halved down to a
 // hundred; these are sent one by one, which takes ordinary calls: there are far more of those than of
-// bulk calls.
+// bulk calls. Ordinary calls overtake the queue, so a customer that may be in it is sent in a bulk
+// request of its own.
 package bulk
 
 import (
@@ -50,6 +51,8 @@ type Sink struct {
 	log    *slog.Logger
 	slots  *semaphore.Weighted
 	group  *errgroup.Group
+	// isQueued reports whether Voucherify may still have a customer with the source id in its queue.
+	isQueued func(sourceID string) (bool, error)
 
 	mu       sync.Mutex
 	accepted map[string]bool // ids of async actions
@@ -58,9 +61,14 @@ type Sink struct {
 	sent <-chan struct{} // closed once the request of the last batch is on its way; nil: there is none
 }
 
-// New returns a sink. Wait must be called after the last Start. The limits fall as Voucherify says so.
-func New(client *voucherify.Client, limits *sink.BatchLimits, stop context.Context, log *slog.Logger) *Sink {
-	return &Sink{client: client, limits: limits, stop: stop, log: log, slots: semaphore.NewWeighted(inFlight), group: new(errgroup.Group), accepted: make(map[string]bool)}
+// New returns a sink. Wait must be called after the last Start. The limits fall as Voucherify says so. isQueued
+// says of a source id whether an import before this one, or a run before this one, may have sent a customer with it
+// that Voucherify has not stored yet.
+func New(client *voucherify.Client, limits *sink.BatchLimits, isQueued func(sourceID string) (bool, error), stop context.Context, log *slog.Logger) *Sink {
+	return &Sink{
+		client: client, limits: limits, isQueued: isQueued, stop: stop, log: log, slots: semaphore.NewWeighted(inFlight),
+		group: new(errgroup.Group), accepted: make(map[string]bool),
+	}
 }
 
 // Wait waits for the requests under way.
@@ -194,24 +202,45 @@ func (s *Sink) sendParts(ctx context.Context, records []*sink.Record, size, time
 	return nil
 }
 
-// sendOneByOne upserts each customer by a request of its own. Those that Voucherify takes are
+// sendOneByOne sends each customer by a request of its own. Those that Voucherify stores at once are
 // confirmed by their own answers.
 func (s *Sink) sendOneByOne(ctx context.Context, records []*sink.Record) error {
 	for _, r := range records {
-		err := s.client.UpsertCustomer(ctx, r.Customer)
+		err := s.sendOne(ctx, r)
 		refused, isRefused := errors.AsType[*voucherify.Error](err)
 		switch {
 		case err == nil:
-			r.Outcome = outcome.Confirmed
-			s.mu.Lock()
-			s.good = r.Customer
-			s.mu.Unlock()
 		case isRefused && (s.isRecordError(refused) || refused.TooLarge()):
 			refuse(r, cmp.Or(refused.Key, "refused"), refused)
 		default:
 			return fmt.Errorf("sending the customer of %s: %w", r.ID, err)
 		}
 	}
+	return nil
+}
+
+func (s *Sink) sendOne(ctx context.Context, r *sink.Record) error {
+	isQueued, err := r.Again, error(nil)
+	if !isQueued {
+		isQueued, err = s.isQueued(r.SourceID)
+	}
+	if err != nil {
+		return err
+	}
+	if isQueued {
+		id, err := s.client.UpsertCustomers(ctx, [][]byte{r.Customer})
+		if err != nil {
+			return err
+		}
+		return s.accept([]*sink.Record{r}, id)
+	}
+	if err := s.client.UpsertCustomer(ctx, r.Customer); err != nil {
+		return err
+	}
+	r.Outcome = outcome.Confirmed
+	s.mu.Lock()
+	s.good = r.Customer
+	s.mu.Unlock()
 	return nil
 }
 
