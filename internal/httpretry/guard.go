@@ -102,6 +102,9 @@ func (g *guard) read(req *http.Request, resp *http.Response) error {
 	if resp.StatusCode/100 != 2 {
 		return readError(resp, g.redactor)
 	}
+	if g.opts.Compact {
+		return g.readCompact(req, resp)
+	}
 	body, err := readBody(resp, g.opts.MaxBody(req))
 	if err != nil {
 		return fmt.Errorf("reading the answer (status %d): %w", resp.StatusCode, cleanError(err, g.redactor))
@@ -114,6 +117,20 @@ func (g *guard) read(req *http.Request, resp *http.Response) error {
 		body = g.redactor.Bytes(body)
 	}
 	resp.Body = io.NopCloser(bytes.NewReader(body))
+	return nil
+}
+
+// readCompact puts the body of an answer into memory, compressed.
+func (g *guard) readCompact(req *http.Request, resp *http.Response) error {
+	defer resp.Body.Close()
+	body, err := readCompact(resp.Body, g.opts.MaxBody(req))
+	if err != nil {
+		return fmt.Errorf("reading the answer (status %d): %w", resp.StatusCode, cleanError(err, g.redactor))
+	}
+	if !body.isJSON() {
+		return fmt.Errorf("the answer (status %d) is not valid JSON", resp.StatusCode)
+	}
+	resp.Body = body
 	return nil
 }
 

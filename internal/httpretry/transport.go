@@ -39,6 +39,10 @@ type Options struct {
 	// is a TooLargeError. A nil function: 16 MiB.
 	MaxBody func(*http.Request) int64
 
+	// Compact keeps the bodies of answers compressed in memory. Those of good answers are then io.Seekers,
+	// which can be read again from their start.
+	Compact bool
+
 	// Quota returns the name of the quota that a request counts in, "" for none, and the
 	// documented length of its period. A nil function: no quotas.
 	Quota func(*http.Request) (name string, period time.Duration)

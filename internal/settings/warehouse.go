@@ -18,7 +18,7 @@ func (s *Settings) OpenWarehouse(ctx context.Context, maxWait, retryFor time.Dur
 		return profilessync.Open(ctx, w.URL, w.Schema)
 	}
 	transport := httpretry.New(httpretry.Options{
-		API: "the warehouse", MaxWait: maxWait, RetryFor: retryFor, Secrets: s.Secrets(), Log: log,
+		API: "the warehouse", MaxWait: maxWait, RetryFor: retryFor, Secrets: s.Secrets(), Log: log, Compact: true,
 		MaxBody: func(*http.Request) int64 { return profilessync.MaxAnswer },
 	})
 	return profilessync.OpenNative(ctx, w.native, w.login, transport.Client())
