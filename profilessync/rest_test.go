@@ -26,7 +26,7 @@ func openFake(t *testing.T, f *warehousetest.Fake, log *bytes.Buffer) (*profiles
 	if err != nil {
 		t.Fatal(err)
 	}
-	transport := httpretry.New(httpretry.Options{API: f.Vendor, Attempts: 4, RetryFor: -1, Secrets: []string{warehousetest.Secret},
+	transport := httpretry.New(httpretry.Options{API: f.Vendor, Attempts: 4, RetryFor: -1, Compact: true, Secrets: []string{warehousetest.Secret},
 		Log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	t.Cleanup(transport.CloseIdleConnections)
 	return profilessync.OpenNative(t.Context(), n, profilessync.Credentials{
@@ -35,19 +35,17 @@ func openFake(t *testing.T, f *warehousetest.Fake, log *bytes.Buffer) (*profiles
 	}, transport.Client())
 }
 
-// fakeRows are of n profiles, of five rows each.
-func fakeRows(n int) (rows []warehousetest.Row) {
-	for i := range n {
-		id := fmt.Sprintf("use_%07d", i)
-		for _, values := range [][]any{
-			{"identifier", "user_id", fmt.Sprint("u", i), "9007199254740993"},
-			{"trait", "email", "old", "9007199254740992"},
-			{"trait", "email", fmt.Sprintf("%d@example.com", i), "9007199254740994"},
-			{"trait", "name", "\"Ada\", \\ the\nfirst\u2028é", "5"},
-			{"trait", "gone", nil, "6"},
-		} {
-			rows = append(rows, warehousetest.Row{ID: id, Values: values})
-		}
+// fakeRows are the five rows of the ith profile.
+func fakeRows(i int) (rows []warehousetest.Row) {
+	id := fmt.Sprintf("use_%07d", i)
+	for _, values := range [][]any{
+		{"identifier", "user_id", fmt.Sprint("u", i), "9007199254740993"},
+		{"trait", "email", "old", "9007199254740992"},
+		{"trait", "email", fmt.Sprintf("%d@example.com", i), "9007199254740994"},
+		{"trait", "name", "\"Ada\", \\ the\nfirst\u2028é", "5"},
+		{"trait", "gone", nil, "6"},
+	} {
+		rows = append(rows, warehousetest.Row{ID: id, Values: values})
 	}
 	return rows
 }
@@ -81,7 +79,7 @@ func TestNative(t *testing.T) {
 		for _, vendor := range vendors {
 			t.Run(name+"/"+vendor, func(t *testing.T) {
 				t.Parallel()
-				f := warehousetest.New(t, vendor, fakeRows(n))
+				f := warehousetest.New(t, vendor, n, fakeRows)
 				f.PageRows = 7
 				set(f)
 				var log bytes.Buffer
@@ -114,7 +112,7 @@ func TestNativeByIDAndCheck(t *testing.T) {
 	for _, vendor := range vendors {
 		t.Run(vendor, func(t *testing.T) {
 			t.Parallel()
-			f := warehousetest.New(t, vendor, fakeRows(9))
+			f := warehousetest.New(t, vendor, 9, fakeRows)
 			w, err := openFake(t, f, new(bytes.Buffer))
 			if err != nil {
 				t.Fatal(err)
@@ -144,7 +142,7 @@ func TestNativeTimes(t *testing.T) {
 		for _, vendor := range vendors {
 			t.Run(want+"/"+vendor, func(t *testing.T) {
 				t.Parallel()
-				f := warehousetest.New(t, vendor, fakeRows(2))
+				f := warehousetest.New(t, vendor, 2, fakeRows)
 				set(f)
 				w, err := openFake(t, f, new(bytes.Buffer))
 				if err != nil {
@@ -186,13 +184,15 @@ func TestNativeErrors(t *testing.T) {
 			map[string]profilessync.Problem{"databricks": profilessync.Refused}, "truncated"},
 		"links that do not work": {[]string{"databricks"}, func(f *warehousetest.Fake) { f.ExpiredLink = 1 << 30 },
 			map[string]profilessync.Problem{"databricks": profilessync.Unreachable}, "does not work"},
-		"out of order": {vendors, func(f *warehousetest.Fake) { slices.Reverse(f.Rows) },
+		"out of order": {vendors, func(f *warehousetest.Fake) {
+			f.Rows = func(i int) []warehousetest.Row { return fakeRows(f.Profiles - 1 - i) }
+		},
 			map[string]profilessync.Problem{"snowflake": profilessync.Refused, "bigquery": profilessync.Refused, "databricks": profilessync.Refused}, "comes after"},
 	} {
 		for _, vendor := range test.vendors {
 			t.Run(name+"/"+vendor, func(t *testing.T) {
 				t.Parallel()
-				f := warehousetest.New(t, vendor, fakeRows(9))
+				f := warehousetest.New(t, vendor, 9, fakeRows)
 				f.PageRows = 7
 				test.set(f)
 				var log bytes.Buffer
@@ -212,7 +212,7 @@ func TestNativeErrors(t *testing.T) {
 }
 
 func TestNativeStops(t *testing.T) {
-	f := warehousetest.New(t, "snowflake", fakeRows(50))
+	f := warehousetest.New(t, "snowflake", 50, fakeRows)
 	f.PageRows = 7
 	w, err := openFake(t, f, new(bytes.Buffer))
 	if err != nil {

@@ -5,14 +5,13 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"segsync/internal/app"
 	"segsync/internal/pgtest"
 	"segsync/internal/sandbox"
-	"segsync/internal/warehousetest"
-	"segsync/profilessync"
 )
 
 // Wherever segsync is killed while it imports from a file or a warehouse, the next runs
@@ -70,31 +69,12 @@ func TestKilledImportFromElsewhereIsContinued(t *testing.T) {
 	}
 }
 
-// fromFake prepares a fake vendor with the rows of a Postgres, whose result is gone once while it is read.
+// fromFake prepares a fake vendor, whose result is gone once while it is read.
 func fromFake(vendor string) func(t *testing.T, k *killer) (args, env []string) {
 	return func(t *testing.T, k *killer) (args, env []string) {
-		url := pgtest.URL(t)
-		schema := pgtest.Schema(t, url)
-		pgtest.Fill(t, url, schema, k.box.People())
-		sql, err := profilessync.SQL("postgres", schema, profilessync.Query{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		var rows []warehousetest.Row
-		for _, r := range pgtest.Exec(t, url, sql) {
-			values := []any{r[1], r[2], r[3], r[4]}
-			if r[3] == "" {
-				values[2] = nil
-			}
-			rows = append(rows, warehousetest.Row{ID: r[0], Values: values})
-		}
-		f := warehousetest.New(t, vendor, rows)
-		f.PageRows, f.GonePage = 100, 2
-		env = []string{"SEGSYNC_WAREHOUSE_URL=" + f.URL()}
-		for name, value := range f.Settings() {
-			env = append(env, name+"="+value)
-		}
-		return []string{"--from", "warehouse"}, env
+		f := newVendor(t, vendor, slices.Collect(k.box.People())...)
+		f.PageRows, f.GonePage = 40, 2
+		return []string{"--from", "warehouse"}, fakeSettings(f)
 	}
 }
 

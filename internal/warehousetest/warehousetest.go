@@ -9,6 +9,7 @@
 package warehousetest
 
 import (
+	"cmp"
 	"compress/gzip"
 	"crypto"
 	"crypto/rand"
@@ -20,23 +21,51 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"segsync/internal/sandbox"
 )
 
 // Row is a row of the query: an id, and the values behind it; nil is NULL.
 type Row struct {
 	ID     string
 	Values []any // kind, name, value, seq
+}
+
+// PersonRows returns the rows of a profile. Objects and lists among its traits become JSON text. Of several
+// external IDs of a type the newest one has the greatest seq.
+func PersonRows(p sandbox.Person) []Row {
+	var rows []Row
+	add := func(kind, name string, value any) {
+		rows = append(rows, Row{p.SegmentID, []any{kind, name, value, strconv.Itoa(len(rows) + 1)}})
+	}
+	for _, id := range slices.SortedFunc(slices.Values(p.ExternalIDs), func(a, b sandbox.ExternalID) int {
+		return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(b.ID, a.ID))
+	}) {
+		add("identifier", id.Type, id.ID)
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.Traits)) {
+		switch value := p.Traits[name].(type) {
+		case nil, string:
+			add("trait", name, value)
+		default:
+			text, _ := json.Marshal(value) // it came from JSON
+			add("trait", name, string(text))
+		}
+	}
+	return rows
 }
 
 // Switches are what the fake does beside the ordinary. Those that count go down to zero.
@@ -61,8 +90,10 @@ type Switches struct {
 type Fake struct {
 	Switches
 	Vendor   string
-	Rows     []Row // in the byte order of their ids
-	PageRows int
+	Profiles int               // how many there are
+	Rows     func(i int) []Row // of the ith profile, in the byte order of ids; made anew for each page
+	Written  time.Time         // the uuid_ts of all rows; zero: now
+	PageRows int               // profiles in a page
 	Server   *httptest.Server
 	Dir      string // with the key
 
@@ -76,21 +107,27 @@ type Fake struct {
 
 type result struct {
 	columns []string
-	rows    [][]any
+	count   int               // of the rows
+	row     func(i int) []any // the ith
 	pending int
 	gone    bool
 }
 
+// set gives the result these rows.
+func (r *result) set(rows ...[]any) {
+	r.count, r.row = len(rows), func(i int) []any { return rows[i] }
+}
+
 var sharedKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
 
-// New starts a fake of snowflake, bigquery or databricks.
-func New(t testing.TB, vendor string, rows []Row) *Fake {
+// New starts a fake of snowflake, bigquery or databricks with so many profiles.
+func New(t testing.TB, vendor string, profiles int, rows func(i int) []Row) *Fake {
 	t.Helper()
 	key, err := sharedKey()
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &Fake{Vendor: vendor, Rows: rows, PageRows: 1000, Dir: t.TempDir(), key: key, results: map[string]*result{}, requests: map[string]string{}}
+	f := &Fake{Vendor: vendor, Profiles: profiles, Rows: rows, PageRows: 1000, Dir: t.TempDir(), key: key, results: map[string]*result{}, requests: map[string]string{}}
 	mux := http.NewServeMux()
 	switch vendor {
 	case "snowflake":
@@ -239,16 +276,18 @@ func (f *Fake) login(r *http.Request) string {
 var (
 	afterID = regexp.MustCompile(`canonical_segment_id > '([^']*)'`)
 	someIDs = regexp.MustCompile(`canonical_segment_id IN \(('[^)]*)\)`)
+	sinceAt = regexp.MustCompile(`uuid_ts >= CAST\('([^']*)'`)
 )
 
 // evaluate returns the result of a statement, or what is wrong with it.
 func (f *Fake) evaluate(sql string) (*result, string) {
 	f.Statements = append(f.Statements, sql)
 	r := &result{columns: []string{"c"}, pending: f.Pending}
-	now := f.now().UTC().Format("2006-01-02T15:04:05.000000Z")
-	profiles := map[string]bool{}
-	for _, row := range f.Rows {
-		profiles[row.ID] = true
+	const micros = "2006-01-02T15:04:05.000000Z"
+	now := f.now().UTC()
+	written := f.Written
+	if written.IsZero() {
+		written = now
 	}
 	switch {
 	case f.Denied && strings.Contains(sql, "user_traits"):
@@ -256,38 +295,58 @@ func (f *Fake) evaluate(sql string) (*result, string) {
 	case strings.Contains(sql, "LIMIT 0"):
 		r.columns = []string{"canonical_segment_id", "name", "type", "value", "seq", "received_at", "uuid_ts"}
 	case strings.Contains(sql, "uuid_ts IS NOT NULL"):
-		r.rows = [][]any{{"2", "0"}}
+		r.set([]any{"2", "0"})
 		if f.NullTimes {
-			r.rows = [][]any{{"0", "2"}}
+			r.set([]any{"0", "2"})
 		}
 	case strings.Contains(sql, "count(*)"):
-		n, p := strconv.Itoa(len(f.Rows)), strconv.Itoa(len(profiles))
-		r.rows = [][]any{{n, n, p, p, now, now}}
+		rows, profiles := 0, strconv.Itoa(f.Profiles)
+		for i := range f.Profiles {
+			rows += len(f.Rows(i))
+		}
+		n, at := strconv.Itoa(rows), written.UTC().Format(micros)
+		r.set([]any{n, n, profiles, profiles, at, at})
 	case strings.Contains(sql, "SELECT DISTINCT"):
-		r.rows = [][]any{{"email"}}
+		r.set([]any{"email"})
 	case strings.Contains(sql, "ORDER BY"):
-		r.columns = []string{"canonical_segment_id", "kind", "name", "value", "seq", "received_at"}
-		after, ids := "", ""
-		if m := afterID.FindStringSubmatch(sql); m != nil {
-			after = m[1]
+		if !f.grouped(sql) {
+			return nil, "a statement that does not ask for one row a profile"
 		}
-		if m := someIDs.FindStringSubmatch(sql); m != nil {
-			ids = m[1]
-		}
-		for _, row := range f.Rows {
-			if (after == "" || row.ID > after) && (ids == "" || strings.Contains(ids, "'"+row.ID+"'")) {
-				r.rows = append(r.rows, slices.Concat([]any{row.ID}, row.Values, []any{"2026-01-01"}))
-			}
-		}
-		if f.grouped(sql) {
-			r.columns, r.rows = []string{"canonical_segment_id", "entries"}, f.group(r.rows)
-		}
+		r.columns = []string{"canonical_segment_id", "entries"}
+		f.selectProfiles(r, sql, written)
 	case strings.Contains(sql, "current_timestamp"):
-		r.rows = [][]any{{now}}
+		r.set([]any{now.Format(micros)})
 	default:
-		r.rows = [][]any{{"Fake 1.0"}}
+		r.set([]any{"Fake 1.0"})
 	}
 	return r, ""
+}
+
+// selectProfiles gives the result the profiles that the statement asks for, one row each.
+func (f *Fake) selectProfiles(r *result, sql string, written time.Time) {
+	from := func(id string) int { // the first profile that does not come before this id
+		return sort.Search(f.Profiles, func(i int) bool { return f.Rows(i)[0].ID >= id })
+	}
+	start := 0
+	if m := afterID.FindStringSubmatch(sql); m != nil {
+		start = from(m[1] + "\x00")
+	}
+	r.count, r.row = f.Profiles-start, func(i int) []any { return f.group(f.Rows(start + i)) }
+	if m := sinceAt.FindStringSubmatch(sql); m != nil {
+		if since, err := time.Parse("2006-01-02 15:04:05.000000-07:00", m[1]); err != nil || written.Before(since) {
+			r.set()
+		}
+	}
+	if m := someIDs.FindStringSubmatch(sql); m != nil {
+		var rows [][]any
+		for id := range strings.SplitSeq(m[1], ", ") {
+			id = strings.Trim(id, "'")
+			if i := from(id); i < f.Profiles && f.Rows(i)[0].ID == id {
+				rows = append(rows, f.group(f.Rows(i)))
+			}
+		}
+		r.set(rows...)
+	}
 }
 
 // typeOf returns the type of a column.
@@ -304,53 +363,73 @@ func (f *Fake) grouped(sql string) bool {
 		strings.Contains(sql, "GROUP BY canonical_segment_id")
 }
 
-// group returns one row a profile. What is NULL is null in Snowflake and BigQuery, and left out in Databricks.
-func (f *Fake) group(rows [][]any) (grouped [][]any) {
-	for start := 0; start < len(rows); {
-		end, entries := start, []map[string]any{}
-		for ; end < len(rows) && rows[end][0] == rows[start][0]; end++ {
-			entry := map[string]any{}
-			for i, name := range []string{"kind", "name", "value", "seq", "received_at"} {
-				if v := rows[end][i+1]; v != nil || f.Vendor != "databricks" {
-					entry[name] = v
-				}
-			}
-			entries = append(entries, entry)
+type entry struct {
+	Kind       any    `json:"kind"`
+	Name       any    `json:"name"`
+	Value      any    `json:"value"`
+	Seq        any    `json:"seq"`
+	ReceivedAt string `json:"received_at"`
+}
+
+// sparseEntry is an entry of Databricks, whose JSON leaves out what is NULL.
+type sparseEntry struct {
+	Kind       any    `json:"kind"`
+	Name       any    `json:"name"`
+	Value      any    `json:"value,omitempty"`
+	Seq        any    `json:"seq"`
+	ReceivedAt string `json:"received_at"`
+}
+
+// group returns the row of a profile.
+func (f *Fake) group(rows []Row) []any {
+	entries := make([]any, len(rows))
+	for i, row := range rows {
+		e := entry{row.Values[0], row.Values[1], row.Values[2], row.Values[3], "2026-01-01"}
+		if entries[i] = e; f.Vendor == "databricks" {
+			entries[i] = sparseEntry(e)
 		}
-		text, _ := json.Marshal(entries)
-		grouped = append(grouped, []any{rows[start][0], string(text)})
-		start = end
 	}
-	return grouped
+	text, _ := json.Marshal(entries)
+	return []any{rows[0].ID, string(text)}
+}
+
+// RowBytes returns how many bytes of a page the ith profile takes.
+func (f *Fake) RowBytes(i int) int {
+	text, _ := json.Marshal(f.group(f.Rows(i))) // of strings
+	return len(text)
+}
+
+// span returns which rows a page has; not ok if the result is gone.
+func (f *Fake) span(r *result, n int) (start, end int, ok bool) {
+	if n > 0 && (n == f.GonePage || f.AlwaysGone) {
+		f.GonePage, r.gone = 0, true
+	}
+	start = min(n*f.PageRows, r.count)
+	end = min(start+f.PageRows, r.count)
+	if f.ShortPage && n > 0 && start < end {
+		start++
+	}
+	return start, end, !r.gone
 }
 
 // page returns the rows of a page; not ok if the result is gone.
 func (f *Fake) page(r *result, n int) (rows [][]any, ok bool) {
-	if n > 0 && (n == f.GonePage || f.AlwaysGone) {
-		f.GonePage, r.gone = 0, true
+	start, end, ok := f.span(r, n)
+	rows = [][]any{}
+	for i := start; i < end && ok; i++ {
+		rows = append(rows, r.row(i))
 	}
-	if r.gone {
-		return nil, false
-	}
-	start := min(n*f.PageRows, len(r.rows))
-	rows = r.rows[start:min(start+f.PageRows, len(r.rows))]
-	if f.ShortPage && n > 0 && len(rows) > 0 {
-		rows = rows[1:]
-	}
-	if rows == nil {
-		rows = [][]any{}
-	}
-	return rows, true
+	return rows, ok
 }
 
-func (f *Fake) pages(r *result) int { return (len(r.rows) + f.PageRows - 1) / f.PageRows }
+func (f *Fake) pages(r *result) int { return (r.count + f.PageRows - 1) / f.PageRows }
 
 // zipped answers with gzip, which may be cut.
 func (f *Fake) zipped(w http.ResponseWriter, body any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Encoding", "gzip")
 	var b strings.Builder
-	z := gzip.NewWriter(&b)
+	z, _ := gzip.NewWriterLevel(&b, gzip.BestSpeed) // the level is valid
 	json.NewEncoder(z).Encode(body)
 	z.Close()
 	text := b.String()
@@ -413,13 +492,13 @@ func (f *Fake) snowflakeResult(w http.ResponseWriter, r *http.Request) {
 	}
 	partitions, columns := []any{}, []any{}
 	for i := range max(f.pages(found), 1) {
-		partitions = append(partitions, map[string]any{"rowCount": min(f.PageRows, len(found.rows)-i*f.PageRows), "uncompressedSize": 1})
+		partitions = append(partitions, map[string]any{"rowCount": min(f.PageRows, found.count-i*f.PageRows), "uncompressedSize": 1})
 	}
 	for _, name := range found.columns {
 		columns = append(columns, map[string]any{"name": strings.ToUpper(name), "type": f.typeOf(name, "text", "timestamp_tz"), "nullable": true})
 	}
 	reply(w, http.StatusOK, map[string]any{"code": "090001", "statementHandle": r.PathValue("handle"), "data": rows,
-		"resultSetMetaData": map[string]any{"numRows": len(found.rows), "format": "jsonv2", "partitionInfo": partitions, "rowType": columns}})
+		"resultSetMetaData": map[string]any{"numRows": found.count, "format": "jsonv2", "partitionInfo": partitions, "rowType": columns}})
 }
 
 func (f *Fake) bigQueryInsert(w http.ResponseWriter, r *http.Request) {
@@ -486,7 +565,7 @@ func (f *Fake) bigQueryResults(w http.ResponseWriter, r *http.Request) {
 		}
 		fields = append(fields, map[string]any{"name": name, "type": kind})
 	}
-	answer := map[string]any{"jobComplete": true, "schema": map[string]any{"fields": fields}, "rows": rows, "totalRows": strconv.Itoa(len(found.rows))}
+	answer := map[string]any{"jobComplete": true, "schema": map[string]any{"fields": fields}, "rows": rows, "totalRows": strconv.Itoa(found.count)}
 	if n+1 < f.pages(found) {
 		answer["pageToken"] = "P" + strconv.Itoa(n+1)
 	}
@@ -535,20 +614,20 @@ func (f *Fake) databricksStatus(w http.ResponseWriter, r *http.Request) {
 	}
 	reply(w, http.StatusOK, map[string]any{"statement_id": r.PathValue("id"), "status": map[string]any{"state": "SUCCEEDED"},
 		"manifest": map[string]any{"format": "JSON_ARRAY", "schema": map[string]any{"column_count": len(columns), "columns": columns},
-			"total_chunk_count": f.pages(found), "total_row_count": len(found.rows), "truncated": f.Truncated}})
+			"total_chunk_count": f.pages(found), "total_row_count": found.count, "truncated": f.Truncated}})
 }
 
 func (f *Fake) databricksChunk(w http.ResponseWriter, r *http.Request) {
 	n, _ := strconv.Atoi(r.PathValue("chunk"))
 	found := f.results[r.PathValue("id")]
-	rows, ok := f.page(found, n)
+	start, end, ok := f.span(found, n)
 	if !ok {
 		f.fail(w, http.StatusNotFound, "NOT_FOUND", "The statement was not found")
 		return
 	}
-	reply(w, http.StatusOK, map[string]any{"external_links": []any{map[string]any{"chunk_index": n, "row_offset": n * f.PageRows, "row_count": min(f.PageRows, len(found.rows)-n*f.PageRows),
+	reply(w, http.StatusOK, map[string]any{"external_links": []any{map[string]any{"chunk_index": n, "row_offset": n * f.PageRows, "row_count": min(f.PageRows, found.count-n*f.PageRows),
 		"external_link": f.Server.URL + "/storage/" + r.PathValue("id") + "/" + r.PathValue("chunk") + "?sig=" + Secret, "expiration": f.now().Add(15 * time.Minute).UTC().Format(time.RFC3339),
-		"http_headers": map[string]any{"X-Key": strconv.Itoa(len(rows))}}}})
+		"http_headers": map[string]any{"X-Key": strconv.Itoa(end - start)}}}})
 }
 
 // storage is the cloud's, which refuses a request that signs in twice.
