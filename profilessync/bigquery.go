@@ -85,21 +85,20 @@ type bigQueryResult struct {
 			Type string `json:"type"`
 		} `json:"fields"`
 	} `json:"schema"`
-	Rows []struct {
-		Fields []struct {
-			Value jsontext.Value `json:"v"`
-		} `json:"f"`
-	} `json:"rows"`
+	Rows rowsJSON `json:"rows"`
 }
 
-func (r *bigQueryResult) page() [][]jsontext.Value {
-	rows := make([][]jsontext.Value, len(r.Rows))
-	for i, row := range r.Rows {
-		for _, field := range row.Fields {
-			rows[i] = append(rows[i], field.Value)
-		}
+type bigQueryRow struct {
+	Fields []struct {
+		Value jsontext.Value `json:"v"`
+	} `json:"f"`
+}
+
+func (r *bigQueryRow) values() (values []jsontext.Value) {
+	for _, field := range r.Fields {
+		values = append(values, field.Value)
 	}
-	return rows
+	return values
 }
 
 // run inserts a job with an id of our own, so that to send it again is safe: the second one is answered
@@ -129,9 +128,9 @@ func (b *bigQuery) run(ctx context.Context, doing, sql string) ([]column, pages,
 		parameters.Set("location", inserted.Reference.Location)
 	}
 	var result bigQueryResult
-	for n := 1; !result.Complete; n++ { // the server waits up to timeoutMs
-		result = bigQueryResult{}
-		if _, err := b.call(ctx, http.MethodGet, path, parameters, nil, &result); err != nil {
+	var got answer
+	for n := 1; ; n++ { // the server waits up to timeoutMs
+		if got, err = b.call(ctx, http.MethodGet, path, parameters, nil, &result); err != nil {
 			return nil, nil, fail(err)
 		}
 		if result.Complete {
@@ -145,25 +144,26 @@ func (b *bigQuery) run(ctx context.Context, doing, sql string) ([]column, pages,
 	for _, f := range result.Schema.Fields {
 		columns = append(columns, column{f.Name, f.Type == "JSON", f.Type == "TIMESTAMP"}) // a DATETIME cannot be compared with one
 	}
-	ready, ended := true, false // the first page is there already
-	next := func(ctx context.Context) ([][]jsontext.Value, error) {
-		if ended {
+	first, token := got.page(result.Rows), result.Token // the first page came with the answer
+	next := func(ctx context.Context) (*page, error) {
+		if p := first; p != nil {
+			first = nil
+			return p, nil
+		}
+		if token == "" {
 			return nil, nil
 		}
-		if !ready {
-			result = bigQueryResult{}
-			_, err := b.call(ctx, http.MethodGet, path, parameters, nil, &result)
-			if answer, ok := errors.AsType[*restError](err); ok && (isGone(err) || answer.code == "invalid") {
-				return nil, errPaused // "invalid" is a page token that is no longer valid
-			}
-			if err != nil {
-				return nil, fail(err)
-			}
+		parameters.Set("pageToken", token)
+		var result bigQueryResult
+		got, err := b.call(ctx, http.MethodGet, path, parameters, nil, &result)
+		if answer, ok := errors.AsType[*restError](err); ok && (isGone(err) || answer.code == "invalid") {
+			return nil, errPaused // "invalid" is a page token that is no longer valid
 		}
-		page := result.page()
-		ready, ended = false, result.Token == ""
-		parameters.Set("pageToken", result.Token)
-		return page, nil
+		if err != nil {
+			return nil, fail(err)
+		}
+		token = result.Token
+		return got.page(result.Rows), nil
 	}
 	return columns, next, nil
 }

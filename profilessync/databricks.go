@@ -1,7 +1,6 @@
 package profilessync
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,11 +10,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
-
-	"segsync/internal/strictjson"
 )
 
 // databricks is the Statement Execution API.
@@ -70,7 +64,7 @@ func (l *clientLogin) sign(ctx context.Context, header http.Header, now time.Tim
 		}
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		req.Header.Set("Authorization", basicAuth(l.id, l.secret))
-		resp, data, err := l.fetch(req)
+		resp, err := l.fetch(req)
 		if err != nil {
 			return err
 		}
@@ -78,9 +72,13 @@ func (l *clientLogin) sign(ctx context.Context, header http.Header, now time.Tim
 			Token   string `json:"access_token"`
 			Seconds int    `json:"expires_in"`
 		}
-		if err := json.Unmarshal(data, &answer, strictjson.Lenient); err != nil || resp.StatusCode != http.StatusOK || answer.Token == "" {
-			e, _ := errors.AsType[*restError](answerError(http.StatusUnauthorized, data))
-			return e
+		if resp.StatusCode != http.StatusOK {
+			refused := answerError(resp)
+			refused.status = http.StatusUnauthorized
+			return refused
+		}
+		if _, err := decodeAnswer(resp, &answer); err != nil || answer.Token == "" {
+			return errOtherShape
 		}
 		const early = time.Minute
 		l.token, l.ends = answer.Token, now.Add(time.Duration(answer.Seconds)*time.Second-early)
@@ -143,78 +141,81 @@ func (d *databricks) run(ctx context.Context, doing, sql string) ([]column, page
 		columns = append(columns, column{name: c.Name, isTime: isTime(c.Type)}) // a VARIANT is cast to text without its quotes
 	}
 	at := 0
-	next := func(ctx context.Context) ([][]jsontext.Value, error) {
-		if at >= s.Manifest.Chunks {
-			return nil, nil
+	var ready []*page // of the last chunk
+	next := func(ctx context.Context) (*page, error) {
+		for len(ready) == 0 {
+			if at >= s.Manifest.Chunks {
+				return nil, nil
+			}
+			chunk, err := d.chunk(ctx, path+"/"+url.PathEscape(s.ID)+"/result/chunks/"+strconv.Itoa(at))
+			if isGone(err) {
+				return nil, errPaused
+			}
+			if err != nil {
+				return nil, fail(err)
+			}
+			at++
+			ready = chunk
 		}
-		page, err := d.chunk(ctx, path+"/"+url.PathEscape(s.ID)+"/result/chunks/"+strconv.Itoa(at))
-		if isGone(err) {
-			return nil, errPaused
-		}
-		if err != nil {
-			return nil, fail(err)
-		}
-		at++
-		return notNil(page), nil
+		p := ready[0]
+		ready = ready[1:]
+		return p, nil
 	}
 	return columns, next, nil
 }
 
-// chunk reads a chunk. Its link is asked for right before: it lives for 15 minutes. A link that does not
-// work is asked for anew, once.
-func (d *databricks) chunk(ctx context.Context, path string) (page [][]jsontext.Value, err error) {
+// chunk reads a chunk. Its links are asked for right before: they live for 15 minutes. Where one does not
+// work they are asked for anew, once.
+func (d *databricks) chunk(ctx context.Context, path string) ([]*page, error) {
 	for attempt := 1; ; attempt++ {
 		var chunk struct {
-			Links []struct {
-				URL     string            `json:"external_link"`
-				Rows    int               `json:"row_count"`
-				Headers map[string]string `json:"http_headers"`
-			} `json:"external_links"`
+			Links []chunkLink `json:"external_links"`
 		}
 		if _, err := d.call(ctx, http.MethodGet, path, nil, nil, &chunk); err != nil {
 			return nil, err
 		}
-		page = nil
-		for _, link := range chunk.Links {
-			var rows [][]jsontext.Value
-			if rows, err = d.follow(ctx, link.URL, link.Headers); err != nil {
-				break
-			}
-			if len(rows) != link.Rows {
-				err = fmt.Errorf("a chunk has %d rows, not %d", len(rows), link.Rows)
-				break
-			}
-			page = append(page, rows...)
-		}
-		answer, refused := errors.AsType[*restError](err)
-		if err == nil || !refused && attempt == 2 || ctx.Err() != nil {
-			return page, err
-		}
-		if refused && attempt == 2 {
+		pages, err := d.follow(ctx, chunk.Links)
+		switch answer, refused := errors.AsType[*restError](err); {
+		case err == nil, ctx.Err() != nil, attempt == 2 && !refused:
+			return pages, err
+		case attempt == 2: // not as it is: the answer is that of the cloud's storage
 			return nil, fmt.Errorf("the link of a chunk does not work (%d)", answer.status)
 		}
 	}
 }
 
-// follow reads what a link leads to. The link itself is the sign-in: it gets no header of ours, and is in no
-// error.
-func (d *databricks) follow(ctx context.Context, link string, headers map[string]string) (rows [][]jsontext.Value, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, link, nil)
-	if err != nil {
-		return nil, errors.New("the link of a chunk is not a URL")
+type chunkLink struct {
+	URL     string            `json:"external_link"`
+	Rows    int               `json:"row_count"`
+	Headers map[string]string `json:"http_headers"`
+}
+
+// follow reads what links lead to. A link itself is the sign-in: it gets no header of ours, and is in no error.
+func (d *databricks) follow(ctx context.Context, links []chunkLink) (pages []*page, err error) {
+	for _, link := range links {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, link.URL, nil)
+		if err != nil {
+			return nil, errors.New("the link of a chunk is not a URL")
+		}
+		for name, value := range link.Headers {
+			req.Header.Set(name, value)
+		}
+		resp, err := d.fetch(req)
+		if err != nil {
+			return nil, err
+		}
+		if resp.StatusCode != http.StatusOK {
+			return nil, &restError{status: resp.StatusCode, message: "a chunk cannot be read"}
+		}
+		var rows rowsJSON
+		got, err := decodeAnswer(resp, &rows)
+		if err != nil {
+			return nil, err
+		}
+		if rows.rows != link.Rows {
+			return nil, fmt.Errorf("a chunk has %d rows, not %d", rows.rows, link.Rows)
+		}
+		pages = append(pages, got.page(rows))
 	}
-	for name, value := range headers {
-		req.Header.Set(name, value)
-	}
-	resp, data, err := d.fetch(req)
-	if err != nil {
-		return nil, err
-	}
-	if resp.StatusCode != http.StatusOK {
-		return nil, &restError{status: resp.StatusCode, message: "a chunk cannot be read"}
-	}
-	if err := json.Unmarshal(bytes.TrimSpace(data), &rows, strictjson.Lenient); err != nil {
-		return nil, errors.New("a chunk has another shape than documented")
-	}
-	return rows, nil
+	return pages, nil
 }

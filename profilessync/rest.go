@@ -118,7 +118,8 @@ func ParseNative(raw string) (*Native, error) {
 func (n *Native) Name() string { return n.vendor + " " + n.base.Host + " " + n.Schema }
 
 // OpenNative looks at the tables of a warehouse with a REST API. All requests go through the client,
-// which must wait for the server and keep secrets out of errors. Errors are *Error.
+// which must wait for the server and keep secrets out of errors; the bodies of its good answers must be
+// io.Seekers, which can be read twice. Errors are *Error.
 func OpenNative(ctx context.Context, n *Native, c Credentials, client *http.Client) (*Warehouse, error) {
 	r := &rest{Native: n, client: client}
 	var err error
@@ -150,7 +151,75 @@ type statements interface {
 
 // pages returns the next page of a result; nil behind the last one. It returns errPaused if the
 // result is gone.
-type pages func(ctx context.Context) ([][]jsontext.Value, error)
+type pages func(ctx context.Context) (*page, error)
+
+// page is a page of a result. Its rows are decoded one by one, from a body that may be compressed: those of a
+// page of 20 MB would take several times as much memory.
+type page struct {
+	answer io.ReadSeeker
+	rowsJSON
+}
+
+// rowsJSON is the array of rows in an answer.
+type rowsJSON struct {
+	start int64 // its offset
+	rows  int
+}
+
+// UnmarshalJSONFrom passes over the array, and counts.
+func (r *rowsJSON) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	*r = rowsJSON{}
+	switch d.PeekKind() {
+	case 'n':
+		return d.SkipValue()
+	case '[':
+	default:
+		return errOtherShape
+	}
+	d.ReadToken() // it was looked at
+	for r.start = d.InputOffset() - 1; d.PeekKind() != ']'; r.rows++ {
+		if err := d.SkipValue(); err != nil {
+			return err
+		}
+	}
+	_, err := d.ReadToken()
+	return err
+}
+
+// each calls do for the values of each row.
+func (p *page) each(do func(values []jsontext.Value) error) error {
+	if p.rows == 0 {
+		return nil
+	}
+	if _, err := p.answer.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	if _, err := io.CopyN(io.Discard, p.answer, p.start); err != nil {
+		return err
+	}
+	d := jsontext.NewDecoder(p.answer, strictjson.Lenient)
+	d.ReadToken() // the bracket
+	for range p.rows {
+		var values []jsontext.Value
+		var err error
+		if d.PeekKind() == '{' {
+			var row bigQueryRow
+			err = json.UnmarshalDecode(d, &row, strictjson.Lenient)
+			values = row.values()
+		} else {
+			err = json.UnmarshalDecode(d, &values, strictjson.Lenient)
+		}
+		if err != nil {
+			return errOtherShape
+		}
+		if err := do(values); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var errOtherShape = errors.New("the answer has another shape than documented")
 
 // restServer is the server, and each connection to it: there is nothing to connect to, or to begin.
 type restServer struct {
@@ -191,7 +260,7 @@ func (s *restServer) read(ctx context.Context, doing, sql string, columns func([
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	ahead := make(chan [][]jsontext.Value)
+	ahead := make(chan *page)
 	var group errgroup.Group
 	group.Go(func() error {
 		defer close(ahead)
@@ -208,12 +277,10 @@ func (s *restServer) read(ctx context.Context, doing, sql string, columns func([
 		}
 	})
 	for page := range ahead {
-		for _, row := range page {
-			if err := each(texts(row)); err != nil {
-				cancel()
-				group.Wait() // its error is that of the cancelled context
-				return err
-			}
+		if err := page.each(func(values []jsontext.Value) error { return each(texts(values)) }); err != nil {
+			cancel()
+			group.Wait() // its error is that of the cancelled context
+			return err
 		}
 	}
 	return group.Wait()
@@ -269,23 +336,31 @@ func clipText(s string) string {
 	return s
 }
 
+// answer is one that is not an error.
+type answer struct {
+	status int
+	body   io.ReadSeeker
+}
+
+func (a *answer) page(rows rowsJSON) *page { return &page{a.body, rows} }
+
 // call sends a request and decodes the answer, which must be one that is not an error. After a 401 it signs in
 // anew, once: the token may have ended, or our clock be wrong.
-func (r *rest) call(ctx context.Context, method, path string, query url.Values, body, into any) (status int, err error) {
+func (r *rest) call(ctx context.Context, method, path string, query url.Values, body, into any) (a answer, err error) {
 	for attempt := 1; ; attempt++ {
-		status, err = r.send(ctx, method, path, query, body, into, attempt > 1)
-		if answer, ok := errors.AsType[*restError](err); !ok || answer.status != http.StatusUnauthorized || attempt == 2 {
-			return status, err
+		a, err = r.send(ctx, method, path, query, body, into, attempt > 1)
+		if refused, ok := errors.AsType[*restError](err); !ok || refused.status != http.StatusUnauthorized || attempt == 2 {
+			return a, err
 		}
 	}
 }
 
-func (r *rest) send(ctx context.Context, method, path string, query url.Values, body, into any, anew bool) (int, error) {
+func (r *rest) send(ctx context.Context, method, path string, query url.Values, body, into any, anew bool) (a answer, err error) {
 	var content io.Reader
 	if body != nil {
 		data, err := json.Marshal(body)
 		if err != nil {
-			return 0, err
+			return a, err
 		}
 		content = bytes.NewReader(data)
 	}
@@ -293,7 +368,7 @@ func (r *rest) send(ctx context.Context, method, path string, query url.Values, 
 	target.RawQuery = query.Encode()
 	req, err := http.NewRequestWithContext(ctx, method, target.String(), content)
 	if err != nil {
-		return 0, err
+		return a, err
 	}
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("User-Agent", applicationName+"/1")
@@ -304,11 +379,11 @@ func (r *rest) send(ctx context.Context, method, path string, query url.Values, 
 	skew := r.skew
 	r.mu.Unlock()
 	if err := r.sign(ctx, req.Header, time.Now().Add(skew), anew); err != nil {
-		return 0, err
+		return a, err
 	}
-	resp, data, err := r.fetch(req)
+	resp, err := r.fetch(req)
 	if err != nil {
-		return 0, err
+		return a, err
 	}
 	if at, err := http.ParseTime(resp.Header.Get("Date")); err == nil && resp.StatusCode == http.StatusUnauthorized {
 		r.mu.Lock()
@@ -316,31 +391,36 @@ func (r *rest) send(ctx context.Context, method, path string, query url.Values, 
 		r.mu.Unlock()
 	}
 	if resp.StatusCode/100 != 2 {
-		return resp.StatusCode, answerError(resp.StatusCode, data)
+		return a, answerError(resp)
 	}
-	if err := json.Unmarshal(data, into, strictjson.Lenient); err != nil {
-		return resp.StatusCode, errors.New("the answer has another shape than documented")
-	}
-	return resp.StatusCode, nil
+	return decodeAnswer(resp, into)
 }
 
-// fetch returns an answer with its body. Its error lacks the URL, which can be a secret.
-func (r *rest) fetch(req *http.Request) (*http.Response, []byte, error) {
+// decodeAnswer decodes a good answer. Its body is in memory and stays there.
+func decodeAnswer(resp *http.Response, into any) (a answer, err error) {
+	body, ok := resp.Body.(io.ReadSeeker)
+	if !ok {
+		return a, errors.New("the body of an answer cannot be read twice")
+	}
+	if err := json.UnmarshalRead(body, into, strictjson.Lenient); err != nil {
+		return a, errOtherShape
+	}
+	return answer{resp.StatusCode, body}, nil
+}
+
+// fetch returns an answer. Its error lacks the URL, which can be a secret.
+func (r *rest) fetch(req *http.Request) (*http.Response, error) {
 	resp, err := r.client.Do(req)
 	if failed, ok := errors.AsType[*url.Error](err); ok {
 		err = failed.Err
 	}
-	if err != nil {
-		return nil, nil, err
-	}
-	defer resp.Body.Close()
-	data, err := io.ReadAll(resp.Body)
-	return resp, data, err
+	return resp, err
 }
 
 // answerError takes what the three vendors say of an error: Snowflake and Databricks at the top, Google in an
 // object.
-func answerError(status int, data []byte) error {
+func answerError(resp *http.Response) *restError {
+	data, _ := io.ReadAll(resp.Body) // from memory
 	var says struct {
 		Code      jsontext.Value `json:"code"`
 		ErrorCode string         `json:"error_code"`
@@ -349,7 +429,7 @@ func answerError(status int, data []byte) error {
 		ErrorText string         `json:"error_description"`
 	}
 	json.Unmarshal(data, &says, strictjson.Lenient) // else it has none of them
-	e := &restError{status, says.ErrorCode, says.Message}
+	e := &restError{resp.StatusCode, says.ErrorCode, says.Message}
 	if says.Code.Kind() == '"' {
 		e.code = strings.Trim(says.Code.String(), `"`)
 	}
@@ -397,7 +477,7 @@ func (r *rest) fail(doing string, err error, problems map[string]Problem) error 
 
 // pollDelay is how long to wait before the nth look at a statement that runs.
 func pollDelay(ctx context.Context, n int) error {
-	timer := time.NewTimer(min(time.Duration(n)*250*time.Millisecond, 5*time.Second))
+	timer := time.NewTimer(min(time.Duration(n*n)*50*time.Millisecond, 5*time.Second))
 	defer timer.Stop()
 	select {
 	case <-timer.C:

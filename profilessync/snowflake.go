@@ -13,8 +13,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/go-json-experiment/json/jsontext"
 )
 
 // snowflake is the SQL API, version 2.
@@ -94,7 +92,7 @@ type snowflakeResult struct {
 			Type string `json:"type"`
 		} `json:"rowType"`
 	} `json:"resultSetMetaData"`
-	Data [][]jsontext.Value `json:"data"`
+	Data rowsJSON `json:"data"`
 }
 
 // run submits the statement without waiting for it: a request that is answered after 45 seconds looks
@@ -110,14 +108,11 @@ func (s *snowflake) run(ctx context.Context, doing, sql string) ([]column, pages
 	}
 	const path = "api/v2/statements"
 	var result snowflakeResult
-	status, err := s.call(ctx, http.MethodPost, path, url.Values{"requestId": {randomID()}, "retry": {"true"}, "async": {"true"}}, body, &result)
-	for n := 1; err == nil && status == http.StatusAccepted; n++ {
+	got, err := s.call(ctx, http.MethodPost, path, url.Values{"requestId": {randomID()}, "retry": {"true"}, "async": {"true"}}, body, &result)
+	handle := path + "/" + url.PathEscape(result.Handle)
+	for n := 1; err == nil && got.status == http.StatusAccepted; n++ {
 		if err = pollDelay(ctx, n); err == nil {
-			handle := result.Handle
-			result = snowflakeResult{}
-			if status, err = s.call(ctx, http.MethodGet, path+"/"+url.PathEscape(handle), nil, nil, &result); result.Handle == "" {
-				result.Handle = handle
-			}
+			got, err = s.call(ctx, http.MethodGet, handle, nil, nil, &result)
 		}
 	}
 	if err != nil {
@@ -127,36 +122,29 @@ func (s *snowflake) run(ctx context.Context, doing, sql string) ([]column, pages
 	for _, c := range result.Metadata.Columns {
 		columns = append(columns, column{name: c.Name, isTime: isTime(c.Type)}) // a VARIANT is cast to text without its quotes
 	}
-	at := 0
-	next := func(ctx context.Context) ([][]jsontext.Value, error) {
-		if at >= max(len(result.Metadata.Partitions), 1) {
+	partitions := result.Metadata.Partitions
+	at, first := 0, got.page(result.Data) // the first one came with the answer
+	next := func(ctx context.Context) (*page, error) {
+		if at >= max(len(partitions), 1) {
 			return nil, nil
 		}
-		page := result.Data
-		if result.Data = nil; at > 0 {
+		p := first
+		if first = nil; at > 0 {
 			var partition snowflakeResult
-			_, err := s.call(ctx, http.MethodGet, path+"/"+url.PathEscape(result.Handle), url.Values{"partition": {strconv.Itoa(at)}}, nil, &partition)
+			got, err := s.call(ctx, http.MethodGet, handle, url.Values{"partition": {strconv.Itoa(at)}}, nil, &partition)
 			if isGone(err) {
 				return nil, errPaused
 			}
 			if err != nil {
 				return nil, fail(err)
 			}
-			page = partition.Data
+			p = got.page(partition.Data)
 		}
-		if at < len(result.Metadata.Partitions) && len(page) != result.Metadata.Partitions[at].Rows {
-			return nil, fail(fmt.Errorf("partition %d has %d rows, not %d", at, len(page), result.Metadata.Partitions[at].Rows))
+		if at < len(partitions) && p.rows != partitions[at].Rows {
+			return nil, fail(fmt.Errorf("partition %d has %d rows, not %d", at, p.rows, partitions[at].Rows))
 		}
 		at++
-		return notNil(page), nil
+		return p, nil
 	}
 	return columns, next, nil
-}
-
-// notNil tells an empty page from the end.
-func notNil(page [][]jsontext.Value) [][]jsontext.Value {
-	if page == nil {
-		return [][]jsontext.Value{}
-	}
-	return page
 }
