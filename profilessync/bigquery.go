@@ -3,6 +3,7 @@ package profilessync
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"os"
@@ -12,11 +13,6 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// bigQuery is the REST API, version 2.
-//
-// https://cloud.google.com/bigquery/docs/reference/rest
-type bigQuery struct{ *rest }
-
 // bigQueryProblems are reasons of errors.
 //
 // https://cloud.google.com/bigquery/docs/error-messages
@@ -24,24 +20,32 @@ var bigQueryProblems = map[string]Problem{
 	"notFound": MissingTable, "accessDenied": PermissionDenied, "authError": LoginRefused, "backendError": ConnectionLost,
 }
 
-func newBigQuery(r *rest, c Credentials) (*bigQuery, error) {
-	b := &bigQuery{r}
-	r.sign = func(_ context.Context, header http.Header, _ time.Time, _ bool) error {
-		header.Set("Authorization", "Bearer "+c.GoogleToken)
-		return nil
+// useBigQuery lets the requests be those of the REST API, version 2.
+//
+// https://cloud.google.com/bigquery/docs/reference/rest
+func useBigQuery(r *rest, c Credentials) (err error) {
+	r.problems, r.run = bigQueryProblems, r.runBigQuery
+	switch {
+	case c.GoogleToken != "":
+		r.login = fixedToken(c.GoogleToken)
+	case c.GoogleKeyFile != "":
+		if r.login, err = googleKey(c.GoogleKeyFile); err != nil {
+			return fmt.Errorf("GOOGLE_APPLICATION_CREDENTIALS: %w", err)
+		}
+	default:
+		return r.missingLogin("GOOGLE_APPLICATION_CREDENTIALS or GOOGLE_OAUTH_ACCESS_TOKEN")
 	}
-	if c.GoogleToken != "" {
-		return b, nil
-	}
-	if c.GoogleKeyFile == "" {
-		return nil, missingLogin(r, "GOOGLE_APPLICATION_CREDENTIALS or GOOGLE_OAUTH_ACCESS_TOKEN")
-	}
-	invalid := func(err error) error {
-		return &Error{Problem: LoginRefused, Vendor: r.vendor, text: "GOOGLE_APPLICATION_CREDENTIALS: " + err.Error(), cause: err}
-	}
-	data, err := os.ReadFile(c.GoogleKeyFile)
+	return nil
+}
+
+// googleKey returns the login with the key of a service account. A token that the key itself signs is enough,
+// with no exchange.
+//
+// https://cloud.google.com/bigquery/docs/json-web-tokens
+func googleKey(path string) (func(context.Context, time.Time, bool) (string, error), error) {
+	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, invalid(err)
+		return nil, err
 	}
 	var account struct {
 		Type  string `json:"type"`
@@ -50,21 +54,13 @@ func newBigQuery(r *rest, c Credentials) (*bigQuery, error) {
 		Key   string `json:"private_key"`
 	}
 	if err := json.Unmarshal(data, &account); err != nil || account.Type != "service_account" {
-		return nil, invalid(errors.New("it is not the key of a service account; gcloud auth print-access-token gives a token for GOOGLE_OAUTH_ACCESS_TOKEN"))
+		return nil, errors.New("it is not the key of a service account; gcloud auth print-access-token gives a token for GOOGLE_OAUTH_ACCESS_TOKEN")
 	}
 	key, err := parseKey([]byte(account.Key), "")
-	if err != nil {
-		return nil, invalid(err)
-	}
-	// A token that the key itself signs is enough, with no exchange:
-	// https://cloud.google.com/bigquery/docs/json-web-tokens
-	r.sign = func(_ context.Context, header http.Header, now time.Time, _ bool) error {
+	return func(_ context.Context, now time.Time, _ bool) (string, error) {
 		const audience = "https://bigquery.googleapis.com/"
-		token, err := signJWT(key, account.KeyID, map[string]any{"iss": account.Email, "sub": account.Email, "aud": audience}, now)
-		header.Set("Authorization", "Bearer "+token)
-		return err
-	}
-	return b, nil
+		return signJWT(key, account.KeyID, map[string]any{"iss": account.Email, "sub": account.Email, "aud": audience}, now)
+	}, err
 }
 
 type bigQueryJob struct {
@@ -89,87 +85,51 @@ type bigQueryResult struct {
 }
 
 type bigQueryRow struct {
-	Fields []struct {
+	Cells []struct {
 		Value jsontext.Value `json:"v"`
 	} `json:"f"`
 }
 
-func (r *bigQueryRow) values() (values []jsontext.Value) {
-	for _, field := range r.Fields {
-		values = append(values, field.Value)
-	}
-	return values
-}
-
-// run inserts a job with an id of our own, so that to send it again is safe: the second one is answered
+// runBigQuery inserts a job with an id of our own, so that to send it again is safe: the second one is answered
 // with 409.
 //
 // https://cloud.google.com/bigquery/docs/reference/rest/v2/jobs/insert
-func (b *bigQuery) run(ctx context.Context, doing, sql string) ([]column, pages, error) {
-	fail := func(err error) error { return b.fail(doing, err, bigQueryProblems) }
+func (r *rest) runBigQuery(ctx context.Context, sql string) (*result, error) {
+	project := "bigquery/v2/projects/" + url.PathEscape(r.path[0])
 	var job bigQueryJob
-	job.Reference.Project, job.Reference.ID, job.Reference.Location = b.path[0], applicationName+"-"+randomID(), b.params.Get("location")
-	type query struct {
-		SQL    string `json:"query"`
-		Legacy bool   `json:"useLegacySql"`
+	job.Reference.Project, job.Reference.ID, job.Reference.Location = r.path[0], applicationName+"-"+randomID(), r.params.Get("location")
+	body := map[string]any{"jobReference": job.Reference,
+		"configuration": map[string]any{"query": map[string]any{"query": sql, "useLegacySql": false}}}
+	_, err := r.call(ctx, http.MethodPost, project+"/jobs", nil, body, &job)
+	if answer, ok := errors.AsType[*restError](err); err != nil && !(ok && answer.status == http.StatusConflict) {
+		return nil, err
 	}
-	body := map[string]any{"jobReference": job.Reference, "configuration": map[string]any{"query": query{SQL: sql}}}
-	inserted := job
-	_, err := b.call(ctx, http.MethodPost, "bigquery/v2/projects/"+url.PathEscape(b.path[0])+"/jobs", nil, body, &inserted)
-	if answer, ok := errors.AsType[*restError](err); ok && answer.status == http.StatusConflict {
-		err = nil
+	path, parameters := project+"/queries/"+url.PathEscape(job.Reference.ID), url.Values{"timeoutMs": {"10000"}}
+	if job.Reference.Location != "" {
+		parameters.Set("location", job.Reference.Location)
 	}
-	if err != nil {
-		return nil, nil, fail(err)
-	}
-	path := "bigquery/v2/projects/" + url.PathEscape(b.path[0]) + "/queries/" + url.PathEscape(job.Reference.ID)
-	parameters := url.Values{"timeoutMs": {"10000"}}
-	if inserted.Reference.Location != "" {
-		parameters.Set("location", inserted.Reference.Location)
-	}
-	var result bigQueryResult
-	var got answer
-	for n := 1; ; n++ { // the server waits up to timeoutMs
-		if got, err = b.call(ctx, http.MethodGet, path, parameters, nil, &result); err != nil {
-			return nil, nil, fail(err)
+	var in bigQueryResult
+	read := func(ctx context.Context) (*page, error) {
+		in = bigQueryResult{}
+		got, err := r.call(ctx, http.MethodGet, path, parameters, nil, &in)
+		if err != nil {
+			return nil, err
 		}
-		if result.Complete {
-			break
-		}
-		if err := pollDelay(ctx, n); err != nil {
-			return nil, nil, fail(err)
-		}
+		parameters.Set("pageToken", in.Token)
+		return got.page(in.Rows), nil
 	}
-	var columns []column
-	for _, f := range result.Schema.Fields {
-		columns = append(columns, column{f.Name, f.Type == "JSON", f.Type == "TIMESTAMP"}) // a DATETIME cannot be compared with one
-	}
-	first, token := got.page(result.Rows), result.Token // the first page came with the answer
-	next := func(ctx context.Context) (*page, error) {
-		if p := first; p != nil {
-			first = nil
-			return p, nil
-		}
-		if token == "" {
+	out := &result{next: func(ctx context.Context) (*page, error) {
+		if in.Token == "" {
 			return nil, nil
 		}
-		parameters.Set("pageToken", token)
-		var result bigQueryResult
-		got, err := b.call(ctx, http.MethodGet, path, parameters, nil, &result)
-		if answer, ok := errors.AsType[*restError](err); ok && (isGone(err) || answer.code == "invalid") {
-			return nil, errPaused // "invalid" is a page token that is no longer valid
-		}
-		if err != nil {
-			return nil, fail(err)
-		}
-		token = result.Token
-		return got.page(result.Rows), nil
+		return read(ctx)
+	}}
+	err = poll(ctx, func() (bool, error) { // the server waits up to timeoutMs
+		out.first, err = read(ctx)
+		return in.Complete, err
+	})
+	for _, f := range in.Schema.Fields {
+		out.columns = append(out.columns, column{f.Name, f.Type == "JSON", f.Type == "TIMESTAMP"}) // a DATETIME cannot be compared with one
 	}
-	return columns, next, nil
-}
-
-// isGone reports whether an answer says that a statement or its result is no longer there.
-func isGone(err error) bool {
-	answer, ok := errors.AsType[*restError](err)
-	return ok && (answer.status == http.StatusNotFound || answer.status == http.StatusGone)
+	return out, err
 }

@@ -8,14 +8,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 )
-
-// databricks is the Statement Execution API.
-//
-// https://docs.databricks.com/api/workspace/statementexecution
-type databricks struct{ *rest }
 
 // databricksProblems are error conditions, which messages begin with, and codes of answers.
 //
@@ -26,20 +20,20 @@ var databricksProblems = map[string]Problem{
 	"UNAUTHENTICATED": LoginRefused, "TEMPORARILY_UNAVAILABLE": ConnectionLost,
 }
 
-func newDatabricks(r *rest, c Credentials) (*databricks, error) {
-	d := &databricks{r}
+// useDatabricks lets the requests be those of the Statement Execution API.
+//
+// https://docs.databricks.com/api/workspace/statementexecution
+func useDatabricks(r *rest, c Credentials) error {
+	r.problems, r.run = databricksProblems, r.runDatabricks
 	switch {
 	case c.DatabricksToken != "":
-		r.sign = func(_ context.Context, header http.Header, _ time.Time, _ bool) error {
-			header.Set("Authorization", "Bearer "+c.DatabricksToken)
-			return nil
-		}
+		r.login = fixedToken(c.DatabricksToken)
 	case c.DatabricksClientID != "" && c.DatabricksClientSecret != "":
-		r.sign = (&clientLogin{rest: r, id: c.DatabricksClientID, secret: c.DatabricksClientSecret}).sign
+		r.login = (&clientLogin{rest: r, id: c.DatabricksClientID, secret: c.DatabricksClientSecret}).login
 	default:
-		return nil, missingLogin(r, "DATABRICKS_TOKEN, or DATABRICKS_CLIENT_ID and DATABRICKS_CLIENT_SECRET")
+		return r.missingLogin("DATABRICKS_TOKEN, or DATABRICKS_CLIENT_ID and DATABRICKS_CLIENT_SECRET")
 	}
-	return d, nil
+	return nil
 }
 
 // clientLogin gets tokens for a service principal.
@@ -48,43 +42,40 @@ func newDatabricks(r *rest, c Credentials) (*databricks, error) {
 type clientLogin struct {
 	*rest
 	id, secret string
-	mu         sync.Mutex
-	token      string
+	last       string // token
 	ends       time.Time
 }
 
-func (l *clientLogin) sign(ctx context.Context, header http.Header, now time.Time, anew bool) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if anew || now.After(l.ends) {
-		form := url.Values{"grant_type": {"client_credentials"}, "scope": {"all-apis"}}.Encode()
-		req, err := http.NewRequestWithContext(ctx, http.MethodPost, l.base.JoinPath("oidc/v1/token").String(), strings.NewReader(form))
-		if err != nil {
-			return err
-		}
-		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		req.Header.Set("Authorization", basicAuth(l.id, l.secret))
-		resp, err := l.fetch(req)
-		if err != nil {
-			return err
-		}
-		var answer struct {
-			Token   string `json:"access_token"`
-			Seconds int    `json:"expires_in"`
-		}
-		if resp.StatusCode != http.StatusOK {
-			refused := answerError(resp)
-			refused.status = http.StatusUnauthorized
-			return refused
-		}
-		if _, err := decodeAnswer(resp, &answer); err != nil || answer.Token == "" {
-			return errOtherShape
-		}
-		const early = time.Minute
-		l.token, l.ends = answer.Token, now.Add(time.Duration(answer.Seconds)*time.Second-early)
+func (l *clientLogin) login(ctx context.Context, now time.Time, anew bool) (string, error) {
+	if !anew && now.Before(l.ends) {
+		return l.last, nil
 	}
-	header.Set("Authorization", "Bearer "+l.token)
-	return nil
+	form := url.Values{"grant_type": {"client_credentials"}, "scope": {"all-apis"}}.Encode()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, l.base.JoinPath("oidc/v1/token").String(), strings.NewReader(form))
+	if err != nil {
+		return "", err
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.SetBasicAuth(l.id, l.secret)
+	resp, err := l.fetch(req)
+	if err != nil {
+		return "", err
+	}
+	if resp.StatusCode != http.StatusOK {
+		refused := answerError(resp)
+		refused.status = http.StatusUnauthorized
+		return "", refused
+	}
+	var answer struct {
+		Token   string `json:"access_token"`
+		Seconds int    `json:"expires_in"`
+	}
+	if _, err := decodeAnswer(resp, &answer); err != nil || answer.Token == "" {
+		return "", errOtherShape
+	}
+	const early = time.Minute
+	l.last, l.ends = answer.Token, now.Add(time.Duration(answer.Seconds)*time.Second-early)
+	return l.last, nil
 }
 
 type databricksStatement struct {
@@ -108,73 +99,72 @@ type databricksStatement struct {
 	} `json:"manifest"`
 }
 
-// run starts the statement and polls it: a wait of the server would look like a request that is lost. A
-// request that is sent again starts another statement, which only reads.
-func (d *databricks) run(ctx context.Context, doing, sql string) ([]column, pages, error) {
+// runDatabricks starts the statement and polls it: a wait of the server would look like a request that is lost.
+// A request that is sent again starts another statement, which only reads.
+func (r *rest) runDatabricks(ctx context.Context, sql string) (*result, error) {
 	const path = "api/2.0/sql/statements"
-	fail := func(err error) error { return d.fail(doing, err, databricksProblems) }
-	body := map[string]any{"statement": sql, "warehouse_id": d.params.Get("warehouse"), "catalog": d.path[0], "schema": d.path[1],
+	body := map[string]any{"statement": sql, "warehouse_id": r.params.Get("warehouse"), "catalog": r.path[0], "schema": r.path[1],
 		"disposition": "EXTERNAL_LINKS", "format": "JSON_ARRAY", "wait_timeout": "0s"}
 	var s databricksStatement
-	_, err := d.call(ctx, http.MethodPost, path, nil, body, &s)
-	for n := 1; err == nil && (s.Status.State == "PENDING" || s.Status.State == "RUNNING"); n++ {
-		if err = pollDelay(ctx, n); err == nil {
-			_, err = d.call(ctx, http.MethodGet, path+"/"+url.PathEscape(s.ID), nil, nil, &s)
-		}
+	if _, err := r.call(ctx, http.MethodPost, path, nil, body, &s); err != nil {
+		return nil, err
+	}
+	handle := path + "/" + url.PathEscape(s.ID)
+	isDone := func() bool { return s.Status.State != "PENDING" && s.Status.State != "RUNNING" }
+	var err error
+	if !isDone() {
+		err = poll(ctx, func() (bool, error) {
+			_, err := r.call(ctx, http.MethodGet, handle, nil, nil, &s)
+			return isDone(), err
+		})
 	}
 	switch {
 	case err != nil:
-		return nil, nil, fail(err)
+		return nil, err
 	case s.Status.State == "CLOSED":
-		return nil, nil, errPaused
+		return nil, errPaused
 	case s.Status.State != "SUCCEEDED":
 		e := &restError{http.StatusOK, s.Status.Error.Code, s.Status.Error.Message}
 		if condition, _, found := strings.Cut(strings.TrimPrefix(e.message, "["), "]"); found && strings.HasPrefix(e.message, "[") {
 			e.code, _, _ = strings.Cut(condition, ".")
 		}
-		return nil, nil, fail(e)
+		return nil, e
 	case s.Manifest.Truncated:
-		return nil, nil, fail(&restError{http.StatusOK, "truncated", "the result is truncated: it is larger than the warehouse gives"})
+		return nil, &restError{http.StatusOK, "truncated", "the result is truncated: it is larger than the warehouse gives"}
 	}
-	var columns []column
+	out := &result{}
 	for _, c := range s.Manifest.Schema.Columns {
-		columns = append(columns, column{name: c.Name, isTime: isTime(c.Type)}) // a VARIANT is cast to text without its quotes
+		out.columns = append(out.columns, column{name: c.Name, isTime: isTime(c.Type)}) // a VARIANT is cast to text without its quotes
 	}
 	at := 0
 	var ready []*page // of the last chunk
-	next := func(ctx context.Context) (*page, error) {
+	out.next = func(ctx context.Context) (p *page, err error) {
 		for len(ready) == 0 {
 			if at >= s.Manifest.Chunks {
 				return nil, nil
 			}
-			chunk, err := d.chunk(ctx, path+"/"+url.PathEscape(s.ID)+"/result/chunks/"+strconv.Itoa(at))
-			if isGone(err) {
-				return nil, errPaused
-			}
-			if err != nil {
-				return nil, fail(err)
+			if ready, err = r.databricksChunk(ctx, handle+"/result/chunks/"+strconv.Itoa(at)); err != nil {
+				return nil, err
 			}
 			at++
-			ready = chunk
 		}
-		p := ready[0]
-		ready = ready[1:]
+		p, ready = ready[0], ready[1:]
 		return p, nil
 	}
-	return columns, next, nil
+	return out, nil
 }
 
-// chunk reads a chunk. Its links are asked for right before: they live for 15 minutes. Where one does not
+// databricksChunk reads a chunk. Its links are asked for right before: they live for 15 minutes. Where one does not
 // work they are asked for anew, once.
-func (d *databricks) chunk(ctx context.Context, path string) ([]*page, error) {
+func (r *rest) databricksChunk(ctx context.Context, path string) ([]*page, error) {
 	for attempt := 1; ; attempt++ {
 		var chunk struct {
 			Links []chunkLink `json:"external_links"`
 		}
-		if _, err := d.call(ctx, http.MethodGet, path, nil, nil, &chunk); err != nil {
+		if _, err := r.call(ctx, http.MethodGet, path, nil, nil, &chunk); err != nil {
 			return nil, err
 		}
-		pages, err := d.follow(ctx, chunk.Links)
+		pages, err := r.follow(ctx, chunk.Links)
 		switch answer, refused := errors.AsType[*restError](err); {
 		case err == nil, ctx.Err() != nil, attempt == 2 && !refused:
 			return pages, err
@@ -191,7 +181,7 @@ type chunkLink struct {
 }
 
 // follow reads what links lead to. A link itself is the sign-in: it gets no header of ours, and is in no error.
-func (d *databricks) follow(ctx context.Context, links []chunkLink) (pages []*page, err error) {
+func (r *rest) follow(ctx context.Context, links []chunkLink) (pages []*page, err error) {
 	for _, link := range links {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, link.URL, nil)
 		if err != nil {
@@ -200,7 +190,7 @@ func (d *databricks) follow(ctx context.Context, links []chunkLink) (pages []*pa
 		for name, value := range link.Headers {
 			req.Header.Set(name, value)
 		}
-		resp, err := d.fetch(req)
+		resp, err := r.fetch(req)
 		if err != nil {
 			return nil, err
 		}

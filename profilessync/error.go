@@ -120,12 +120,20 @@ func reason(err error) string {
 	return err.Error()
 }
 
-// statementError describes what went wrong while doing something on an open connection.
-func statementError(doing string, err error) error {
+// endedError returns the error of something that was ended from outside; nil if it was not.
+func endedError(doing string, err error) error {
 	for _, ended := range []error{context.Canceled, context.DeadlineExceeded} {
 		if errors.Is(err, ended) {
 			return fmt.Errorf("%s: %w", doing, ended)
 		}
+	}
+	return nil
+}
+
+// statementError describes what went wrong while doing something on an open connection.
+func statementError(doing string, err error) error {
+	if ended := endedError(doing, err); ended != nil {
+		return ended
 	}
 	var pgErr *pgconn.PgError
 	if !errors.As(err, &pgErr) {

@@ -7,12 +7,7 @@ func (w *Warehouse) SetIdleTimeout(d time.Duration) { w.idleTimeout = d }
 
 // Literal quotes a text for a dialect.
 func Literal(name, text string) string {
-	for _, d := range dialects {
-		if d.name == name {
-			return (&statement{dialect: d}).literal(text)
-		}
-	}
-	panic(name)
+	return (&statement{dialect: dialectOf(name)}).literal(text)
 }
 
 // ReadAhead is how many profiles are read before they are taken.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -123,35 +122,121 @@ func (n *Native) Name() string { return n.vendor + " " + n.base.Host + " " + n.S
 func OpenNative(ctx context.Context, n *Native, c Credentials, client *http.Client) (*Warehouse, error) {
 	r := &rest{Native: n, client: client}
 	var err error
-	var s restServer
 	switch n.vendor {
 	case "snowflake":
-		s.statements, err = newSnowflake(r, c)
+		err = useSnowflake(r, c)
 	case "bigquery":
-		s.statements, err = newBigQuery(r, c)
+		err = useBigQuery(r, c)
 	default:
-		s.statements, err = newDatabricks(r, c)
+		err = useDatabricks(r, c)
 	}
 	if err != nil {
-		return nil, err
+		return nil, &Error{Problem: LoginRefused, Vendor: n.vendor, text: err.Error(), cause: err}
 	}
-	for _, d := range dialects {
-		if d.name == n.vendor {
-			s.is = d
+	return open(ctx, r, n.Schema, restIdleTimeout)
+}
+
+// missingLogin says which settings are missing.
+func (n *Native) missingLogin(names string) error {
+	return errors.New("no sign-in for " + n.vendor + " is set: " + names)
+}
+
+// rest sends requests to a vendor's API. It is the server, and each connection to it: there is nothing to
+// connect to, or to begin.
+type rest struct {
+	*Native
+	client *http.Client
+	// run starts a statement and waits until it has a result.
+	run      func(ctx context.Context, sql string) (*result, error)
+	problems map[string]Problem // by the vendor's codes
+	// login returns a token for this time by the clock of the server; anew: the last one was refused.
+	login  func(ctx context.Context, now time.Time, anew bool) (string, error)
+	header http.Header // of each request
+
+	mu   sync.Mutex    // held by login
+	skew time.Duration // of the server's clock, where its answer 401 has shown it
+}
+
+// result is the result of a statement.
+type result struct {
+	columns []column
+	first   *page                                    // nil: next returns it
+	next    func(ctx context.Context) (*page, error) // the next page; nil behind the last one
+}
+
+func (r *rest) connect(context.Context) (connection, error) { return r, nil }
+func (r *rest) dialect() dialect                            { return dialectOf(r.vendor) }
+func (r *rest) begin(context.Context) error                 { return nil }
+func (r *rest) close()                                      {}
+
+// rows runs the statement again where its result was gone before it gave a row.
+func (r *rest) rows(ctx context.Context, doing, sql string, columns func([]column), each func([][]byte) error) error {
+	for attempt := 1; ; attempt++ {
+		given := false
+		err := r.read(ctx, doing, sql, columns, func(values [][]byte) error {
+			given = true
+			return each(values)
+		})
+		if !errors.Is(err, errPaused) || given {
+			return err
+		}
+		if attempt > maxSilentRestarts {
+			return &Error{Problem: ConnectionLost, text: doing + ": the result of the statement is gone each time before it can be read"}
 		}
 	}
-	return open(ctx, &s, n.Schema, restIdleTimeout)
 }
 
-// statements is what the vendors' APIs have in common: a statement, and its result in pages.
-type statements interface {
-	// run starts a statement, waits until it has a result, and returns its columns and how to read its pages.
-	run(ctx context.Context, doing, sql string) ([]column, pages, error)
+// read reads a page ahead of the one whose rows are taken.
+func (r *rest) read(ctx context.Context, doing, sql string, columns func([]column), each func([][]byte) error) error {
+	result, err := r.run(ctx, sql)
+	if err != nil {
+		return r.fail(doing, err)
+	}
+	if columns != nil {
+		columns(result.columns)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ahead := make(chan *page)
+	var group errgroup.Group
+	group.Go(func() (err error) {
+		defer close(ahead)
+		page := result.first
+		result.first = nil // it is not needed as long as the others
+		for {
+			if page == nil {
+				if page, err = result.next(ctx); isGone(err) {
+					return errPaused
+				} else if err != nil {
+					return r.fail(doing, err)
+				} else if page == nil {
+					return nil
+				}
+			}
+			select {
+			case ahead <- page:
+				page = nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+	})
+	for page := range ahead {
+		if err := page.each(each); err != nil {
+			cancel()
+			group.Wait() // its error is that of the cancelled context
+			return err
+		}
+	}
+	return group.Wait()
 }
 
-// pages returns the next page of a result; nil behind the last one. It returns errPaused if the
-// result is gone.
-type pages func(ctx context.Context) (*page, error)
+// isGone reports whether an answer says that a result is no longer there. In BigQuery it is the page token that
+// is "invalid" then.
+func isGone(err error) bool {
+	answer, ok := errors.AsType[*restError](err)
+	return ok && (answer.status == http.StatusNotFound || answer.status == http.StatusGone || answer.code == "invalid")
+}
 
 // page is a page of a result. Its rows are decoded one by one, from a body that may be compressed: those of a
 // page of 20 MB would take several times as much memory.
@@ -186,8 +271,8 @@ func (r *rowsJSON) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	return err
 }
 
-// each calls do for the values of each row.
-func (p *page) each(do func(values []jsontext.Value) error) error {
+// each calls do for the values of each row, as connection.rows does. A row is a list, in BigQuery an object.
+func (p *page) each(do func(values [][]byte) error) error {
 	if p.rows == 0 {
 		return nil
 	}
@@ -200,19 +285,19 @@ func (p *page) each(do func(values []jsontext.Value) error) error {
 	d := jsontext.NewDecoder(p.answer, strictjson.Lenient)
 	d.ReadToken() // the bracket
 	for range p.rows {
-		var values []jsontext.Value
-		var err error
-		if d.PeekKind() == '{' {
-			var row bigQueryRow
-			err = json.UnmarshalDecode(d, &row, strictjson.Lenient)
-			values = row.values()
-		} else {
-			err = json.UnmarshalDecode(d, &values, strictjson.Lenient)
-		}
-		if err != nil {
+		var row []jsontext.Value
+		var object bigQueryRow
+		if d.PeekKind() != '{' {
+			if err := json.UnmarshalDecode(d, &row, strictjson.Lenient); err != nil {
+				return errOtherShape
+			}
+		} else if err := json.UnmarshalDecode(d, &object, strictjson.Lenient); err != nil {
 			return errOtherShape
 		}
-		if err := do(values); err != nil {
+		for _, cell := range object.Cells {
+			row = append(row, cell.Value)
+		}
+		if err := do(texts(row)); err != nil {
 			return err
 		}
 	}
@@ -220,71 +305,6 @@ func (p *page) each(do func(values []jsontext.Value) error) error {
 }
 
 var errOtherShape = errors.New("the answer has another shape than documented")
-
-// restServer is the server, and each connection to it: there is nothing to connect to, or to begin.
-type restServer struct {
-	statements
-	is dialect
-}
-
-func (s *restServer) connect(context.Context) (connection, error) { return s, nil }
-func (s *restServer) dialect() dialect                            { return s.is }
-func (s *restServer) begin(context.Context) error                 { return nil }
-func (s *restServer) close()                                      {}
-
-// rows runs the statement again where its result was gone before it gave a row.
-func (s *restServer) rows(ctx context.Context, doing, sql string, columns func([]column), each func([][]byte) error) error {
-	for attempt := 1; ; attempt++ {
-		given := false
-		err := s.read(ctx, doing, sql, columns, func(values [][]byte) error {
-			given = true
-			return each(values)
-		})
-		if !errors.Is(err, errPaused) || given {
-			return err
-		}
-		if attempt > maxSilentRestarts {
-			return &Error{Problem: ConnectionLost, text: doing + ": the result of the statement is gone each time before it can be read"}
-		}
-	}
-}
-
-// read reads a page ahead of the one whose rows are taken.
-func (s *restServer) read(ctx context.Context, doing, sql string, columns func([]column), each func([][]byte) error) error {
-	all, next, err := s.run(ctx, doing, sql)
-	if err != nil {
-		return err
-	}
-	if columns != nil {
-		columns(all)
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	ahead := make(chan *page)
-	var group errgroup.Group
-	group.Go(func() error {
-		defer close(ahead)
-		for {
-			page, err := next(ctx)
-			if err != nil || page == nil {
-				return err
-			}
-			select {
-			case ahead <- page:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		}
-	})
-	for page := range ahead {
-		if err := page.each(func(values []jsontext.Value) error { return each(texts(values)) }); err != nil {
-			cancel()
-			group.Wait() // its error is that of the cancelled context
-			return err
-		}
-	}
-	return group.Wait()
-}
 
 // isTime reports whether a type is DATE, TIMESTAMP, or one of its kinds, such as timestamp_ntz.
 func isTime(name string) bool {
@@ -308,17 +328,6 @@ func texts(row []jsontext.Value) [][]byte {
 	return values
 }
 
-// rest sends requests to a vendor's API.
-type rest struct {
-	*Native
-	client *http.Client
-	// sign adds the sign-in to a request, made for this time by the clock of the server.
-	sign func(ctx context.Context, header http.Header, now time.Time, anew bool) error
-
-	mu   sync.Mutex
-	skew time.Duration // of the server's clock, where its answer 401 has shown it
-}
-
 // restError is an answer that is an error.
 type restError struct {
 	status        int
@@ -326,14 +335,7 @@ type restError struct {
 }
 
 func (e *restError) Error() string {
-	return strings.TrimSpace(fmt.Sprintf("%s (%s)", strconv.Quote(clipText(e.message)), strings.TrimSpace(strconv.Itoa(e.status)+" "+e.code)))
-}
-
-func clipText(s string) string {
-	if len(s) > 400 {
-		return s[:400] + "…"
-	}
-	return s
+	return fmt.Sprintf("%q (%s)", e.message[:min(len(e.message), 400)], strings.TrimSpace(strconv.Itoa(e.status)+" "+e.code))
 }
 
 // answer is one that is not an error.
@@ -370,17 +372,19 @@ func (r *rest) send(ctx context.Context, method, path string, query url.Values, 
 	if err != nil {
 		return a, err
 	}
+	for name, values := range r.header {
+		req.Header[name] = values
+	}
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("User-Agent", applicationName+"/1")
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	r.mu.Lock()
-	skew := r.skew
-	r.mu.Unlock()
-	if err := r.sign(ctx, req.Header, time.Now().Add(skew), anew); err != nil {
+	token, err := r.token(ctx, anew)
+	if err != nil {
 		return a, err
 	}
+	req.Header.Set("Authorization", "Bearer "+token)
 	resp, err := r.fetch(req)
 	if err != nil {
 		return a, err
@@ -394,6 +398,17 @@ func (r *rest) send(ctx context.Context, method, path string, query url.Values, 
 		return a, answerError(resp)
 	}
 	return decodeAnswer(resp, into)
+}
+
+func (r *rest) token(ctx context.Context, anew bool) (string, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.login(ctx, time.Now().Add(r.skew), anew)
+}
+
+// fixedToken is a login with a token that was given.
+func fixedToken(token string) func(context.Context, time.Time, bool) (string, error) {
+	return func(context.Context, time.Time, bool) (string, error) { return token, nil }
 }
 
 // decodeAnswer decodes a good answer. Its body is in memory and stays there.
@@ -451,39 +466,44 @@ func answerError(resp *http.Response) *restError {
 	return e
 }
 
-// fail makes an *Error of what a vendor says. problems has the vendor's codes.
-func (r *rest) fail(doing string, err error, problems map[string]Problem) error {
-	for _, ended := range []error{context.Canceled, context.DeadlineExceeded} {
-		if errors.Is(err, ended) {
-			return fmt.Errorf("%s: %w", doing, ended)
-		}
+// fail makes an *Error of what a vendor says.
+func (r *rest) fail(doing string, err error) error {
+	if errors.Is(err, errPaused) {
+		return err
+	}
+	if ended := endedError(doing, err); ended != nil {
+		return ended
 	}
 	answer, ok := errors.AsType[*restError](err)
 	if !ok {
 		return &Error{Problem: Unreachable, Vendor: r.vendor, text: doing + ": " + err.Error(), cause: err}
 	}
-	e := &Error{Problem: problems[answer.code], Vendor: r.vendor, Code: answer.code, text: doing + ": " + answer.Error()}
+	problem := r.problems[answer.code]
 	switch {
-	case e.Problem != 0:
+	case problem != 0:
 	case answer.status == http.StatusUnauthorized:
-		e.Problem = LoginRefused
+		problem = LoginRefused
 	case answer.status == http.StatusForbidden:
-		e.Problem = PermissionDenied
+		problem = PermissionDenied
 	default:
-		e.Problem = Refused
+		problem = Refused
 	}
-	return e
+	return &Error{Problem: problem, Vendor: r.vendor, Code: answer.code, text: doing + ": " + answer.Error()}
 }
 
-// pollDelay is how long to wait before the nth look at a statement that runs.
-func pollDelay(ctx context.Context, n int) error {
-	timer := time.NewTimer(min(time.Duration(n*n)*50*time.Millisecond, 5*time.Second))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+// poll calls isDone until it is, each time after a longer pause.
+func poll(ctx context.Context, isDone func() (bool, error)) error {
+	for n := 1; ; n++ {
+		timer := time.NewTimer(min(time.Duration(n*n)*50*time.Millisecond, 5*time.Second))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		}
+		if done, err := isDone(); done || err != nil {
+			return err
+		}
 	}
 }
 
@@ -493,8 +513,4 @@ func randomID() string {
 	rand.Read(b[:])
 	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
-}
-
-func basicAuth(user, password string) string {
-	return "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
 }

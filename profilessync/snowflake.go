@@ -2,7 +2,6 @@ package profilessync
 
 import (
 	"context"
-	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
@@ -14,15 +13,6 @@ import (
 	"strings"
 	"time"
 )
-
-// snowflake is the SQL API, version 2.
-//
-// https://docs.snowflake.com/en/developer-guide/sql-api/reference
-type snowflake struct {
-	*rest
-	key *rsa.PrivateKey // nil: a token
-	iss string
-}
 
 // snowflakeProblems are the codes of errors. An object that is not there and one that may not be seen have the
 // same code.
@@ -37,47 +27,51 @@ var snowflakeProblems = map[string]Problem{
 	"390201": UnknownDatabase,
 }
 
-func newSnowflake(r *rest, c Credentials) (*snowflake, error) {
-	s := &snowflake{rest: r}
-	r.sign = func(_ context.Context, header http.Header, _ time.Time, _ bool) error {
-		header.Set("Authorization", "Bearer "+c.SnowflakeToken)
-		header.Set("X-Snowflake-Authorization-Token-Type", "PROGRAMMATIC_ACCESS_TOKEN")
-		return nil
-	}
-	if c.SnowflakeKeyFile == "" {
-		if c.SnowflakeToken == "" {
-			return nil, missingLogin(r, "SNOWFLAKE_PRIVATE_KEY_FILE or SNOWFLAKE_TOKEN")
+// useSnowflake lets the requests be those of the SQL API, version 2.
+//
+// https://docs.snowflake.com/en/developer-guide/sql-api/reference
+func useSnowflake(r *rest, c Credentials) error {
+	r.problems, r.run = snowflakeProblems, r.runSnowflake
+	tokenType := "PROGRAMMATIC_ACCESS_TOKEN"
+	switch {
+	case c.SnowflakeKeyFile != "":
+		tokenType = "KEYPAIR_JWT"
+		var err error
+		if r.login, err = r.snowflakeKey(c.SnowflakeKeyFile, c.SnowflakePassphrase); err != nil {
+			return fmt.Errorf("SNOWFLAKE_PRIVATE_KEY_FILE: %w", err)
 		}
-		return s, nil
+	case c.SnowflakeToken != "":
+		r.login = fixedToken(c.SnowflakeToken)
+	default:
+		return r.missingLogin("SNOWFLAKE_PRIVATE_KEY_FILE or SNOWFLAKE_TOKEN")
 	}
-	data, err := os.ReadFile(c.SnowflakeKeyFile)
-	if err == nil {
-		s.key, err = parseKey(data, c.SnowflakePassphrase)
-	}
+	r.header = http.Header{"X-Snowflake-Authorization-Token-Type": {tokenType}}
+	return nil
+}
+
+// snowflakeKey returns the login with the key in the file.
+func (n *Native) snowflakeKey(path, passphrase string) (func(context.Context, time.Time, bool) (string, error), error) {
+	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, &Error{Problem: LoginRefused, Vendor: r.vendor, text: "SNOWFLAKE_PRIVATE_KEY_FILE: " + err.Error(), cause: err}
+		return nil, err
 	}
-	public, err := x509.MarshalPKIXPublicKey(&s.key.PublicKey)
+	key, err := parseKey(data, passphrase)
+	if err != nil {
+		return nil, err
+	}
+	public, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
 	if err != nil {
 		return nil, err
 	}
 	// "Exclude the region information from the account locator", and all of it in capitals:
 	// https://docs.snowflake.com/en/developer-guide/sql-api/authenticating
-	account, _, _ := strings.Cut(strings.TrimSuffix(r.params.Get("account"), ".snowflakecomputing.com"), ".")
+	account, _, _ := strings.Cut(strings.TrimSuffix(n.params.Get("account"), ".snowflakecomputing.com"), ".")
 	fingerprint := sha256.Sum256(public)
-	subject := strings.ToUpper(account + "." + r.user)
-	s.iss = subject + ".SHA256:" + base64.StdEncoding.EncodeToString(fingerprint[:])
-	r.sign = func(_ context.Context, header http.Header, now time.Time, _ bool) error {
-		token, err := signJWT(s.key, "", map[string]any{"iss": s.iss, "sub": subject}, now)
-		header.Set("Authorization", "Bearer "+token)
-		header.Set("X-Snowflake-Authorization-Token-Type", "KEYPAIR_JWT")
-		return err
-	}
-	return s, nil
-}
-
-func missingLogin(r *rest, names string) error {
-	return &Error{Problem: LoginRefused, Vendor: r.vendor, text: "no sign-in for " + r.vendor + " is set: " + names}
+	subject := strings.ToUpper(account + "." + n.user)
+	issuer := subject + ".SHA256:" + base64.StdEncoding.EncodeToString(fingerprint[:])
+	return func(_ context.Context, now time.Time, _ bool) (string, error) {
+		return signJWT(key, "", map[string]any{"iss": issuer, "sub": subject}, now)
+	}, nil
 }
 
 // snowflakeResult is a ResultSet, or a page of one.
@@ -95,56 +89,54 @@ type snowflakeResult struct {
 	Data rowsJSON `json:"data"`
 }
 
-// run submits the statement without waiting for it: a request that is answered after 45 seconds looks
+// runSnowflake submits the statement without waiting for it: a request that is answered after 45 seconds looks
 // like one that is lost. The requestId makes it safe to send again.
-func (s *snowflake) run(ctx context.Context, doing, sql string) ([]column, pages, error) {
-	fail := func(err error) error { return s.fail(doing, err, snowflakeProblems) }
-	body := map[string]any{"statement": sql, "database": s.path[0], "schema": s.path[1],
+func (r *rest) runSnowflake(ctx context.Context, sql string) (*result, error) {
+	body := map[string]any{"statement": sql, "database": r.path[0], "schema": r.path[1],
 		"parameters": map[string]string{"timezone": "Etc/UTC", "query_tag": applicationName}}
 	for _, name := range []string{"warehouse", "role"} {
-		if value := s.params.Get(name); value != "" {
+		if value := r.params.Get(name); value != "" {
 			body[name] = value
 		}
 	}
 	const path = "api/v2/statements"
-	var result snowflakeResult
-	got, err := s.call(ctx, http.MethodPost, path, url.Values{"requestId": {randomID()}, "retry": {"true"}, "async": {"true"}}, body, &result)
-	handle := path + "/" + url.PathEscape(result.Handle)
-	for n := 1; err == nil && got.status == http.StatusAccepted; n++ {
-		if err = pollDelay(ctx, n); err == nil {
-			got, err = s.call(ctx, http.MethodGet, handle, nil, nil, &result)
-		}
+	var in snowflakeResult
+	got, err := r.call(ctx, http.MethodPost, path, url.Values{"requestId": {randomID()}, "retry": {"true"}, "async": {"true"}}, body, &in)
+	if err != nil {
+		return nil, err
+	}
+	handle := path + "/" + url.PathEscape(in.Handle)
+	if got.status == http.StatusAccepted {
+		err = poll(ctx, func() (bool, error) {
+			got, err = r.call(ctx, http.MethodGet, handle, nil, nil, &in)
+			return got.status != http.StatusAccepted, err
+		})
 	}
 	if err != nil {
-		return nil, nil, fail(err)
+		return nil, err
 	}
-	var columns []column
-	for _, c := range result.Metadata.Columns {
-		columns = append(columns, column{name: c.Name, isTime: isTime(c.Type)}) // a VARIANT is cast to text without its quotes
-	}
-	partitions := result.Metadata.Partitions
-	at, first := 0, got.page(result.Data) // the first one came with the answer
-	next := func(ctx context.Context) (*page, error) {
-		if at >= max(len(partitions), 1) {
-			return nil, nil
-		}
-		p := first
-		if first = nil; at > 0 {
-			var partition snowflakeResult
-			got, err := s.call(ctx, http.MethodGet, handle, url.Values{"partition": {strconv.Itoa(at)}}, nil, &partition)
-			if isGone(err) {
-				return nil, errPaused
-			}
-			if err != nil {
-				return nil, fail(err)
-			}
-			p = got.page(partition.Data)
-		}
-		if at < len(partitions) && p.rows != partitions[at].Rows {
-			return nil, fail(fmt.Errorf("partition %d has %d rows, not %d", at, p.rows, partitions[at].Rows))
+	at, partitions := 0, in.Metadata.Partitions
+	partition := func(got answer, in *snowflakeResult) (*page, error) {
+		if at < len(partitions) && in.Data.rows != partitions[at].Rows {
+			return nil, fmt.Errorf("partition %d has %d rows, not %d", at, in.Data.rows, partitions[at].Rows)
 		}
 		at++
-		return p, nil
+		return got.page(in.Data), nil
 	}
-	return columns, next, nil
+	out := &result{next: func(ctx context.Context) (*page, error) {
+		if at >= len(partitions) {
+			return nil, nil
+		}
+		var in snowflakeResult
+		got, err := r.call(ctx, http.MethodGet, handle, url.Values{"partition": {strconv.Itoa(at)}}, nil, &in)
+		if err != nil {
+			return nil, err
+		}
+		return partition(got, &in)
+	}}
+	for _, c := range in.Metadata.Columns {
+		out.columns = append(out.columns, column{name: c.Name, isTime: isTime(c.Type)}) // a VARIANT is cast to text without its quotes
+	}
+	out.first, err = partition(got, &in) // it came with the answer
+	return out, err
 }

@@ -66,16 +66,25 @@ func Dialects() []string {
 // and seq, or canonical_segment_id and entries. In Snowflake, BigQuery and Databricks dots separate the parts of the schema's
 // name.
 func SQL(dialect, schema string, q Query) (string, error) {
+	d := dialectOf(dialect)
+	if d.name == "" {
+		return "", fmt.Errorf("no query for the warehouse %q; there is one for %s", dialect, strings.Join(Dialects(), ", "))
+	}
+	s, err := newStatement(d, schema, q)
+	if err != nil {
+		return "", err
+	}
+	return checked(s.rowsSQL())
+}
+
+// dialectOf returns the dialect of this name; the zero value if there is none.
+func dialectOf(name string) (d dialect) {
 	for _, d := range dialects {
-		if d.name == dialect {
-			s, err := newStatement(d, schema, q)
-			if err != nil {
-				return "", err
-			}
-			return checked(s.rowsSQL())
+		if d.name == name {
+			return d
 		}
 	}
-	return "", fmt.Errorf("no query for the warehouse %q; there is one for %s", dialect, strings.Join(Dialects(), ", "))
+	return d
 }
 
 // statement is what the text of a statement, in query.go, is made from.
