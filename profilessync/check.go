@@ -33,38 +33,24 @@ func (w *Warehouse) Check(ctx context.Context, q, by Query) (*Report, error) {
 		return nil, err
 	}
 	s.ByTypes, s.ByTraits = by.IdentifierTypes, by.Traits
-	conn, err := w.server.connect(ctx)
+	conn, now, err := w.begin(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer conn.close()
-	if err := conn.begin(ctx); err != nil {
-		return nil, err
-	}
-	now, err := w.now(ctx, conn)
-	if err != nil {
-		return nil, err
-	}
 	version, err := query(ctx, conn, "SELECT "+w.dialect.version)
 	if err != nil {
 		return nil, err
 	}
 	r := &Report{Server: version[0][0]}
-	sql, err := checked(s.countsSQL())
-	if err != nil {
-		return nil, err
-	}
-	counts, err := query(ctx, conn, sql)
+	counts, err := query(ctx, conn, s.countsSQL())
 	if err != nil {
 		return nil, err
 	}
 	if err := r.fill(counts[0], now); err != nil {
 		return nil, fmt.Errorf("counting in the warehouse: %w", err)
 	}
-	if sql, err = checked(s.namesSQL()); err != nil {
-		return nil, err
-	}
-	names, err := query(ctx, conn, sql)
+	names, err := query(ctx, conn, s.namesSQL())
 	if err != nil {
 		return nil, err
 	}

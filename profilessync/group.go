@@ -47,6 +47,7 @@ const maxNames = 10_000
 type grouper struct {
 	selection   *selection
 	id          string // of the profile whose rows are being added; "" before the first
+	after       string // ids are greater than this
 	wanted      bool   // it is one of those that the selection is limited to
 	damaged     bool   // a name in the rows is not valid Unicode
 	size        int    // bytes of the rows
@@ -55,16 +56,28 @@ type grouper struct {
 	flat        map[string]string // values of the traits that may be members of an object
 }
 
-func newGrouper(s *selection) *grouper {
-	return &grouper{selection: s, identifiers: newLatestRows(), traits: newLatestRows(), flat: map[string]string{}}
+func newGrouper(s *selection, after string) *grouper {
+	return &grouper{selection: s, after: after, identifiers: newLatestRows(), traits: newLatestRows(), flat: map[string]string{}}
 }
 
-// start begins the profile with this id.
-func (g *grouper) start(id []byte) {
+// start begins the profile with this id, which must come after those before it.
+func (g *grouper) start(id []byte) error {
+	if last := max(g.id, g.after); string(id) <= last {
+		return fmt.Errorf("the id %q comes after %q: the rows must be ordered by canonical_segment_id, byte by byte", clip(id), clip([]byte(last)))
+	}
 	g.id, g.size, g.damaged = string(id), 0, false
 	g.wanted = g.selection.only == "" || g.selection.only == g.id
 	g.identifiers.reset()
 	g.traits.reset()
+	return nil
+}
+
+// end calls do for the profile, if there is one that is wanted.
+func (g *grouper) end(do func(*Profile) error) error {
+	if !g.wanted {
+		return nil
+	}
+	return do(g.profile())
 }
 
 // add takes a row of the profile.

@@ -2,9 +2,7 @@ package profilessync
 
 import (
 	"bytes"
-	"cmp"
 	"errors"
-	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -17,20 +15,17 @@ import (
 
 // readRows reads the rows of all parts.
 func (r *reader) readRows(from Position, take func(*Profile) error) error {
-	g := newGrouper(r.selection)
-	last := from.ID
-	finish := func() error {
-		if last = cmp.Or(g.id, last); !g.wanted {
-			return nil
-		}
-		profile := g.profile()
-		profile.Position = r.position(g.id)
-		return take(profile)
+	g := newGrouper(r.selection, from.ID)
+	end := func() error {
+		return g.end(func(p *Profile) error {
+			p.Position = r.position(p.SegmentID)
+			return take(p)
+		})
 	}
 	for {
 		line, err := r.next()
 		if err == io.EOF {
-			return finish()
+			return end()
 		}
 		if err != nil {
 			return err
@@ -39,23 +34,18 @@ func (r *reader) readRows(from Position, take func(*Profile) error) error {
 		if err != nil {
 			return r.lineError(line, err)
 		}
-		if id := row.id; string(id) != g.id {
-			if err := finish(); err != nil {
+		if string(row.id) != g.id {
+			if err := end(); err != nil {
 				return err
 			}
-			if string(id) <= last {
-				return r.lineError(nil, orderError(id, last))
+			if err := g.start(row.id); err != nil {
+				return r.lineError(nil, err)
 			}
-			g.start(id)
 		}
 		if err := g.add(row); err != nil {
 			return r.lineError(nil, err)
 		}
 	}
-}
-
-func orderError(id []byte, last string) error {
-	return fmt.Errorf("the id %q comes after %q: the rows must be ordered by canonical_segment_id, byte by byte", clip(id), clip([]byte(last)))
 }
 
 // parseRow returns the row of a line; it is valid until the next line is read.

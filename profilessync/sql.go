@@ -74,7 +74,7 @@ func SQL(dialect, schema string, q Query) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return checked(s.rowsSQL())
+	return s.rowsSQL() + "\n", nil
 }
 
 // dialectOf returns the dialect of this name; the zero value if there is none.
@@ -138,16 +138,15 @@ func newStatement(d dialect, schema string, q Query) (*statement, error) {
 	if !s.anyIdentifier() && !s.anyTrait() {
 		return nil, errors.New("neither external IDs nor traits are asked for")
 	}
-	return s, nil
+	return s, checkText(slices.Concat([]string{schema, s.After, s.Only}, s.Types, s.Traits, s.Prefixes)...)
 }
 
-// checked returns a statement. No part of it may hold a NUL character, which ends a statement on its
-// way to Postgres.
-func checked(sql string) (string, error) {
-	if strings.ContainsRune(sql, 0) || !utf8.ValidString(sql) {
-		return "", errors.New("a name or an id in the query has a NUL character or is not UTF-8")
+// checkText returns an error if a text cannot be part of a statement: NUL ends one on its way to Postgres.
+func checkText(texts ...string) error {
+	if text := strings.Join(texts, ","); strings.ContainsRune(text, 0) || !utf8.ValidString(text) {
+		return errors.New("a name or an id in the query has a NUL character or is not UTF-8")
 	}
-	return sql + "\n", nil
+	return nil
 }
 
 // anyIdentifier reports whether external IDs are read.

@@ -88,24 +88,13 @@ func (w *Warehouse) stream(ctx context.Context, q Query, yield func(*Profile, er
 
 // read sends the profiles of the statement. It tells started the time, before the first one.
 func (w *Warehouse) read(ctx context.Context, s *statement, selected *selection, started chan<- time.Time, profiles chan<- *Profile) error {
-	sql, err := checked(s.rowsSQL())
-	if err != nil {
-		return err
-	}
-	conn, err := w.server.connect(ctx)
+	conn, now, err := w.begin(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.close()
-	if err := conn.begin(ctx); err != nil {
-		return err
-	}
-	now, err := w.now(ctx, conn)
-	if err != nil {
-		return err
-	}
 	started <- now
-	return scan(ctx, conn, sql, selected, func(p *Profile) error { return w.send(ctx, profiles, p) })
+	return scan(ctx, conn, s.rowsSQL(), selected, func(p *Profile) error { return w.send(ctx, profiles, p) })
 }
 
 // send sends the profile. It gives up, with errPaused, when nobody takes it.
@@ -127,19 +116,27 @@ func (w *Warehouse) send(ctx context.Context, profiles chan<- *Profile, p *Profi
 	}
 }
 
-// now returns the time at which the transaction began, or one shortly after.
-func (w *Warehouse) now(ctx context.Context, conn connection) (time.Time, error) {
-	rows, err := query(ctx, conn, "SELECT "+fmt.Sprintf(w.dialect.timeText, w.dialect.clock))
-	if err != nil {
-		return time.Time{}, err
+// begin connects, and begins to read. It returns the time of that by the warehouse's clock, or one shortly after.
+func (w *Warehouse) begin(ctx context.Context) (conn connection, now time.Time, err error) {
+	if conn, err = w.server.connect(ctx); err != nil {
+		return nil, now, err
 	}
-	return time.Parse(time.RFC3339, rows[0][0])
+	if err = conn.begin(ctx); err == nil {
+		var rows [][]string
+		if rows, err = query(ctx, conn, "SELECT "+fmt.Sprintf(w.dialect.timeText, w.dialect.clock)); err == nil {
+			now, err = time.Parse(time.RFC3339, rows[0][0])
+		}
+	}
+	if err != nil {
+		conn.close()
+	}
+	return conn, now, err
 }
 
 // scan runs the statement and calls do for each profile, once all of its rows are there.
 func scan(ctx context.Context, conn connection, sql string, selected *selection, do func(*Profile) error) error {
 	const doing = "reading profiles from the warehouse"
-	g := newGrouper(selected)
+	g := newGrouper(selected, "")
 	var r row
 	err := conn.rows(ctx, doing, sql, nil, func(values [][]byte) error {
 		if len(values) == 2 {
@@ -154,15 +151,12 @@ func scan(ctx context.Context, conn connection, sql string, selected *selection,
 			r.size += len(value)
 		}
 		if string(r.id) != g.id {
-			if g.wanted {
-				if err := do(g.profile()); err != nil {
-					return err
-				}
+			if err := g.end(do); err != nil {
+				return err
 			}
-			if string(r.id) <= g.id {
-				return &Error{Problem: Refused, text: doing + ": " + orderError(r.id, g.id).Error()}
+			if err := g.start(r.id); err != nil {
+				return &Error{Problem: Refused, text: doing + ": " + err.Error()}
 			}
-			g.start(r.id)
 		}
 		if err := g.add(&r); err != nil {
 			return fmt.Errorf("%s: %w", doing, err)
@@ -172,10 +166,7 @@ func scan(ctx context.Context, conn connection, sql string, selected *selection,
 	if err != nil {
 		return err
 	}
-	if !g.wanted {
-		return nil
-	}
-	return do(g.profile())
+	return g.end(do)
 }
 
 // byIDLimit is how many ids one statement asks for.
@@ -186,37 +177,34 @@ const byIDLimit = 1000
 func (w *Warehouse) ByID(ctx context.Context, ids []string, q Query) ([]*Profile, error) {
 	q.After, q.Since = "", time.Time{}
 	s, err := w.statement(q)
+	if err == nil {
+		err = checkText(ids...)
+	}
 	if err != nil || len(ids) == 0 {
 		return nil, err
 	}
-	conn, err := w.server.connect(ctx)
+	conn, _, err := w.begin(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer conn.close()
-	if err := conn.begin(ctx); err != nil {
-		return nil, err
-	}
 	var all []*Profile
 	ids = slices.Sorted(slices.Values(ids))
 	for part := range slices.Chunk(slices.Compact(ids), byIDLimit) {
 		s.IDs = part
-		sql, err := checked(s.rowsSQL())
-		if err != nil {
-			return nil, err
-		}
 		before := len(all)
-		take := func(p *Profile) error {
-			all = append(all, p)
-			return nil
-		}
-		err = scan(ctx, conn, sql, newSelection(q), take)
-		if errors.Is(err, errPaused) { // once: it is small
+		for attempt := 1; ; attempt++ {
+			err := scan(ctx, conn, s.rowsSQL(), newSelection(q), func(p *Profile) error {
+				all = append(all, p)
+				return nil
+			})
+			if err == nil {
+				break
+			}
+			if !errors.Is(err, errPaused) || attempt == 2 { // it is small
+				return nil, err
+			}
 			all = all[:before]
-			err = scan(ctx, conn, sql, newSelection(q), take)
-		}
-		if err != nil {
-			return nil, err
 		}
 	}
 	return all, nil

@@ -104,7 +104,7 @@ func newWideColumns(header []byte, separator byte, q Query, s *selection) (*wide
 	if err != nil {
 		return nil, err
 	}
-	w := &wideColumns{splitter: csvSplitter{separator: separator}, names: names, grouper: newGrouper(s), paths: make([][]string, len(names))}
+	w := &wideColumns{splitter: csvSplitter{separator: separator}, names: names, grouper: newGrouper(s, ""), paths: make([][]string, len(names))}
 	isID := func(name string) bool {
 		return plainName(name) == "segment_id" || plainName(name) == "canonical_segment_id"
 	}
