@@ -9,32 +9,27 @@ import (
 	"unicode/utf8"
 )
 
-// csvColumns parses the records of a CSV file.
-type csvColumns struct {
-	splitter csvSplitter
-	count    int
-	at       [7]int // where the columns are; -1: nowhere
-}
-
 var errNotUTF8 = errors.New("this is not UTF-8")
 
 // columnNames are the columns of rows. One with entries needs no other but the id.
 var columnNames = [7]string{"canonical_segment_id", "kind", "name", "value", "seq", "received_at", "entries"}
 
-func newCSVColumns(header []byte, separator byte) (*csvColumns, error) {
-	c := &csvColumns{splitter: csvSplitter{separator: separator}}
-	if err := c.splitter.split(header); err != nil {
-		return nil, err
-	}
-	c.count = len(c.splitter.fields)
+// csvColumns parses the records of a CSV file of rows.
+type csvColumns struct {
+	*csvSplitter
+	at [len(columnNames)]int // where the columns are; -1: nowhere
+}
+
+func newCSVColumns(splitter *csvSplitter) (*csvColumns, error) {
+	c := &csvColumns{csvSplitter: splitter}
 	var missing []string
 	for i, name := range columnNames {
-		is := func(field []byte) bool { return strings.EqualFold(strings.TrimSpace(string(field)), name) }
-		c.at[i] = slices.IndexFunc(c.splitter.fields, is)
+		is := func(column string) bool { return strings.EqualFold(column, name) }
+		c.at[i] = slices.IndexFunc(c.names, is)
 		if c.at[i] < 0 && i < 5 {
 			missing = append(missing, name)
 		}
-		if c.at[i] >= 0 && slices.ContainsFunc(c.splitter.fields[c.at[i]+1:], is) {
+		if c.at[i] >= 0 && slices.ContainsFunc(c.names[c.at[i]+1:], is) {
 			return nil, fmt.Errorf("the header has the column %s twice", name)
 		}
 	}
@@ -46,11 +41,11 @@ func newCSVColumns(header []byte, separator byte) (*csvColumns, error) {
 
 // parse takes an empty value for NULL, which does not say that the trait was removed.
 func (c *csvColumns) parse(record []byte, r *row) error {
-	fields, err := c.splitter.record(record, c.count)
+	fields, err := c.record(record)
 	if err != nil {
 		return err
 	}
-	for i, into := range []*[]byte{&r.id, &r.kind, &r.name, &r.value, &r.seq, &r.receivedAt, &r.entries} {
+	for i, into := range r.columns() {
 		if at := c.at[i]; at >= 0 && len(fields[at]) > 0 {
 			*into = fields[at]
 		}
@@ -69,18 +64,30 @@ func (c *csvColumns) parse(record []byte, r *row) error {
 // https://www.rfc-editor.org/rfc/rfc4180
 type csvSplitter struct {
 	separator byte
+	names     []string // of the columns
 	fields    [][]byte // of the last record; they point into it, or into unquoted
 	// unquoted holds the fields that have doubled quotes.
 	unquoted []byte
 }
 
-// record splits a record, which must have so many fields.
-func (c *csvSplitter) record(record []byte, count int) ([][]byte, error) {
+func newCSVSplitter(header []byte, separator byte) (*csvSplitter, error) {
+	c := &csvSplitter{separator: separator}
+	if err := c.split(header); err != nil {
+		return nil, err
+	}
+	for _, field := range c.fields {
+		c.names = append(c.names, strings.TrimSpace(string(field)))
+	}
+	return c, nil
+}
+
+// record splits a record, which must have as many fields as the header.
+func (c *csvSplitter) record(record []byte) ([][]byte, error) {
 	if err := c.split(record); err != nil {
 		return nil, err
 	}
-	if len(c.fields) != count {
-		return nil, fmt.Errorf("the row has %d columns, the header %d", len(c.fields), count)
+	if len(c.fields) != len(c.names) {
+		return nil, fmt.Errorf("the row has %d columns, the header %d", len(c.fields), len(c.names))
 	}
 	return c.fields, nil
 }

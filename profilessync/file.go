@@ -86,11 +86,18 @@ const (
 	formatWide                       // CSV: one row a profile, one column a trait
 )
 
-func (f format) isCSV() bool      { return f >= formatCSVRows }
-func (f format) hasRows() bool    { return f == formatRows || f == formatCSVRows }
-func (f format) hasTexts() bool   { return f.hasRows() || f == formatWide }
-func (p *part) base() string      { return filepath.Base(p.name) }
-func (p *part) err(e error) error { return &FileError{Name: p.name, Err: inWords(e)} }
+func (f format) isCSV() bool    { return f >= formatCSVRows }
+func (f format) hasRows() bool  { return f == formatRows || f == formatCSVRows }
+func (f format) hasTexts() bool { return f.hasRows() || f == formatWide }
+func (p *part) base() string    { return filepath.Base(p.name) }
+
+// err makes a FileError of an error that is none yet.
+func (p *part) err(err error) error {
+	if inFile, ok := errors.AsType[*FileError](err); ok {
+		return inFile
+	}
+	return &FileError{Name: p.name, Err: inWords(err), Hint: hintOf(err)}
+}
 
 // OpenFile looks at the beginning of regular files to find out their formats. They are read in
 // this order. Errors in a file are *FileError.
@@ -146,7 +153,7 @@ func OpenOnce(name string, input io.Reader) (*File, error) {
 func (p *part) detect(input io.Reader) (*bufio.Reader, error) {
 	content, err := decompress(input)
 	if err != nil {
-		return nil, p.foreign(err)
+		return nil, p.err(err)
 	}
 	var seen bytes.Buffer
 	lines := newLineReader(io.TeeReader(content, &seen), sha256.New())
@@ -165,7 +172,7 @@ func (p *part) detect(input io.Reader) (*bufio.Reader, error) {
 		p.format, err = formatOf(first)
 	}
 	if err != nil {
-		return nil, p.foreign(p.lineError(lines, first, err))
+		return nil, p.lineError(lines, first, err)
 	}
 	return bufio.NewReader(io.MultiReader(&seen, content)), nil
 }
@@ -201,7 +208,11 @@ func (f *File) CheckColumns(q Query) error {
 		if p.format != formatWide {
 			continue
 		}
-		if _, err := newWideColumns(p.header, p.separator, q, newSelection(q)); err != nil {
+		splitter, err := newCSVSplitter(p.header, p.separator)
+		if err == nil {
+			_, err = newWideColumns(splitter, q, newSelection(q))
+		}
+		if err != nil {
 			return &FileError{Name: p.name, Line: 1, Opening: true, Err: err, Hint: hintOf(err)}
 		}
 	}

@@ -30,14 +30,6 @@ func hintOf(err error) string {
 	return ""
 }
 
-// foreign makes a FileError of the part, with the hint of its cause.
-func (p *part) foreign(err error) error {
-	if inFile, ok := errors.AsType[*FileError](err); ok {
-		return inFile
-	}
-	return &FileError{Name: p.name, Err: inWords(err), Hint: hintOf(err)}
-}
-
 const profileExample = `a profile looks like this: {"segment_id":"use_1","external_ids":[{"type":"user_id","id":"42"}],"traits":{"email":"ada@example.com"}}`
 
 type identifyCall struct {

@@ -36,6 +36,11 @@ type row struct {
 	size        int // bytes that it was read from
 }
 
+// columns returns the parts of the row in the order of columnNames.
+func (r *row) columns() [len(columnNames)]*[]byte {
+	return [...]*[]byte{&r.id, &r.kind, &r.name, &r.value, &r.seq, &r.receivedAt, &r.entries}
+}
+
 // truncatedAt is the length, in characters, at which Segment cuts text for warehouses.
 const truncatedAt = 512
 

@@ -23,15 +23,7 @@ func (r *reader) readProfiles(take func(*Profile) error) error {
 		if err != nil {
 			return err
 		}
-		var profile *Profile
-		switch r.part().format {
-		case formatWide:
-			profile, err = r.wide.profile(line, r.place())
-		case formatAudience:
-			profile, err = r.audience.profile(line, r.place(), r.selection)
-		default:
-			profile, err = parseProfile(line, r.selection)
-		}
+		profile, err := r.parseProfile(line, r.place())
 		if err != nil {
 			return r.lineError(line, err)
 		}
@@ -151,11 +143,8 @@ func jsonError(line []byte, err error, whole string) error {
 	case parent == "/external_ids":
 		name = "an external ID"
 	}
-	return &placedError{at, name + " must not be of type " + kindName(firstKind(line[at:]))}
+	return &placedError{at, name + " must not be of type " + kindName(jsontext.Value(line[at:]).Kind())}
 }
-
-// firstKind returns the kind of the value that JSON begins with.
-func firstKind(data []byte) jsontext.Kind { return jsontext.Value(data).Kind() }
 
 func kindName(kind jsontext.Kind) string {
 	switch kind {
@@ -165,10 +154,6 @@ func kindName(kind jsontext.Kind) string {
 		return "array"
 	case 't', 'f':
 		return "boolean"
-	case 'n':
-		return "null"
-	case '"':
-		return "string"
 	}
-	return "number"
+	return kind.String()
 }

@@ -18,11 +18,12 @@ type reader struct {
 	closePart func()
 	hash      hash.Hash // of everything that was taken
 
-	header   []byte // of a part that is CSV, else nil
-	columns  *csvColumns
-	wide     *wideColumns
-	audience *audienceColumns
-	row      row // the last one
+	header []byte // of a part that is CSV, else nil
+	// parse takes a line of a part that has rows, parseProfile one of another; it returns nil for a profile that is
+	// none of those that the selection is limited to.
+	parse        func(line []byte, into *row) error
+	parseProfile func(line []byte, place string) (*Profile, error)
+	row          row // the last one
 }
 
 func (r *reader) part() *part { return &r.file.parts[r.at] }
@@ -46,6 +47,8 @@ func (r *reader) open(at int) (err error) {
 	r.lines, r.closePart, r.header = lines, closeFile, nil
 	lines.csv = p.format.isCSV()
 	if !lines.csv {
+		r.parse = parseJSONRow
+		r.parseProfile = func(line []byte, _ string) (*Profile, error) { return parseProfile(line, r.selection) }
 		return nil
 	}
 	header, err := lines.next()
@@ -53,13 +56,9 @@ func (r *reader) open(at int) (err error) {
 		return r.lineError(nil, err)
 	}
 	r.header = bytes.Clone(header)
-	switch p.format {
-	case formatCSVRows:
-		r.columns, err = newCSVColumns(r.header, p.separator)
-	case formatAudience:
-		r.audience, err = newAudienceColumns(r.header, p.separator)
-	default:
-		r.wide, err = newWideColumns(r.header, p.separator, r.query, r.selection)
+	splitter, err := newCSVSplitter(header, p.separator)
+	if err == nil {
+		err = r.useColumns(p.format, splitter)
 	}
 	if err != nil {
 		inFile := r.lineError(header, err).(*FileError)
@@ -67,6 +66,23 @@ func (r *reader) open(at int) (err error) {
 		return inFile
 	}
 	return nil
+}
+
+// useColumns lets the records of a part be parsed by its header.
+func (r *reader) useColumns(format format, splitter *csvSplitter) error {
+	switch format {
+	case formatCSVRows:
+		columns, err := newCSVColumns(splitter)
+		r.parse = columns.parse
+		return err
+	case formatAudience:
+		columns, err := newAudienceColumns(splitter)
+		r.parseProfile = func(line []byte, place string) (*Profile, error) { return columns.profile(line, place, r.selection) }
+		return err
+	}
+	columns, err := newWideColumns(splitter, r.query, r.selection)
+	r.parseProfile = columns.profile
+	return err
 }
 
 // next returns the next record, of whatever part.

@@ -51,11 +51,7 @@ func (r *reader) readRows(from Position, take func(*Profile) error) error {
 // parseRow returns the row of a line; it is valid until the next line is read.
 func (r *reader) parseRow(line []byte) (*row, error) {
 	r.row = row{size: len(line)}
-	parse := parseJSONRow
-	if r.part().format == formatCSVRows {
-		parse = r.columns.parse
-	}
-	if err := parse(line, &r.row); err != nil {
+	if err := r.parse(line, &r.row); err != nil {
 		return nil, err
 	}
 	if len(r.row.id) == 0 {
@@ -66,7 +62,7 @@ func (r *reader) parseRow(line []byte) (*row, error) {
 
 // parseJSONRow takes names of columns in any case: warehouses may write them in capitals.
 func parseJSONRow(line []byte, r *row) error {
-	columns := [...]*[]byte{&r.id, &r.kind, &r.name, &r.value, &r.seq, &r.receivedAt, &r.entries}
+	columns := r.columns()
 	var seen [len(columns)]bool
 	err := strictjson.Members(line, func(name, value jsontext.Value, at int) error {
 		i := slices.IndexFunc(columnNames[:], func(column string) bool {

@@ -21,77 +21,61 @@ func csvFormat(header []byte) (format, byte, error) {
 	if !utf8.Valid(header) {
 		return 0, 0, errNotUTF8
 	}
-	separator, err := separatorOf(header)
+	splitter, err := splitHeader(header)
 	if err != nil {
 		return 0, 0, err
 	}
-	names, err := splitHeader(header, separator)
-	if err != nil {
-		return 0, 0, err
-	}
-	has := func(name string) bool {
-		return slices.ContainsFunc(names, func(n string) bool { return plainName(n) == name })
-	}
+	has := func(name string) bool { return splitter.column(name) >= 0 }
 	switch {
 	case has("canonical_segment_id") && (has("kind") || has("value") || has("seq") || has("entries")), has("kind") && has("value") && has("seq"):
-		_, err := newCSVColumns(header, separator)
-		return formatCSVRows, separator, err
+		_, err := newCSVColumns(splitter)
+		return formatCSVRows, splitter.separator, err
 	case has("external_ids"):
-		_, err := newAudienceColumns(header, separator)
-		return formatAudience, separator, err
+		_, err := newAudienceColumns(splitter)
+		return formatAudience, splitter.separator, err
 	}
-	return formatWide, separator, nil
+	return formatWide, splitter.separator, nil
 }
 
-// separatorOf returns the separator of a header: the one that it has outside of quotes. Of several it is
-// the one that makes a column of a name that is known.
-func separatorOf(header []byte) (byte, error) {
-	var found, known []byte
+// splitHeader finds the separator of a header: the one that it has outside of quotes. Of several it is the one
+// that makes a column of a name that is known.
+func splitHeader(header []byte) (*csvSplitter, error) {
+	var found, known []*csvSplitter
 	for _, separator := range []byte{',', ';', '\t'} {
-		names, err := splitHeader(header, separator)
-		if err != nil || len(names) < 2 {
+		s, err := newCSVSplitter(header, separator)
+		if err != nil || len(s.names) < 2 {
 			continue
 		}
-		found = append(found, separator)
-		if slices.ContainsFunc(names, func(name string) bool {
-			return slices.Contains([]string{"canonical_segment_id", "segment_id", "external_ids", "user_id", "email"}, plainName(name))
-		}) {
-			known = append(known, separator)
+		found = append(found, s)
+		if slices.ContainsFunc([]string{"canonical_segment_id", "segment_id", "external_ids", "user_id", "email"}, func(name string) bool { return s.column(name) >= 0 }) {
+			known = append(known, s)
 		}
 	}
 	switch {
 	case len(known) == 1:
 		return known[0], nil
-	case len(found) == 0:
-		return ',', nil
+	case len(found) == 0: // one column
+		return newCSVSplitter(header, ',')
 	case len(found) == 1:
 		return found[0], nil
 	}
-	return 0, errors.New("the header has commas, semicolons or tabs at once: quote the names that contain one that separates no columns")
+	return nil, errors.New("the header has commas, semicolons or tabs at once: quote the names that contain one that separates no columns")
 }
 
-func splitHeader(header []byte, separator byte) ([]string, error) {
-	s := csvSplitter{separator: separator}
-	if err := s.split(header); err != nil {
-		return nil, err
-	}
-	var names []string
-	for _, field := range s.fields {
-		names = append(names, strings.TrimSpace(string(field)))
-	}
-	return names, nil
+// column returns which column has this name, however it is written; -1 for none.
+func (c *csvSplitter) column(plain string) int {
+	return slices.IndexFunc(c.names, func(name string) bool { return plainName(name) == plain })
 }
 
 // plainName returns a name of a column in small letters, with underscores.
 func plainName(name string) string {
-	return strings.NewReplacer(" ", "_", "-", "_").Replace(strings.ToLower(strings.TrimSpace(name)))
+	return strings.NewReplacer(" ", "_", "-", "_").Replace(strings.ToLower(name))
 }
 
 // wideColumns parses the records of a CSV file with one row a profile: each column is a trait, and some
 // are external IDs, too.
 type wideColumns struct {
-	splitter  csvSplitter
-	names     []string
+	*csvSplitter
 	segmentID int        // the column; -1: none
 	paths     [][]string // of columns that are members of objects, such as address.city
 	types     []int      // columns that are external IDs
@@ -99,12 +83,9 @@ type wideColumns struct {
 	grouper   *grouper
 }
 
-func newWideColumns(header []byte, separator byte, q Query, s *selection) (*wideColumns, error) {
-	names, err := splitHeader(header, separator)
-	if err != nil {
-		return nil, err
-	}
-	w := &wideColumns{splitter: csvSplitter{separator: separator}, names: names, grouper: newGrouper(s, ""), paths: make([][]string, len(names))}
+func newWideColumns(splitter *csvSplitter, q Query, s *selection) (*wideColumns, error) {
+	names := splitter.names
+	w := &wideColumns{csvSplitter: splitter, grouper: newGrouper(s, ""), paths: make([][]string, len(names))}
 	isID := func(name string) bool {
 		return plainName(name) == "segment_id" || plainName(name) == "canonical_segment_id"
 	}
@@ -159,7 +140,7 @@ func noIdentity(names, identity []string) error {
 
 // profile returns the profile of a record. Empty means absent.
 func (w *wideColumns) profile(record []byte, place string) (*Profile, error) {
-	fields, err := w.splitter.record(record, len(w.names))
+	fields, err := w.record(record)
 	if err != nil {
 		return nil, err
 	}
@@ -191,9 +172,7 @@ func (w *wideColumns) profile(record []byte, place string) (*Profile, error) {
 		p.ExternalIDs = append(p.ExternalIDs, ExternalID{Type: w.names[i], ID: id})
 		wanted = wanted || g.selection.isOnly(w.names[i], id)
 	}
-	if err := w.name(p, fields, place); err != nil {
-		return nil, err
-	}
+	w.name(p, fields, place)
 	if !wanted && g.selection.only != p.SegmentID {
 		return nil, nil
 	}
@@ -201,7 +180,7 @@ func (w *wideColumns) profile(record []byte, place string) (*Profile, error) {
 }
 
 // name gives the profile its id: segment_id, else type:value, else its place.
-func (w *wideColumns) name(p *Profile, fields [][]byte, place string) error {
+func (w *wideColumns) name(p *Profile, fields [][]byte, place string) {
 	columns := w.identity
 	if w.segmentID >= 0 {
 		columns = append([]int{w.segmentID}, columns...)
@@ -217,13 +196,12 @@ func (w *wideColumns) name(p *Profile, fields [][]byte, place string) error {
 		if !utf8.ValidString(value) { // which the journal cannot hold
 			break
 		}
-		return nil
+		return
 	}
 	p.SegmentID, p.Nameless = place, true
 	if p.Unreadable == "" && slices.ContainsFunc(columns, func(i int) bool { return !utf8.Valid(fields[i]) }) {
 		p.Unreadable = damagedID
 	}
-	return nil
 }
 
 const damagedID = "an external ID is not valid Unicode text"
@@ -253,23 +231,15 @@ func (w *wideColumns) addMembers(p *Profile, fields [][]byte) {
 //
 // https://segment.com/docs/engage/audiences/#download-your-audience-as-a-csv-file
 type audienceColumns struct {
-	splitter         csvSplitter
-	count            int
-	key, ids, traits int
+	*csvSplitter
+	key, ids, traits int // columns; -1: none
 }
 
-func newAudienceColumns(header []byte, separator byte) (*audienceColumns, error) {
-	names, err := splitHeader(header, separator)
-	if err != nil {
-		return nil, err
-	}
-	find := func(is func(name string) bool) int {
-		return slices.IndexFunc(names, func(name string) bool { return is(plainName(name)) })
-	}
-	a := &audienceColumns{splitter: csvSplitter{separator: separator}, count: len(names)}
-	a.ids = find(func(name string) bool { return name == "external_ids" })
-	a.traits = find(func(name string) bool { return name == "traits" })
-	a.key = find(func(name string) bool { return name != "external_ids" && name != "traits" })
+func newAudienceColumns(splitter *csvSplitter) (*audienceColumns, error) {
+	a := &audienceColumns{csvSplitter: splitter, ids: splitter.column("external_ids"), traits: splitter.column("traits")}
+	a.key = slices.IndexFunc(a.names, func(name string) bool {
+		return plainName(name) != "external_ids" && plainName(name) != "traits"
+	})
 	if a.key < 0 {
 		return nil, errors.New("the header has external_ids, but no column with the key of the profile")
 	}
@@ -278,7 +248,7 @@ func newAudienceColumns(header []byte, separator byte) (*audienceColumns, error)
 
 // profile returns the profile of a record, which it makes into a line of NDJSON.
 func (a *audienceColumns) profile(record []byte, place string, selected *selection) (*Profile, error) {
-	fields, err := a.splitter.record(record, a.count)
+	fields, err := a.record(record)
 	if err != nil {
 		return nil, err
 	}
