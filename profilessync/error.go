@@ -59,35 +59,28 @@ func connectError(config *pgconn.Config, err error) error {
 	if !strings.HasPrefix(host, "/") {
 		host = net.JoinHostPort(host, strconv.Itoa(int(config.Port)))
 	}
-	e := &Error{Problem: Unreachable}
-	var pgErr *pgconn.PgError
+	pgErr, answered := errors.AsType[*pgconn.PgError](err)
 	switch {
-	case errors.As(err, &pgErr):
-		e.Code = pgErr.Code
-		e.Problem, e.text = connectProblem(config, host, pgErr)
+	case answered:
 	case isTLS(err):
-		e.Problem = TLSFailed
-		e.text = fmt.Sprintf("the warehouse %s: no connection with TLS: %s", host, reason(err))
+		return &Error{Problem: TLSFailed, text: fmt.Sprintf("the warehouse %s: no connection with TLS: %s", host, reason(err))}
 	default:
-		e.text = fmt.Sprintf("the warehouse %s cannot be reached: %s", host, reason(err))
+		return &Error{Problem: Unreachable, text: fmt.Sprintf("the warehouse %s cannot be reached: %s", host, reason(err))}
+	}
+	e := &Error{Problem: Refused, Code: pgErr.Code, text: fmt.Sprintf("the warehouse %s refuses the connection: %s", host, message(pgErr))}
+	switch pgErr.Code {
+	case "28000":
+		e.Problem, e.text = LoginRefused, fmt.Sprintf("the warehouse %s does not let the user %q log in: %s", host, config.User, message(pgErr))
+	case "28P01":
+		e.Problem, e.text = WrongPassword, fmt.Sprintf("the warehouse %s does not accept the user %q with this password: %s", host, config.User, message(pgErr))
+	case "3D000":
+		e.Problem, e.text = UnknownDatabase, fmt.Sprintf("the warehouse %s has no database %q", host, config.Database)
+	case "42501":
+		e.Problem, e.text = PermissionDenied, fmt.Sprintf("the user %q may not connect to the database %q: %s", config.User, config.Database, message(pgErr))
+	case "53300", "57P03": // too many connections; starting up, or shutting down
+		e.Problem, e.text = Unreachable, fmt.Sprintf("the warehouse %s accepts no connection now: %s", host, message(pgErr))
 	}
 	return e
-}
-
-func connectProblem(config *pgconn.Config, host string, err *pgconn.PgError) (Problem, string) {
-	switch err.Code {
-	case "28000":
-		return LoginRefused, fmt.Sprintf("the warehouse %s does not let the user %q log in: %s", host, config.User, message(err))
-	case "28P01":
-		return WrongPassword, fmt.Sprintf("the warehouse %s does not accept the user %q with this password: %s", host, config.User, message(err))
-	case "3D000":
-		return UnknownDatabase, fmt.Sprintf("the warehouse %s has no database %q", host, config.Database)
-	case "42501":
-		return PermissionDenied, fmt.Sprintf("the user %q may not connect to the database %q: %s", config.User, config.Database, message(err))
-	case "53300", "57P03": // too many connections; starting up, or shutting down
-		return Unreachable, fmt.Sprintf("the warehouse %s accepts no connection now: %s", host, message(err))
-	}
-	return Refused, fmt.Sprintf("the warehouse %s refuses the connection: %s", host, message(err))
 }
 
 func isTLS(err error) bool {
@@ -161,8 +154,7 @@ func message(err *pgconn.PgError) string { return strconv.Quote(err.Message) + "
 
 // problemOf returns the problem of an *Error; 0 for another error.
 func problemOf(err error) Problem {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Problem
 	}
 	return 0

@@ -177,24 +177,32 @@ func (w *Warehouse) columns(ctx context.Context, conn connection, table string) 
 // missing returns an error that names everything that is not there; nil columns mean that
 // there is no table.
 func (w *Warehouse) missing(ctx context.Context, conn connection, traits, identifiers []column) error {
-	if pg, ok := w.server.(*postgres); ok && traits == nil && identifiers == nil {
+	var similar [][]string                                                           // schemas, and tables of them, whose names differ in case at most
+	if pg, ok := w.server.(*postgres); ok && (traits == nil || identifiers == nil) { // the others name what they do not find
 		s := statement{dialect: w.dialect}
-		rows, err := query(ctx, conn, "SELECT nspname FROM pg_catalog.pg_namespace WHERE lower(nspname) = lower("+s.literal(w.schema)+")")
+		rows, err := query(ctx, conn, "SELECT n.nspname, c.relname FROM pg_catalog.pg_namespace n LEFT JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid "+
+			"AND lower(c.relname) IN ("+s.list([]string{tableTraits, tableIdentifiers})+") WHERE lower(n.nspname) = lower("+s.literal(w.schema)+")")
 		if err != nil {
 			return err
 		}
-		if !slices.ContainsFunc(rows, func(row []string) bool { return row[0] == w.schema }) {
+		hasSchema := slices.ContainsFunc(rows, func(row []string) bool { return row[0] == w.schema })
+		if traits == nil && identifiers == nil && !hasSchema {
 			text := fmt.Sprintf("the database %q has no schema %q", pg.config.Database, w.schema)
 			if len(rows) > 0 {
 				text += fmt.Sprintf("; it has %q", rows[0][0])
 			}
 			return &Error{Problem: UnknownSchema, text: text}
 		}
+		similar = rows
 	}
 	var tables, columns []string
 	note := func(table string, has []column, needed ...string) {
 		if has == nil {
-			tables = append(tables, table+w.otherCase(ctx, conn, table))
+			text := table
+			if i := slices.IndexFunc(similar, func(row []string) bool { return row[0] == w.schema && strings.EqualFold(row[1], table) }); i >= 0 {
+				text += fmt.Sprintf(" (it has %q: the case counts)", similar[i][1])
+			}
+			tables = append(tables, text)
 			return
 		}
 		for _, name := range needed {
@@ -219,20 +227,6 @@ func (w *Warehouse) missing(ctx context.Context, conn connection, traits, identi
 		return &Error{Problem: MissingColumn, text: fmt.Sprintf("the schema %q has no column %s", w.schema, strings.Join(columns, ", "))}
 	}
 	return nil
-}
-
-// otherCase says that the schema has a table whose name differs in case only, or "".
-func (w *Warehouse) otherCase(ctx context.Context, conn connection, table string) string {
-	if _, ok := w.server.(*postgres); !ok { // the others name what they do not find
-		return ""
-	}
-	s := statement{dialect: w.dialect}
-	rows, err := query(ctx, conn, "SELECT c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "+
-		"WHERE n.nspname = "+s.literal(w.schema)+" AND lower(c.relname) = "+s.literal(table))
-	if err != nil || len(rows) == 0 { // the table is missing, whatever else there is
-		return ""
-	}
-	return fmt.Sprintf(" (it has %q: the case counts)", rows[0][0])
 }
 
 // TellsChanges reports whether the tables say when their rows were written, which Query.Since
