@@ -114,6 +114,8 @@ type Query struct {
 	// Only limits a query to the profiles with this segment id or with this external ID,
 	// type:value, be it the newest of its type or not; "" for all.
 	Only string
+	// ids limits a query to these profiles, unless it is empty.
+	ids []string
 	// After limits a query to profiles whose ids are greater, byte by byte.
 	After string
 	// Since limits a query to profiles of which anything was written at this time or later,

@@ -131,6 +131,7 @@ func newStatement(d dialect, schema string, q Query) (*statement, error) {
 		Prefixes:    selected.prefix,
 		Only:        q.Only,
 		After:       q.After,
+		IDs:         q.ids,
 	}
 	if !q.Since.IsZero() {
 		s.Since = q.Since.Add(-lookback)
@@ -138,7 +139,7 @@ func newStatement(d dialect, schema string, q Query) (*statement, error) {
 	if !s.anyIdentifier() && !s.anyTrait() {
 		return nil, errors.New("neither external IDs nor traits are asked for")
 	}
-	return s, checkText(slices.Concat([]string{schema, s.After, s.Only}, s.Types, s.Traits, s.Prefixes)...)
+	return s, checkText(slices.Concat([]string{schema, s.After, s.Only}, s.IDs, s.Types, s.Traits, s.Prefixes)...)
 }
 
 // checkText returns an error if a text cannot be part of a statement: NUL ends one on its way to Postgres.

@@ -173,38 +173,17 @@ func scan(ctx context.Context, conn connection, sql string, selected *selection,
 const byIDLimit = 1000
 
 // ByID returns those of the profiles with these ids that are there, in the order of their
-// ids. Of the query, After and Since are not used.
+// ids. Of the query, After, Since and Started are not used.
 func (w *Warehouse) ByID(ctx context.Context, ids []string, q Query) ([]*Profile, error) {
-	q.After, q.Since = "", time.Time{}
-	s, err := w.statement(q)
-	if err == nil {
-		err = checkText(ids...)
-	}
-	if err != nil || len(ids) == 0 {
-		return nil, err
-	}
-	conn, _, err := w.begin(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer conn.close()
 	var all []*Profile
 	ids = slices.Sorted(slices.Values(ids))
 	for part := range slices.Chunk(slices.Compact(ids), byIDLimit) {
-		s.IDs = part
-		before := len(all)
-		for attempt := 1; ; attempt++ {
-			err := scan(ctx, conn, s.rowsSQL(), newSelection(q), func(p *Profile) error {
-				all = append(all, p)
-				return nil
-			})
-			if err == nil {
-				break
-			}
-			if !errors.Is(err, errPaused) || attempt == 2 { // it is small
+		q.After, q.Since, q.Started, q.ids = "", time.Time{}, nil, part
+		for p, err := range w.Profiles(ctx, q) {
+			if err != nil {
 				return nil, err
 			}
-			all = all[:before]
+			all = append(all, p)
 		}
 	}
 	return all, nil
