@@ -376,7 +376,9 @@ func (r *rest) send(ctx context.Context, method, path string, query url.Values, 
 		req.Header[name] = values
 	}
 	req.Header.Set("Accept", "application/json")
-	req.Header.Set("User-Agent", applicationName+"/1")
+	// Google compresses only where the user agent says so:
+	// https://developers.google.com/authorized-buyers/apis/guides/performance
+	req.Header.Set("User-Agent", applicationName+"/1 (gzip)")
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
