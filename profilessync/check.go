@@ -32,7 +32,7 @@ func (w *Warehouse) Check(ctx context.Context, q, by Query) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.ByTypes, s.ByTraits = by.IdentifierTypes, by.Traits
+	s.by = by
 	conn, now, err := w.begin(ctx)
 	if err != nil {
 		return nil, err

@@ -10,7 +10,7 @@ func (s *statement) rowsSQL() string {
 	var b strings.Builder
 	write := func(format string, args ...any) { fmt.Fprintf(&b, format, args...) }
 	id, also := s.text("canonical_segment_id"), func(expression string) string {
-		if !s.ReceivedAt {
+		if !s.receivedAt {
 			return ""
 		}
 		return expression
@@ -23,9 +23,9 @@ func (s *statement) rowsSQL() string {
 	write("SELECT canonical_segment_id, %s\nFROM (", columns)
 	if s.anyIdentifier() {
 		write("\n  SELECT %s AS canonical_segment_id, 'identifier' AS kind, %s AS name, %s AS value, %s AS seq%s\n  FROM %s",
-			id, s.text("type"), s.text("value"), s.text("seq"), also(", "+s.text("received_at")+" AS received_at"), s.table(s.Identifiers))
-		if !s.AllTypes {
-			write("\n  WHERE type IN (%s)", s.list(s.Types))
+			id, s.text("type"), s.text("value"), s.text("seq"), also(", "+s.text("received_at")+" AS received_at"), s.table(s.identifiers))
+		if !s.selected.allTypes {
+			write("\n  WHERE type IN (%s)", s.list(s.types))
 		}
 	}
 	if s.anyIdentifier() && s.anyTrait() {
@@ -34,7 +34,7 @@ func (s *statement) rowsSQL() string {
 	if s.anyTrait() {
 		write("\n  SELECT %s AS canonical_segment_id, 'trait' AS kind, %s AS name, %s AS value, %s AS seq%s\n  FROM %s",
 			id, s.text("name"), s.traitValue(), s.text("seq"), also(", "+s.text("NULL")+" AS received_at"), s.table(tableTraits))
-		if !s.AllTraits {
+		if !s.selected.all {
 			write("\n  WHERE %s", strings.Join(s.wantedTraits(), " OR "))
 		}
 	}
@@ -42,19 +42,19 @@ func (s *statement) rowsSQL() string {
 	if s.Only != "" {
 		write("\n  AND (canonical_segment_id = %s", s.literal(s.Only))
 		if idType, value, found := strings.Cut(s.Only, ":"); found {
-			write(" OR canonical_segment_id IN (\n    SELECT %s FROM %s WHERE type = %s AND value = %s\n  )", id, s.table(s.Identifiers), s.literal(idType), s.literal(value))
+			write(" OR canonical_segment_id IN (\n    SELECT %s FROM %s WHERE type = %s AND value = %s\n  )", id, s.table(s.identifiers), s.literal(idType), s.literal(value))
 		}
 		write(")")
 	}
 	if s.After != "" {
 		write("\n  AND canonical_segment_id%s > %s", s.dialect.collate, s.literal(s.After))
 	}
-	if len(s.IDs) > 0 {
-		write("\n  AND canonical_segment_id IN (%s)", s.list(s.IDs))
+	if len(s.ids) > 0 {
+		write("\n  AND canonical_segment_id IN (%s)", s.list(s.ids))
 	}
-	if !s.Since.IsZero() {
-		since := s.time(s.Since)
-		write("\n  AND canonical_segment_id IN (\n    SELECT %s FROM %s WHERE uuid_ts >= %s OR uuid_ts IS NULL", id, s.table(s.Identifiers), since)
+	if !s.since.IsZero() {
+		since := s.time(s.since)
+		write("\n  AND canonical_segment_id IN (\n    SELECT %s FROM %s WHERE uuid_ts >= %s OR uuid_ts IS NULL", id, s.table(s.identifiers), since)
 		write("\n    UNION ALL\n    SELECT %s FROM %s WHERE uuid_ts >= %s OR uuid_ts IS NULL\n  )", id, s.table(tableTraits), since)
 	}
 	if entries != "" {
@@ -66,10 +66,10 @@ func (s *statement) rowsSQL() string {
 
 // wantedTraits returns conditions, of which one holds for each trait that is read.
 func (s *statement) wantedTraits() (conditions []string) {
-	if len(s.Traits) > 0 {
-		conditions = append(conditions, "name IN ("+s.list(s.Traits)+")")
+	if len(s.traits) > 0 {
+		conditions = append(conditions, "name IN ("+s.list(s.traits)+")")
 	}
-	for _, prefix := range s.Prefixes {
+	for _, prefix := range s.selected.prefix {
 		conditions = append(conditions, s.hasPrefix("name", prefix))
 	}
 	return conditions
@@ -79,18 +79,18 @@ func (s *statement) wantedTraits() (conditions []string) {
 func (s *statement) countsSQL() string {
 	var b strings.Builder
 	write := func(format string, args ...any) { fmt.Fprintf(&b, format, args...) }
-	id, ids, traits := s.text("canonical_segment_id"), s.table(s.Identifiers), s.table(tableTraits)
+	id, ids, traits := s.text("canonical_segment_id"), s.table(s.identifiers), s.table(tableTraits)
 	write("SELECT\n  (SELECT count(*) FROM %s),\n  (SELECT count(*) FROM %s),", ids, traits)
 	write("\n  (SELECT count(*) FROM (\n  SELECT %s AS id FROM %s\n  %s\n  SELECT %s AS id FROM %s\n  ) AS u WHERE id IS NOT NULL),", id, traits, s.union(), id, ids)
 	write("\n  (SELECT count(DISTINCT id) FROM (\n    SELECT %s AS id", s.text("NULL"))
-	if len(s.ByTypes) > 0 {
-		write("\n    UNION ALL\n    SELECT %s AS id FROM %s WHERE type IN (%s) AND trim(%s) <> ''", id, ids, s.list(s.ByTypes), s.text("value"))
+	if len(s.by.IdentifierTypes) > 0 {
+		write("\n    UNION ALL\n    SELECT %s AS id FROM %s WHERE type IN (%s) AND trim(%s) <> ''", id, ids, s.list(s.by.IdentifierTypes), s.text("value"))
 	}
-	if len(s.ByTraits) > 0 {
-		write("\n    UNION ALL\n    SELECT %s AS id FROM %s WHERE name IN (%s) AND trim(%s) <> ''", id, traits, s.list(s.ByTraits), s.traitValue())
+	if len(s.by.Traits) > 0 {
+		write("\n    UNION ALL\n    SELECT %s AS id FROM %s WHERE name IN (%s) AND trim(%s) <> ''", id, traits, s.list(s.by.Traits), s.traitValue())
 	}
 	write("\n  ) AS i)")
-	if s.Changes {
+	if s.changes {
 		newest := s.timeText("max(uuid_ts)")
 		write(",\n  (SELECT %s FROM %s),\n  (SELECT %s FROM %s)", newest, ids, newest, traits)
 	}
@@ -103,8 +103,8 @@ func (s *statement) timesSQL() string {
 	some := func(table, condition string) string {
 		return "(SELECT count(*) FROM (SELECT 1 AS c FROM " + s.table(table) + " WHERE uuid_ts " + condition + " LIMIT 1) AS t)"
 	}
-	return "SELECT\n  " + some(tableTraits, "IS NOT NULL") + " + " + some(s.Identifiers, "IS NOT NULL") +
-		",\n  " + some(tableTraits, "IS NULL") + " + " + some(s.Identifiers, "IS NULL")
+	return "SELECT\n  " + some(tableTraits, "IS NOT NULL") + " + " + some(s.identifiers, "IS NOT NULL") +
+		",\n  " + some(tableTraits, "IS NULL") + " + " + some(s.identifiers, "IS NULL")
 }
 
 // namesSQL returns the statement for the names of all traits that have a value.

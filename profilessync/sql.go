@@ -89,23 +89,18 @@ func dialectOf(name string) (d dialect) {
 
 // statement is what the text of a statement, in query.go, is made from.
 type statement struct {
+	selected *selection
+	Query
 	dialect     dialect
 	schema      string
-	Identifiers string // name of the table
-	ReceivedAt  bool   // the identifiers have received_at, which is to be read
-	Changes     bool   // both tables have uuid_ts
-	jsonValues  bool   // the value of a trait is JSON
-	AllTypes    bool
-	Types       []string // of external IDs
-	AllTraits   bool
-	Traits      []string
-	Prefixes    []string
-	After       string
-	Only        string   // see Query
-	IDs         []string // only these profiles, unless empty
-	Since       time.Time
-	ByTypes     []string // of external IDs that identify a profile, for counting
-	ByTraits    []string // likewise
+	identifiers string   // name of the table
+	receivedAt  bool     // the identifiers have received_at, which is to be read
+	changes     bool     // both tables have uuid_ts
+	jsonValues  bool     // the value of a trait is JSON
+	types       []string // of external IDs
+	traits      []string
+	since       time.Time
+	by          Query // what identifies a profile, for counting
 }
 
 // lookback is how much later than its uuid_ts says a row may be seen: Segment's own models
@@ -121,25 +116,16 @@ func newStatement(d dialect, schema string, q Query) (*statement, error) {
 	selected := newSelection(q)
 	maps.Copy(selected.traits, selected.names)
 	s := &statement{
-		dialect:     d,
-		schema:      schema,
-		Identifiers: tableIdentifiers,
-		AllTypes:    selected.allTypes,
-		Types:       slices.Sorted(maps.Keys(selected.types)),
-		AllTraits:   selected.all,
-		Traits:      slices.Sorted(maps.Keys(selected.traits)),
-		Prefixes:    selected.prefix,
-		Only:        q.Only,
-		After:       q.After,
-		IDs:         q.ids,
+		selected: selected, Query: q, dialect: d, schema: schema, identifiers: tableIdentifiers,
+		types: slices.Sorted(maps.Keys(selected.types)), traits: slices.Sorted(maps.Keys(selected.traits)),
 	}
 	if !q.Since.IsZero() {
-		s.Since = q.Since.Add(-lookback)
+		s.since = q.Since.Add(-lookback)
 	}
 	if !s.anyIdentifier() && !s.anyTrait() {
 		return nil, errors.New("neither external IDs nor traits are asked for")
 	}
-	return s, checkText(slices.Concat([]string{schema, s.After, s.Only}, s.IDs, s.Types, s.Traits, s.Prefixes)...)
+	return s, checkText(slices.Concat([]string{schema, s.After, s.Only}, s.ids, s.types, s.traits, s.selected.prefix)...)
 }
 
 // checkText returns an error if a text cannot be part of a statement: NUL ends one on its way to Postgres.
@@ -151,10 +137,12 @@ func checkText(texts ...string) error {
 }
 
 // anyIdentifier reports whether external IDs are read.
-func (s *statement) anyIdentifier() bool { return s.AllTypes || len(s.Types) > 0 }
+func (s *statement) anyIdentifier() bool { return s.selected.allTypes || len(s.types) > 0 }
 
 // anyTrait reports whether traits are read.
-func (s *statement) anyTrait() bool { return s.AllTraits || len(s.Traits)+len(s.Prefixes) > 0 }
+func (s *statement) anyTrait() bool {
+	return s.selected.all || len(s.traits)+len(s.selected.prefix) > 0
+}
 
 // text returns the expression as text.
 func (s *statement) text(expression string) string {
@@ -181,7 +169,7 @@ func (s *statement) entries() string {
 	switch {
 	case s.dialect.entries == "":
 		return ""
-	case !s.ReceivedAt:
+	case !s.receivedAt:
 		return fmt.Sprintf(s.dialect.entries, "")
 	case s.dialect.name == "snowflake":
 		return fmt.Sprintf(s.dialect.entries, ", 'received_at', received_at")

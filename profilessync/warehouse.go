@@ -125,7 +125,7 @@ func hasColumn(columns []column, name string) bool {
 // readTimes returns why the tables do not tell when their rows were written, or "". A row without a
 // uuid_ts counts as changed; where no row has one, every reading would be a whole one.
 func (w *Warehouse) readTimes(ctx context.Context, conn connection, traits, identifiers []column) (string, error) {
-	s := statement{dialect: w.dialect, schema: w.schema, Identifiers: w.identifiers}
+	s := statement{dialect: w.dialect, schema: w.schema, identifiers: w.identifiers}
 	for _, t := range []struct {
 		table   string
 		columns []column
@@ -242,7 +242,7 @@ func (w *Warehouse) statement(q Query) (*statement, error) {
 	if !q.Since.IsZero() && w.noTimes != "" {
 		return nil, &Error{Problem: NoTimes, text: w.noTimes + ", so it cannot be said what changed since a time"}
 	}
-	s.Identifiers, s.ReceivedAt, s.Changes = w.identifiers, w.receivedAt, w.TellsChanges()
+	s.identifiers, s.receivedAt, s.changes = w.identifiers, w.receivedAt, w.TellsChanges()
 	s.jsonValues = w.jsonValues
 	return s, nil
 }
