@@ -1,15 +1,16 @@
 // Package profilessync reads profiles that Segment's Profiles Sync has written into a
-// warehouse: from Postgres and Redshift directly, from other warehouses by way of a file.
+// warehouse: from the warehouse, or by way of a file.
 //
-//	Postgres, Redshift ─▶ one ordered statement ─▶ rows ─┐
-//	CSV or NDJSON file with the rows of that query ──────┴─▶ groups of rows ─▶ *Profile
-//	NDJSON or CSV file with one profile a line ─────────────────────────────▶ *Profile
+//	Postgres, Redshift ─▶ one ordered statement ─▶ rows ──────────┐
+//	Snowflake, BigQuery, Databricks ─▶ the same ─▶ pages of rows ─┤
+//	CSV or NDJSON file with the rows of that query ───────────────┴─▶ groups of rows ─▶ *Profile
+//	NDJSON or CSV file with one profile a line ──────────────────────────────────────▶ *Profile
 //
 // A row is an external ID or a trait of a profile, and has a sequence number. Rows of one
 // profile follow each other, and profiles come in the byte order of their ids, so that one
-// id is enough to continue from. The stages are in stream.go (the statement), file.go, reader.go, lines.go,
-// line.go, rows.go and wide.go (the files), group.go (rows to profile) and unflatten.go (text to objects); the
-// statement's text is in query.go.
+// id is enough to continue from. The stages are in stream.go (the statement), postgres.go and rest.go (its rows),
+// file.go, reader.go, lines.go, line.go, rows.go and wide.go (the files), group.go (rows to profile) and unflatten.go
+// (text to objects); the statement's text is in query.go.
 //
 // https://segment.com/docs/unify/profiles-sync/tables/
 package profilessync
