@@ -110,13 +110,21 @@ func TestProfileThatCannotBeRead(t *testing.T) {
 // A bulk request that is refused for one of its customers is halved, down to a size from
 // which on its customers are sent one by one: only the bad one is rejected.
 func TestPoisonCustomerIsIsolated(t *testing.T) {
-	for _, code := range []int{http.StatusBadRequest, http.StatusUnprocessableEntity, http.StatusInternalServerError} {
+	for code, key := range map[int]string{
+		http.StatusBadRequest: "made_up", http.StatusUnprocessableEntity: "made_up", http.StatusInternalServerError: "made_up",
+		http.StatusConflict: "duplicate_found",
+	} {
 		t.Run(fmt.Sprint(code), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, sandbox.Options{Profiles: 300, Plain: true})
 				w.settings.PageSize, w.settings.BatchSize, w.settings.Readers = 100, 300, 1
 				e := w.Profiles()[170]
-				w.On(`^POST .*"source_id":"`+e.SourceID+`"`, sandboxtest.Status(code))
+				w.On(`^POST .*"source_id":"`+e.SourceID+`"`, func(rw answerWriter, _ request) bool {
+					rw.WriteHeader(code)
+					fmt.Fprintf(rw, `{"code":%d,"key":%q,"message":"Bad customer"}`, code, key)
+					return true
+				})
+				posts := w.Count(`^POST `)
 				alone := map[string]bool{}
 				w.On(`^POST /v1/customers `, func(rw answerWriter, r request) bool {
 					var c struct {
@@ -133,11 +141,14 @@ func TestPoisonCustomerIsIsolated(t *testing.T) {
 				if diff := cmp.Diff(counts{Read: 300, Confirmed: 299, Rejected: 1}, countsOf(state)); diff != "" {
 					t.Errorf("counts (-want +got):\n%s", diff)
 				}
-				if diff := cmp.Diff(map[string][]string{e.SegmentID: {e.SourceID, "made_up"}}, w.rows()); diff != "" {
+				if diff := cmp.Diff(map[string][]string{e.SegmentID: {e.SourceID, key}}, w.rows()); diff != "" {
 					t.Errorf("not imported (-want +got):\n%s", diff)
 				}
 				if diff := cmp.Diff([]int{300, 150, 150, 75, 75}, w.Batches(t)); diff != "" {
 					t.Errorf("bulk requests (-want +got):\n%s", diff)
+				}
+				if most := 4 + 75 + 1; code < 500 && *posts > most {
+					t.Errorf("%d requests, want at most %d: a refusal is tried again", *posts, most)
 				}
 				in := w.Box.Customers()
 				for _, p := range w.Profiles() {

@@ -173,7 +173,7 @@ func (w *world) importerOf(start journal.Start) *process {
 		segment = httpretry.New(httpretry.Options{API: "Segment", Base: w})
 	}
 	if set.SinkRetries {
-		vch = httpretry.New(httpretry.Options{API: "Voucherify", Base: w, Quota: voucherify.QuotaOf, ReadQuota: voucherify.ReadQuota})
+		vch = httpretry.New(httpretry.Options{API: "Voucherify", Base: w, Quota: voucherify.QuotaOf, ReadQuota: voucherify.ReadQuota, IsFinal: voucherify.IsFinal})
 	}
 	p.segment, _ = sandboxtest.Clients(w.t, segment, sandboxtest.NoNetwork)
 	_, p.vch = sandboxtest.Clients(w.t, vch, sandboxtest.NoNetwork)

@@ -80,7 +80,11 @@ func (e *Error) QuotaUsedUp() bool { return e.LimitType == cycleQuota }
 // OfRecords reports whether a record of the request was refused, and not the request as a
 // whole: without that record the same request may be accepted.
 func (e *Error) OfRecords() bool {
-	return (e.Status == http.StatusBadRequest || e.Status == http.StatusUnprocessableEntity) && !e.TooManyCustomers() && !e.TooLarge()
+	switch e.Status {
+	case http.StatusBadRequest, http.StatusConflict, http.StatusUnprocessableEntity:
+		return !e.TooManyCustomers() && !e.TooLarge()
+	}
+	return false
 }
 
 var atMost = regexp.MustCompile(`(?i)at most (\d{1,7})\b`)

@@ -1,10 +1,14 @@
 package voucherify
 
 import (
+	"bytes"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
+
+	"segsync/internal/strictjson"
 )
 
 // Names of Voucherify's quotas.
@@ -41,8 +45,22 @@ func ReadQuota(h http.Header) (limit, remaining int, resets time.Time, ok bool) 
 	return limit, min(remaining, limit), resets, ok
 }
 
-// IsCycleUsedUp reports whether an answer says that the calls of the billing cycle are used
-// up. Nobody waits for the next one.
-func IsCycleUsedUp(resp *http.Response) bool {
-	return resp.Header.Get("X-Rate-Limit-Type") == cycleQuota
+// IsFinal reports whether another attempt of a request cannot have another answer: the calls of the billing cycle
+// are used up, and nobody waits for the next one, or a record conflicts with one that is stored. The body of the
+// answer can be read again.
+//
+// https://docs.voucherify.io/guides/errors (duplicate_found, duplicate_resource_key)
+func IsFinal(resp *http.Response) bool {
+	if resp.Header.Get("X-Rate-Limit-Type") == cycleQuota {
+		return true
+	}
+	if resp.StatusCode != http.StatusConflict {
+		return false
+	}
+	body, _ := io.ReadAll(resp.Body) // from memory
+	resp.Body = io.NopCloser(bytes.NewReader(body))
+	var answer struct {
+		Key string `json:"key"`
+	}
+	return strictjson.Unmarshal(body, &answer) == nil && strings.HasPrefix(answer.Key, "duplicate_")
 }

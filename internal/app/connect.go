@@ -127,7 +127,7 @@ func (a *APIs) makeClients(w WaitOptions, log *slog.Logger) (err error) {
 	})
 	a.ToVoucherify = httpretry.New(httpretry.Options{
 		API: "Voucherify", Attempts: w.Attempts, MaxWait: w.MaxWait, RetryFor: w.RetryFor,
-		Quota: voucherify.QuotaOf, ReadQuota: voucherify.ReadQuota, IsFinal: voucherify.IsCycleUsedUp, Reserve: set.Voucherify.Reserve,
+		Quota: voucherify.QuotaOf, ReadQuota: voucherify.ReadQuota, IsFinal: voucherify.IsFinal, Reserve: set.Voucherify.Reserve,
 		MaxBody: voucherifyMaxBody, Secrets: set.Secrets(), RedactAll: true, Log: log,
 	})
 	if set.Segment.Token != "" && set.Segment.SpaceID != "" { // else nothing needs it

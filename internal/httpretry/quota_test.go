@@ -281,7 +281,7 @@ func TestQuotaOfTheCycle(t *testing.T) {
 		s := &script{answers: []server{answer(429, `{}`, "X-Rate-Limit-Type", "api_calls_cycle", "Retry-After", "5",
 			"X-Rate-Limit-Limit", "1000", "X-Rate-Limit-Remaining", "0")}}
 		opts := quotaOptions(s, time.Hour, 0.2)
-		opts.IsFinal = voucherify.IsCycleUsedUp
+		opts.IsFinal = voucherify.IsFinal
 		tr := httpretry.New(opts)
 		resp, err := get(t, tr)
 		if err != nil || resp.StatusCode != 429 || len(s.at) != 1 || time.Since(began) != 0 {
