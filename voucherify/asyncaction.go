@@ -105,7 +105,7 @@ func (r *ActionResult) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 		case "errors":
 			r.Errors, err = readEntries(d, func(text func(string) string, _ map[string]any) ActionError {
 				short := func(name string) string { return safetext.CutBytes(text(name), maxErrorText) }
-				return ActionError{text("source_id"), short("key"), short("message"), withoutValue(short("details"))}
+				return ActionError{text("source_id"), short("key"), short("message"), safetext.CutBytes(withoutValue(text("details")), maxErrorText)}
 			})
 		case "results":
 			r.Results, err = readEntries(d, func(text func(string) string, entry map[string]any) RecordResult {

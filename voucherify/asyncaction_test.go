@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -34,6 +35,8 @@ func TestAsyncAction(t *testing.T) {
 		{"fractions", `{"done_count":2.5,"failed_count":"0.1"}`, voucherify.ActionResult{}},
 		{"whole numbers as text and as fractions", `{"done_count":"10","failed_count":10.0}`, voucherify.ActionResult{DoneCount: n(10), FailedCount: n(10)}},
 		{"text that is not a number", `{"done_count":"ten","failed_count":true}`, voucherify.ActionResult{}},
+		{"a long value", `{"done_count":0,"failed_count":1,"errors":[{"source_id":"u1","details":"a: must be a number (actual value is '` + strings.Repeat("x", 2000) + `')"}]}`,
+			voucherify.ActionResult{DoneCount: n(0), FailedCount: n(1), Errors: []voucherify.ActionError{{SourceID: "u1", Details: "a: must be a number"}}}},
 		{"errors of other kinds", `{"done_count":1,"errors":["x",7,null,{},{"source_id":"u1","key":"metadata_validation_failed","message":"m","details":["d"]},
 			{"source_id":{"a":1},"message":"m"}]}`,
 			voucherify.ActionResult{DoneCount: n(1), Errors: []voucherify.ActionError{{}, {}, {}, {}, {SourceID: "u1", Key: "metadata_validation_failed", Message: "m"}, {Message: "m"}}}},

@@ -89,8 +89,9 @@ func (e *Error) OfRecords() bool {
 
 var atMost = regexp.MustCompile(`(?i)at most (\d{1,7})\b`)
 
-// actualValue is what Voucherify adds to the details of a value that does not fit the schema.
-var actualValue = regexp.MustCompile(`\s*\(actual value is (?:'.*'|".*"|[^)]*)\)`)
+// actualValue is what Voucherify adds to the details of a value that does not fit the schema. Where it is not clear
+// where the value ends, it goes on to the end.
+var actualValue = regexp.MustCompile(`(?s)\s*\(actual value is (?:(?:'.*'|".*"|[\w.+-]+)\)|.*)`)
 
 // withoutValue returns the details of an error without the value, which is personal data.
 func withoutValue(details string) string { return actualValue.ReplaceAllString(details, "") }

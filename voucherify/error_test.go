@@ -119,6 +119,18 @@ func TestErrors(t *testing.T) {
 			voucherify.Error{Status: 500, Key: balloons[:800] + "…", Message: "abcd" + balloons[:4*196] + "…"},
 			shown{Text: "Voucherify answered 500: " + balloons[:800] + "…: abcd" + balloons[:4*41] + "…"}, // 1,000 bytes and the ellipsis
 		}, {
+			"value with parentheses", 400, `{"message":"m","details":"tags: must be a string (actual value is ['a) b'])"}`, nil,
+			voucherify.Error{Status: 400, Message: "m", Details: "tags: must be a string"},
+			shown{Text: "Voucherify answered 400: m: tags: must be a string", OfRecords: true},
+		}, {
+			"two values", 400, `{"message":"m","details":"a: must be a number (actual value is 'x (y)'), b: must be true (actual value is -1.5), at least"}`, nil,
+			voucherify.Error{Status: 400, Message: "m", Details: "a: must be a number, b: must be true, at least"},
+			shown{Text: "Voucherify answered 400: m: a: must be a number, b: must be true, at least", OfRecords: true},
+		}, {
+			"value that is cut", 400, `{"message":"m","details":"a: must be a number (actual value is 'x` + long + `"}`, nil,
+			voucherify.Error{Status: 400, Message: "m", Details: "a: must be a number"},
+			shown{Text: "Voucherify answered 400: m: a: must be a number", OfRecords: true},
+		}, {
 			"422", 422, `{"code":422,"message":"Unprocessable"}`, nil,
 			voucherify.Error{Status: 422, Message: "Unprocessable"},
 			shown{Text: "Voucherify answered 422: Unprocessable", OfRecords: true},

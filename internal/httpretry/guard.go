@@ -110,14 +110,23 @@ func (g *guard) read(req *http.Request, resp *http.Response) error {
 		return fmt.Errorf("reading the answer (status %d): %w", resp.StatusCode, cleanError(err, g.redactor))
 	}
 	if !json.Valid(body) && !(resp.StatusCode == http.StatusNoContent && len(body) == 0) {
-		start := g.redactor.Bytes(body[:min(len(body), maxErrorText)])
-		return fmt.Errorf("the answer (status %d) is not valid JSON: %q", resp.StatusCode, start[:min(len(start), 200)])
+		return invalidJSON(resp.StatusCode, g.redactor.Bytes(body[:min(len(body), maxErrorText)]))
 	}
 	if g.opts.RedactAll {
 		body = g.redactor.Bytes(body)
 	}
 	resp.Body = io.NopCloser(bytes.NewReader(body))
 	return nil
+}
+
+// invalidJSON is the error of an answer of which the start is given. What is damaged JSON, or cut, may be traits, and
+// is not quoted.
+func invalidJSON(status int, start []byte) error {
+	text := fmt.Sprintf("the answer (status %d) is not valid JSON", status)
+	if start = bytes.TrimSpace(start); len(start) > 0 && start[0] != '{' && start[0] != '[' {
+		text += fmt.Sprintf(": %q", start[:min(len(start), 200)])
+	}
+	return errors.New(text)
 }
 
 // readCompact puts the body of an answer into memory, compressed.
@@ -128,7 +137,7 @@ func (g *guard) readCompact(req *http.Request, resp *http.Response) error {
 		return fmt.Errorf("reading the answer (status %d): %w", resp.StatusCode, cleanError(err, g.redactor))
 	}
 	if !body.isJSON() {
-		return fmt.Errorf("the answer (status %d) is not valid JSON", resp.StatusCode)
+		return invalidJSON(resp.StatusCode, nil)
 	}
 	resp.Body = body
 	return nil

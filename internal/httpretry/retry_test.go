@@ -128,6 +128,7 @@ func TestTenAttemptsThenTheLastError(t *testing.T) {
 		{"body that stalls", stalled, "after 10 attempts: no answer within 30s", nil},
 		{"cut body", cut(200), "after 10 attempts: reading the answer (status 200): unexpected EOF", io.ErrUnexpectedEOF},
 		{"HTML", answer(200, "<html>\x1b[2J"), `after 10 attempts: the answer (status 200) is not valid JSON: "<html>\x1b[2J"`, nil},
+		{"cut JSON, which may be traits", answer(200, `{"traits":{"name":"Ada`), `after 10 attempts: the answer (status 200) is not valid JSON`, nil},
 		{"long text", answer(200, strings.Repeat("é", 5000)),
 			`after 10 attempts: the answer (status 200) is not valid JSON: "` + strings.Repeat("é", 100) + `"`, nil},
 	} {
