@@ -3,7 +3,7 @@ package importer
 import "testing"
 
 func TestOddIdentifiers(t *testing.T) {
-	for _, id := range []string{"42.0", "-7.00", "NULL", "null", `\N`, "undefined", "[object Object]", "nan", "NaN", "None", "<NA>", "#N/A", "4.91234E+11", " null "} {
+	for _, id := range []string{"42.0", "-7.00", "NULL", "null", `\N`, "undefined", "[object Object]", "nan", "NaN", "None", "<NA>", "#N/A", "4.91234E+11", " null ", "ada ", "\u00a0ada"} {
 		if !isOddIdentifier(id) {
 			t.Errorf("%q is taken for an identifier", id)
 		}

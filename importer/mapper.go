@@ -70,7 +70,7 @@ func (m *Mapper) mapProfile(to *profile, from *source.Profile) (err error) {
 	switch {
 	case m.isDamaged(from.Damaged, identifier): // its source_id would be wrong, permanently
 		to.Outcome = outcome.Unreadable
-		to.Why = outcome.Why{Reason: "invalid_utf8", Detail: "the trait that its source_id comes from is not valid Unicode text"}
+		to.Why = outcome.Why{Reason: "invalid_utf8", Detail: "the trait that its source_id comes from is damaged: it is not valid Unicode text, or comes twice"}
 		return nil
 	case sourceID == "":
 		to.Outcome = outcome.WithoutIdentifier
@@ -123,10 +123,14 @@ func (m *Mapper) mapProfile(to *profile, from *source.Profile) (err error) {
 }
 
 // oddIdentifier matches what programs write for a missing value, and numbers that a spreadsheet
-// or pandas has rewritten: 42.0, 4.91234E+11. A customer's source_id cannot be changed later.
+// or pandas has rewritten: 42.0, 4.91234E+11. Spaces around an identifier are odd, too. A customer's source_id
+// cannot be changed later.
 var oddIdentifier = regexp.MustCompile(`(?i)^(null|undefined|nan|none|nil|\\n|<na>|#n/a|\[object object\]|-?[0-9]+\.0+|[0-9](\.[0-9]+)?e\+[0-9]+)$`)
 
-func isOddIdentifier(id string) bool { return oddIdentifier.MatchString(strings.TrimSpace(id)) }
+func isOddIdentifier(id string) bool {
+	bare := strings.TrimSpace(id)
+	return bare != id || oddIdentifier.MatchString(bare)
+}
 
 // isDamaged reports whether the trait of an identifier that comes before the used one is damaged.
 func (m *Mapper) isDamaged(damaged []string, used mapping.Identifier) bool {

@@ -153,6 +153,7 @@ func TestForeignFiles(t *testing.T) {
 		"tar.gz":        {compress(t, string(tar)), "tar", "tar -xOf"},
 		"bzip2":         {"BZh91AY&SY", "bzip2", "bzip2 -dc"},
 		"xz":            {"\xfd7zXZ\x00", "xz", "xz -dc"},
+		"old Macintosh": {"user_id,plan\r42,pro\r", "end with carriage returns alone", `tr '\r' '\n'`},
 		"UTF-16":        {"\xff\xfes\x00", "UTF-16", "iconv"},
 		"identify":      {`{"type":"identify","userId":"42","traits":{"email":"ada@example.com"}}`, "identify call", "jq -c"},
 		"flat":          {`{"user_id":"42","email":"ada@example.com"}`, "neither a profile", "jq -c"},

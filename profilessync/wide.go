@@ -21,6 +21,9 @@ func csvFormat(header []byte) (format, byte, error) {
 	if !utf8.Valid(header) {
 		return 0, 0, errNotUTF8
 	}
+	if bytes.ContainsRune(bytes.TrimRight(bytes.ReplaceAll(header, []byte("\r\n"), nil), "\r"), '\r') {
+		return 0, 0, &errForeign{"the lines of this CSV end with carriage returns alone", `tr '\r' '\n' <FILE | segsync import --from -`}
+	}
 	splitter, err := splitHeader(header)
 	if err != nil {
 		return 0, 0, err
@@ -186,8 +189,8 @@ func (w *wideColumns) name(p *Profile, fields [][]byte, place string) {
 		columns = append([]int{w.segmentID}, columns...)
 	}
 	for _, i := range columns {
-		value := strings.TrimSpace(string(fields[i]))
-		if value == "" {
+		value := string(fields[i]) // with the spaces around it: they are part of the source_id
+		if strings.TrimSpace(value) == "" {
 			continue
 		}
 		if p.SegmentID = value; i != w.segmentID {

@@ -33,7 +33,12 @@ func hintOf(err error) string {
 		}
 		return "continue after that time, or wait longer with --max-wait"
 	case *httpretry.OutageError:
-		if e.Never {
+		switch {
+		case e.Status == http.StatusTooManyRequests && e.API == "Segment":
+			return segmentHint(&segmentprofiles.Error{Status: e.Status})
+		case e.Status == http.StatusTooManyRequests:
+			return voucherifyHint(&voucherify.Error{Status: e.Status})
+		case e.Never:
 			return "is the network up, and is " + strings.ToUpper(e.API) + "_API_URL right?"
 		}
 		return "continue later, or retry longer with --retry-for"

@@ -41,11 +41,15 @@ type OutageError struct {
 	Since    time.Time // first failed attempt of this request
 	Attempts int       // of this request
 	Never    bool      // the API gave no good answer in the life of the Transport
+	Status   int       // of the last answer, 0 for none
 	Err      error     // describes the last answer, or is the last network error
 }
 
 func (e *OutageError) Error() string {
-	if e.Never {
+	switch {
+	case e.Status == http.StatusTooManyRequests:
+		return fmt.Sprintf("%s has refused all requests since %s: after %d attempts: %v", e.API, e.Since.Format(time.RFC3339), e.Attempts, e.Err)
+	case e.Never:
 		return fmt.Sprintf("%s did not answer once: after %d attempts: %v", e.API, e.Attempts, e.Err)
 	}
 	return fmt.Sprintf("%s has not answered since %s: after %d attempts: %v",

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -132,6 +133,12 @@ func TestOutageThatIsTooLong(t *testing.T) {
 					t.Errorf("it took %s, want %s to %s", d, c.min, c.max)
 				}
 				want := &httpretry.OutageError{API: "Segment", Since: began, Attempts: s.requests, Never: c.never}
+				if status, _, ok := strings.Cut(c.want, " "); ok {
+					want.Status, _ = strconv.Atoi(status) // 0 for what is no answer
+				}
+				if refused := strings.Contains(err.Error(), "has refused all requests since"); refused != (want.Status == 429) {
+					t.Errorf("status %d: %v", want.Status, err)
+				}
 				got := *outage
 				got.Err = nil
 				if diff := cmp.Diff(*want, got); diff != "" {

@@ -134,7 +134,11 @@ func (r *retry) end(c *call, next time.Time, pauseAsked bool) (bool, error) {
 		outageTimeout = min(outageTimeout, maxUnanswered+uploadTime(c.req))
 	}
 	if next.Sub(c.began) > outageTimeout {
-		return true, &OutageError{API: r.opts.API, Since: c.began, Attempts: c.attempts, Never: never, Err: c.cause(true)}
+		outage := &OutageError{API: r.opts.API, Since: c.began, Attempts: c.attempts, Never: never, Err: c.cause(true)}
+		if c.resp != nil {
+			outage.Status = c.resp.StatusCode
+		}
+		return true, outage
 	}
 	if roundOver {
 		c.inRound, c.round = 0, time.Time{}

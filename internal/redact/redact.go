@@ -5,6 +5,7 @@ package redact
 import (
 	"cmp"
 	"encoding/base64"
+	"html"
 	"maps"
 	"net/url"
 	"regexp"
@@ -16,7 +17,7 @@ import (
 const Mark = "[secret]" // stands where a secret was
 
 // Redactor replaces secrets by Mark. A nil one replaces nothing. It finds a secret as it is,
-// escaped once or twice as in JSON or a URL, and in base64, alone or as in Basic authentication.
+// escaped once or twice as in HTML, JSON or a URL, and in base64, alone or as in Basic authentication.
 type Redactor struct{ replacer *strings.Replacer }
 
 // New returns a Redactor of the secrets that have four bytes or more.
@@ -45,14 +46,14 @@ var (
 	base64Rest    = regexp.MustCompile(`[\w+-]*\[secret\]\x00(?:[\w+-]|%3[Dd]|=)*`)
 )
 
-// addForms adds a text, and its forms in JSON and URLs, escaped up to depth times.
+// addForms adds a text, and its forms in HTML, JSON and URLs, escaped up to depth times.
 func addForms(marks map[string]string, s, mark string, depth int) {
 	if marks[s] = mark; depth == 0 {
 		return
 	}
 	quoted, query := strconv.Quote(s), url.QueryEscape(s)
 	inJSON := quoted[1 : len(quoted)-1]
-	for _, form := range []string{inJSON, strings.ReplaceAll(inJSON, "/", `\/`), url.PathEscape(s), query, strings.ReplaceAll(query, "+", "%20")} {
+	for _, form := range []string{html.EscapeString(s), inJSON, strings.ReplaceAll(inJSON, "/", `\/`), url.PathEscape(s), query, strings.ReplaceAll(query, "+", "%20")} {
 		addForms(marks, form, mark, depth-1)
 		addForms(marks, percentEscape.ReplaceAllStringFunc(form, strings.ToLower), mark, depth-1)
 	}

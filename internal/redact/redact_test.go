@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"html"
 	"net/url"
 	"strconv"
 	"strings"
@@ -26,6 +27,7 @@ func TestForms(t *testing.T) {
 	for name, written := range map[string]string{
 		"plain":                 secret,
 		"any character escaped": `\u0063a+n\u0061\u0022r\u005Cy\u0026\u002Fkey é%41😀`,
+		"HTML":                  html.EscapeString(secret),
 		"JSON":                  marshal(secret),
 		"JSON in JSON":          marshal(marshal(secret)),
 		"JSON, slashes escaped": strings.ReplaceAll(quoted[1:len(quoted)-1], "/", `\/`),
