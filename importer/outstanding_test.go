@@ -396,6 +396,35 @@ func TestMalformedProfileWhileStopping(t *testing.T) {
 	})
 }
 
+// A firewall that refuses one customer refuses no other one; one that refuses all ends the run, and rejects none.
+func TestFirewall(t *testing.T) {
+	for name, test := range map[string]struct {
+		match string
+		want  counts
+	}{
+		"one": {`"source_id":"u002"`, counts{Read: 12, Confirmed: 11, Rejected: 1}},
+		"all": {`.`, counts{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newFromFile(t, sandbox.Options{}, lines(1, 12))
+				w.On(`^POST .*`+test.match, func(rw answerWriter, _ request) bool {
+					rw.WriteHeader(http.StatusForbidden)
+					io.WriteString(rw, "<html>blocked</html>")
+					return true
+				})
+				im := w.continued(t)
+				if err := im.Run(t.Context()); (err == nil) != (name == "one") {
+					t.Errorf("error %v", err)
+				}
+				if diff := cmp.Diff(test.want, countsOf(im.State())); diff != "" {
+					t.Errorf("counts (-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
+}
+
 // A customer that is sent one by one does not overtake an older one that is still in Voucherify's queue.
 func TestOneByOneDoesNotOvertakeTheQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -23,6 +23,7 @@ type Error struct {
 	RequestID string // for Voucherify's support
 	LimitType string // of a 429: api_calls, bulk_api_calls, api_calls_cycle, webhook_calls, or ""
 	Attempts  int    // how many times the request was sent
+	Foreign   bool   // the body is not one of Voucherify's: a proxy may have answered
 }
 
 // maxErrorText bounds the text of an error, in bytes.
@@ -87,6 +88,15 @@ func (e *Error) OfRecords() bool {
 	return false
 }
 
+// OfFirewall reports whether a firewall in front of the API refused the request, perhaps for what a record holds.
+func (e *Error) OfFirewall() bool {
+	switch e.Status {
+	case http.StatusForbidden, http.StatusNotFound, http.StatusNotAcceptable, http.StatusUnsupportedMediaType, http.StatusUnavailableForLegalReasons:
+		return e.Foreign
+	}
+	return false
+}
+
 var atMost = regexp.MustCompile(`(?i)at most (\d{1,7})\b`)
 
 // actualValue is what Voucherify adds to the details of a value that does not fit the schema. Where it is not clear
@@ -129,7 +139,7 @@ func newError(resp *http.Response) *Error {
 			e.Details = shorten(withoutValue(fmt.Sprint(parsed.Details)))
 		}
 	} else if len(body) > 0 {
-		e.Message = strconv.Quote(string(body[:min(len(body), 200)]))
+		e.Message, e.Foreign = strconv.Quote(string(body[:min(len(body), 200)])), true
 	}
 	return e
 }

@@ -83,7 +83,7 @@ func TestErrors(t *testing.T) {
 			shown{Text: "Voucherify answered 413: Payload content length greater than maximum allowed: 10485760", TooLarge: true},
 		}, {
 			"413 of a proxy", 413, "<html>413 Request Entity Too Large</html>", nil,
-			voucherify.Error{Status: 413, Message: `"<html>413 Request Entity Too Large</html>"`},
+			voucherify.Error{Status: 413, Message: `"<html>413 Request Entity Too Large</html>"`, Foreign: true},
 			shown{Text: `Voucherify answered 413: "<html>413 Request Entity Too Large</html>"`, TooLarge: true},
 		}, {
 			"too large, by its key", 400, `{"code":400,"key":"query_too_large","message":"Query too large"}`, nil,
@@ -101,11 +101,11 @@ func TestErrors(t *testing.T) {
 			shown{Text: "Voucherify answered 429: Too many requests hit the API too quickly."},
 		}, {
 			"502 HTML", 502, "<html>\r\n\x1b[2J", nil,
-			voucherify.Error{Status: 502, Message: `"<html>\r\n\x1b[2J"`},
+			voucherify.Error{Status: 502, Message: `"<html>\r\n\x1b[2J"`, Foreign: true},
 			shown{Text: `Voucherify answered 502: "<html>\r\n\x1b[2J"`},
 		}, {
 			"long foreign body", 500, long, nil,
-			voucherify.Error{Status: 500, Message: `"` + long[:200] + `"`},
+			voucherify.Error{Status: 500, Message: `"` + long[:200] + `"`, Foreign: true},
 			shown{Text: `Voucherify answered 500: "` + long[:200] + `"`},
 		}, {
 			"long words of the API", 400, `{"key":"` + long + `","message":"a` + long + `","details":"` + long + `","request_id":"` + long + `"}`, nil,
@@ -140,7 +140,7 @@ func TestErrors(t *testing.T) {
 			shown{Text: "Voucherify answered 503"},
 		}, {
 			"JSON without a message", 500, `{"key":"oops"}`, nil,
-			voucherify.Error{Status: 500, Message: `"{\"key\":\"oops\"}"`},
+			voucherify.Error{Status: 500, Message: `"{\"key\":\"oops\"}"`, Foreign: true},
 			shown{Text: `Voucherify answered 500: "{\"key\":\"oops\"}"`},
 		}, {
 			"details that are no string", 400, `{"message":"Invalid payload","details":["a",{"b":1}]}`, nil,

@@ -35,6 +35,7 @@ const (
 
 	oneByOneBelow = 100 // customers of a refused request that are sent one by one
 	maxTimeouts   = 3   // how often a request is halved because no answer came in time
+	maxBlocked    = 10  // customers that a firewall may refuse before it is found out whether it refuses all
 
 	// margin is kept free of what a bulk request takes.
 	margin = 64 << 10
@@ -140,9 +141,10 @@ func (s *Sink) send(ctx context.Context, records []*sink.Record, timeouts int) e
 	case refused.TooLarge():
 		refuse(records[0], "too_large", refused)
 		return nil
-	case s.isRecordError(refused) && len(records) > oneByOneBelow:
+	case !s.isRecordError(refused) && !refused.OfFirewall():
+	case len(records) > oneByOneBelow:
 		return s.sendParts(ctx, records, half, timeouts)
-	case s.isRecordError(refused):
+	default:
 		s.log.Warn("Voucherify refuses a bulk request for one of its customers: sending them one by one",
 			"customers", len(records), "cause", refused.Error())
 		return s.sendOneByOne(ctx, records)
@@ -205,16 +207,28 @@ func (s *Sink) sendParts(ctx context.Context, records []*sink.Record, size, time
 // sendOneByOne sends each customer by a request of its own. Those that Voucherify stores at once are
 // confirmed by their own answers.
 func (s *Sink) sendOneByOne(ctx context.Context, records []*sink.Record) error {
+	var blocked []error // by a firewall
 	for _, r := range records {
 		err := s.sendOne(ctx, r)
 		refused, isRefused := errors.AsType[*voucherify.Error](err)
 		switch {
 		case err == nil:
+			continue
 		case isRefused && (s.isRecordError(refused) || refused.TooLarge()):
 			refuse(r, cmp.Or(refused.Key, "refused"), refused)
-		default:
-			return fmt.Errorf("sending the customer of %s: %w", r.ID, err)
+			continue
 		}
+		err = fmt.Errorf("sending the customer of %s: %w", r.ID, err)
+		if !isRefused || !refused.OfFirewall() {
+			return err
+		}
+		if blocked = append(blocked, err); len(blocked) == maxBlocked && s.CheckAccepts(ctx) != nil {
+			return blocked[0]
+		}
+		refuse(r, "blocked", refused)
+	}
+	if len(blocked) > 0 && s.CheckAccepts(ctx) != nil { // then it blocks all
+		return blocked[0]
 	}
 	return nil
 }
