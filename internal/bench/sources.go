@@ -153,7 +153,7 @@ func (s *sourceBench) segsync(ctx context.Context, from, batch string, flags ...
 	if err != nil {
 		return timed{}, err
 	}
-	cmd := exec.CommandContext(ctx, s.program, append([]string{"import", "--from", from, "--dir", dir, "--non-interactive", "--quiet"}, flags...)...)
+	cmd := exec.CommandContext(ctx, s.program, append([]string{"import", "--from", from, "--dir", dir, "--non-interactive"}, flags...)...)
 	cmd.Dir = s.dir // without the .env of where bench runs
 	cmd.Env = append(append(os.Environ(), s.box.settings...),
 		"SEGSYNC_WAREHOUSE_URL="+s.postgres, "SEGSYNC_WAREHOUSE_SCHEMA="+s.schema, "VOUCHERIFY_BATCH_SIZE="+batch)
@@ -163,7 +163,8 @@ func (s *sourceBench) segsync(ctx context.Context, from, batch string, flags ...
 	if err != nil {
 		return took, fmt.Errorf("segsync import --from %s: %w: %s", from, err, output)
 	}
-	if all := fmt.Sprintf("%d read = ", s.profiles); !strings.Contains(string(output), all) || !strings.Contains(string(output), "it adds up") {
+	plain := strings.ReplaceAll(string(output), ",", "") // of the numbers
+	if all := fmt.Sprintf("%d read = ", s.profiles); !strings.Contains(plain, all) || !strings.Contains(plain, "it adds up") {
 		return took, fmt.Errorf("segsync import --from %s did not read %d profiles: %s", from, s.profiles, output)
 	}
 	took.cost = costOf(cmd.ProcessState)
