@@ -163,6 +163,7 @@ func (b *batcher) add(ctx context.Context, p *profile) error {
 		}
 		c.Bytes += len(p.Customer) - len(older.Customer)
 		older.Outcome, older.Customer = outcome.Merged, nil
+		p.SentBefore = older.SentBefore
 		c.profiles[at], c.Records[at] = p, &p.Record
 		b.markSent(p)
 		return nil
@@ -184,8 +185,8 @@ func (b *batcher) add(ctx context.Context, p *profile) error {
 	if len(c.Records) == 0 {
 		c.first, c.began = p.Before, time.Now()
 	}
-	p.Again = sentBy != journal.NotSent
-	c.Ordered = c.Ordered || p.Again
+	p.SentBefore = sentBy != journal.NotSent
+	c.Ordered = c.Ordered || p.SentBefore
 	c.at[p.SourceID] = len(c.Records)
 	c.profiles, c.Records = append(c.profiles, p), append(c.Records, &p.Record)
 	c.Bytes += len(p.Customer) + len(",")

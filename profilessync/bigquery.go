@@ -115,7 +115,9 @@ func (r *rest) runBigQuery(ctx context.Context, sql string) (*result, error) {
 		if err != nil {
 			return nil, err
 		}
-		parameters.Set("pageToken", in.Token)
+		if in.Token != "" {
+			parameters.Set("pageToken", in.Token)
+		}
 		return got.page(in.Rows), nil
 	}
 	out := &result{next: func(ctx context.Context) (*page, error) {

@@ -222,9 +222,12 @@ func (r *rest) read(ctx context.Context, doing, sql string, columns func([]colum
 		}
 	})
 	for page := range ahead {
-		if err := page.each(each); err != nil {
+		if err := page.each(len(result.columns), each); err != nil {
 			cancel()
 			group.Wait() // its error is that of the cancelled context
+			if err == errOtherShape {
+				return r.fail(doing, err)
+			}
 			return err
 		}
 	}
@@ -272,7 +275,7 @@ func (r *rowsJSON) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 }
 
 // each calls do for the values of each row, as connection.rows does. A row is a list, in BigQuery an object.
-func (p *page) each(do func(values [][]byte) error) error {
+func (p *page) each(columns int, do func(values [][]byte) error) error {
 	if p.rows == 0 {
 		return nil
 	}
@@ -296,6 +299,9 @@ func (p *page) each(do func(values [][]byte) error) error {
 		}
 		for _, cell := range object.Cells {
 			row = append(row, cell.Value)
+		}
+		if len(row) != columns {
+			return errOtherShape
 		}
 		if err := do(texts(row)); err != nil {
 			return err

@@ -20,8 +20,8 @@ const readAhead = 64
 var errPaused = errors.New("the result of the statement is no longer there")
 
 // Profiles ranges over the profiles of the query, in the byte order of their ids. They come
-// from one statement, and so from one snapshot. If no profile is taken for a minute, the
-// statement is closed, so that it does not hold back the vacuum of the database; the next
+// from one statement, and so from one snapshot. If no profile is taken for the idleTimeout, the
+// statement is closed, so that it does not hold back the vacuum of a database; the next
 // profiles then come from another snapshot. A profile comes only when all of its rows have
 // been read. It stops at the first error.
 func (w *Warehouse) Profiles(ctx context.Context, q Query) iter.Seq2[*Profile, error] {

@@ -23,7 +23,7 @@ const (
 	versionOfAllRedshift = "8.0.2" // what it says of its Postgres
 )
 
-// Warehouse is a Postgres or Redshift database that Profiles Sync writes to. It keeps no
+// Warehouse is a database or a warehouse with a REST API that Profiles Sync writes to. It keeps no
 // connection open. It only reads.
 type Warehouse struct {
 	server      server

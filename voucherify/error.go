@@ -101,10 +101,10 @@ var atMost = regexp.MustCompile(`(?i)at most (\d{1,7})\b`)
 
 // actualValue is what Voucherify adds to the details of a value that does not fit the schema. Where it is not clear
 // where the value ends, it goes on to the end.
-var actualValue = regexp.MustCompile(`(?s)\s*\(actual value is (?:(?:'.*'|".*"|[\w.+-]+)\)|.*)`)
+var actualValue = regexp.MustCompile(`(?s)\s*\(actual value is (?:(?:'.*'|".*"|[\w.+-]+)\)(,|;|$)|.*)`)
 
 // withoutValue returns the details of an error without the value, which is personal data.
-func withoutValue(details string) string { return actualValue.ReplaceAllString(details, "") }
+func withoutValue(details string) string { return actualValue.ReplaceAllString(details, "$1") }
 
 // MaxCustomers returns how many records the API takes in one request, as the details of
 // TooManyCustomers have it: "Specify at most 100 customers". 0 means that they do not say.
@@ -139,7 +139,8 @@ func newError(resp *http.Response) *Error {
 			e.Details = shorten(withoutValue(fmt.Sprint(parsed.Details)))
 		}
 	} else if len(body) > 0 {
-		e.Message, e.Foreign = strconv.Quote(string(body[:min(len(body), 200)])), true
+		text := withoutValue(string(body))
+		e.Message, e.Foreign = strconv.Quote(text[:min(len(text), 200)]), !strings.HasPrefix(strings.TrimSpace(text), "{")
 	}
 	return e
 }

@@ -140,7 +140,7 @@ func TestErrors(t *testing.T) {
 			shown{Text: "Voucherify answered 503"},
 		}, {
 			"JSON without a message", 500, `{"key":"oops"}`, nil,
-			voucherify.Error{Status: 500, Message: `"{\"key\":\"oops\"}"`, Foreign: true},
+			voucherify.Error{Status: 500, Message: `"{\"key\":\"oops\"}"`},
 			shown{Text: `Voucherify answered 500: "{\"key\":\"oops\"}"`},
 		}, {
 			"details that are no string", 400, `{"message":"Invalid payload","details":["a",{"b":1}]}`, nil,

@@ -74,6 +74,11 @@ func fromFake(vendor string) func(t *testing.T, k *killer) (args, env []string) 
 	return func(t *testing.T, k *killer) (args, env []string) {
 		f := newVendor(t, vendor, slices.Collect(k.box.People())...)
 		f.PageRows, f.GonePage = 40, 2
+		t.Cleanup(func() {
+			if f.GonePage != 0 {
+				t.Error("no result was gone")
+			}
+		})
 		return []string{"--from", "warehouse"}, fakeSettings(f)
 	}
 }

@@ -31,7 +31,9 @@ func TestStress(t *testing.T) {
 		for seed, from := range sample(3, sources) {
 			t.Run(from, func(t *testing.T) {
 				t.Parallel()
-				stress(t, from, uint64(seed))
+				if stress(t, from, uint64(seed)) == 0 {
+					t.Error("nothing was killed")
+				}
 			})
 		}
 		return

@@ -93,11 +93,13 @@ func (j *Journal) KeepQuotas(now func() map[string]Quota) { j.quotas = now }
 
 // Start opens the files. It must be called before the methods below, and Close after it.
 func (j *Journal) Start() error {
-	if err := j.openLog(); err != nil || !j.IsSaved() {
-		return err
-	}
+	err := j.openLog()
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	j.unanswered = maps.Clone(j.fold.sending)
+	if err != nil || !j.onDisk {
+		return err
+	}
 	return j.rewriteViews()
 }
 
@@ -118,11 +120,8 @@ func (j *Journal) openLog() error {
 	}
 	j.retried = make(map[string]bool)
 	if !j.onDisk {
-		err := j.writeHeader()
-		j.unanswered = maps.Clone(j.fold.sending)
-		return err
+		return j.writeHeader()
 	}
-	j.unanswered = maps.Clone(j.fold.sending)
 	if j.log.file, err = openRegular(j.names.LogPath(), os.O_RDWR); err != nil {
 		return err
 	}

@@ -63,6 +63,11 @@ func (j *Journal) carry() error {
 			return err
 		}
 	}
+	if old.state.Deletion != nil {
+		if err := j.addLine(line{DeletionBegan: old.state.Deletion}); err != nil {
+			return err
+		}
+	}
 	if len(old.sending) > 0 {
 		if err := j.addLine(line{Sending: slices.Sorted(maps.Keys(old.sending))}); err != nil {
 			return err

@@ -46,10 +46,11 @@ type Record struct {
 	SourceID string
 	Customer []byte // JSON; the sink drops it once it is delivered
 	Before   int    // profiles that the run had read before it
-	Again    bool   // a customer with the SourceID was sent before in this import
 	Outcome  outcome.Outcome
 	Why      outcome.Why
 	Action   Action // of Outcome Sent
+	// SentBefore says that this import has sent a customer with the SourceID in an earlier batch.
+	SentBefore bool
 	// ServerError says that the refusal was an answer of 500 or above, which comes only after
 	// many attempts.
 	ServerError bool

@@ -244,8 +244,8 @@ func printLast(r *result, e ending) {
 // conditionsOf words the conditions of the mapping.
 func conditionsOf(r *result) string {
 	where := r.apis.Settings.Mapping.Where
-	if len(where) > 1 {
-		return "all " + term.Number(len(where)) + " conditions of the mapping"
+	if len(where) != 1 {
+		return "the conditions of the mapping"
 	}
 	return fmt.Sprintf("the condition %s of the mapping", where[0])
 }
@@ -254,7 +254,7 @@ func conditionsOf(r *result) string {
 func warnEmpty(r *result) {
 	s := r.opened.State()
 	isDryOfNone := r.dry != nil && s.Count(outcome.Filtered) > 0 && s.Count(outcome.WouldSend) == 0
-	if r.err == nil && (isDryOfNone || importer.NoneMatched(s) && !isWhole(r)) {
+	if r.err == nil && r.options.what() != "verify" && (isDryOfNone || importer.NoneMatched(s) && !isWhole(r)) {
 		r.out.Log.Warn("no profile meets "+conditionsOf(r), "profiles", s.Counts.Read(), "hint", r.options.Settings.SampleCommand(r.options.Dir)+" lists the traits that profiles have")
 	}
 	switch {

@@ -36,9 +36,9 @@ func hintOf(err error) string {
 		switch {
 		case e.Status == http.StatusTooManyRequests && e.API == "Segment":
 			return segmentHint(&segmentprofiles.Error{Status: e.Status})
-		case e.Status == http.StatusTooManyRequests:
+		case e.Status == http.StatusTooManyRequests && e.API == "Voucherify":
 			return voucherifyHint(&voucherify.Error{Status: e.Status})
-		case e.Never:
+		case e.Never && (e.API == "Segment" || e.API == "Voucherify"):
 			return "is the network up, and is " + strings.ToUpper(e.API) + "_API_URL right?"
 		}
 		return "continue later, or retry longer with --retry-for"

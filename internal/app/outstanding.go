@@ -187,7 +187,10 @@ func (st *Status) print(to *term.Printer, s *journal.State) {
 		row("source", cmp.Or(s.Source, "the Profile API"))}
 	last := "never"
 	if st.LastFinished != nil {
-		last = strings.TrimSuffix(st.LastFinished.Local().Format("2 Jan 2006 15:04")+","+s.Flags, ",")
+		last = st.LastFinished.Local().Format("2 Jan 2006 15:04")
+		if s.Flags != "" && !s.IsUnfinished() { // else they are another import's
+			last += "," + s.Flags
+		}
 	}
 	rows = append(rows, row("last finished", last))
 	at := fmt.Sprintf("%s read, saved up to the offset: %s", term.Count(st.Read, "profile"), st.Position)

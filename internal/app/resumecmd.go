@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"unicode"
@@ -13,6 +12,7 @@ import (
 	"segsync/importer/journal"
 	"segsync/importer/source/profileapi"
 	"segsync/internal/settings"
+	"segsync/internal/term"
 )
 
 // resumeCommand returns the command that continues the import, with the flags that were given to this
@@ -56,7 +56,7 @@ func resumeCommand(r *result) string {
 	if left > 0 && r.limit > 0 { // what was to be a pilot stays one
 		start += fmt.Sprintf(" --limit %d", limit)
 	}
-	return inDirectory(r, "segsync import"+start+flagsFor(r.options, nil, except...)+more)
+	return inDirectory(r.out, "segsync import"+start+flagsFor(r.options, nil, except...)+more)
 }
 
 // verifyFlags are those that segsync verify has, too.
@@ -66,20 +66,20 @@ var verifyFlags = []string{"profiles-from", "env-file", "mapping", "from", "veri
 // verifyCommand returns the command that asks again for what is not confirmed.
 func verifyCommand(r *result) string {
 	if r.apis.IsSandbox {
-		return inDirectory(r, "segsync import --resume"+flagsFor(r.options, nil))
+		return inDirectory(r.out, "segsync import --resume"+flagsFor(r.options, nil))
 	}
-	return inDirectory(r, "segsync verify"+flagsFor(r.options, verifyFlags))
+	return inDirectory(r.out, "segsync verify"+flagsFor(r.options, verifyFlags))
 }
 
 // outstandingCommand returns the command that lists what is outstanding.
 func outstandingCommand(r *result) string {
-	return inDirectory(r, "segsync outstanding"+flag("profiles-from", r.options.Choose.ProfilesFrom)+dirFlag(r.options.Dir))
+	return inDirectory(r.out, "segsync outstanding"+flag("profiles-from", r.options.Choose.ProfilesFrom)+dirFlag(r.options.Dir))
 }
 
 // inDirectory returns a command that can be pasted anywhere, where a mail of cron has it.
-func inDirectory(r *result, command string) string {
+func inDirectory(out *term.Output, command string) string {
 	dir, err := os.Getwd()
-	if err != nil || filepath.IsAbs(r.options.Dir) || r.out.IsTerminal() || !r.out.IsQuiet() {
+	if err != nil || out.IsTerminal() || !out.IsQuiet() {
 		return command
 	}
 	return "cd " + ShellQuote(dir) + " && " + command

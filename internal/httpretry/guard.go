@@ -123,7 +123,7 @@ func (g *guard) read(req *http.Request, resp *http.Response) error {
 // is not quoted.
 func invalidJSON(status int, start []byte) error {
 	text := fmt.Sprintf("the answer (status %d) is not valid JSON", status)
-	if start = bytes.TrimSpace(start); len(start) > 0 && start[0] != '{' && start[0] != '[' {
+	if start = bytes.TrimSpace(bytes.TrimPrefix(start, []byte("\ufeff"))); len(start) > 0 && start[0] != '{' && start[0] != '[' {
 		text += fmt.Sprintf(": %q", start[:min(len(start), 200)])
 	}
 	return errors.New(text)
@@ -137,7 +137,8 @@ func (g *guard) readCompact(req *http.Request, resp *http.Response) error {
 		return fmt.Errorf("reading the answer (status %d): %w", resp.StatusCode, cleanError(err, g.redactor))
 	}
 	if !body.isJSON() {
-		return invalidJSON(resp.StatusCode, nil)
+		start, _ := io.ReadAll(io.LimitReader(body, maxErrorText)) // from memory
+		return invalidJSON(resp.StatusCode, g.redactor.Bytes(start))
 	}
 	resp.Body = body
 	return nil

@@ -51,7 +51,8 @@ type Options struct {
 	ReadQuota func(http.Header) (limit, remaining int, resets time.Time, ok bool)
 	// Reserve is the share of each quota that is left to others, from 0 to 1.
 	Reserve float64
-	// IsFinal reports whether waiting does not help against an answer 429. It may be nil.
+	// IsFinal reports that another attempt does not help against an answer that is otherwise tried again, such as 429.
+	// It may read the body, if that can be read again afterwards. It may be nil.
 	IsFinal func(*http.Response) bool
 
 	Secrets   []string          // removed from headers, error bodies and errors

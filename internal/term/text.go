@@ -87,7 +87,7 @@ func cut(s string, width int) string {
 }
 
 // command matches a command to copy, with its flags. What follows its last flag may be that flag's value.
-var command = regexp.MustCompile(`\bsegsync [a-z]+( -[-a-z]+([ =]('[^']*'|[^' -]\S*))?)*`)
+var command = regexp.MustCompile(`\bsegsync [a-z]+( -[-a-z]*([ =]('[^']*'|\\'|[^' -][^' ]*)+)?)*`)
 
 // Wrap breaks a text of one line, between its words, into lines of at most width columns. The lines
 // after the first begin with so many spaces. A command to copy, and a word that is wider than a line,

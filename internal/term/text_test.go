@@ -44,6 +44,8 @@ func TestWrap(t *testing.T) {
 		{"/srv/segsync/warnings.csv", 4, 12, "/srv/segsync/warnings.csv"},
 		{"", 2, 10, ""},
 		{"run segsync import --dir 'my shop' -q --limit 5, then look", 2, 16, "run|  segsync import --dir 'my shop' -q --limit 5,|  then look"},
+		{"segsync delete --from - --dir x", 2, 16, "segsync delete --from - --dir x"},
+		{`segsync import --from 'it'\''s mine.csv' -q`, 2, 16, `segsync import --from 'it'\''s mine.csv' -q`},
 	} {
 		if got := strings.Join(term.Wrap(c.text, c.indent, c.width), "|"); got != c.want {
 			t.Errorf("%q at %d: got %q, want %q", c.text, c.width, got, c.want)

@@ -115,6 +115,9 @@ type result struct {
 
 // set gives the result these rows.
 func (r *result) set(rows ...[]any) {
+	for len(rows) > 0 && len(r.columns) < len(rows[0]) {
+		r.columns = append(r.columns, "c"+strconv.Itoa(len(r.columns)))
+	}
 	r.count, r.row = len(rows), func(i int) []any { return rows[i] }
 }
 

@@ -145,7 +145,7 @@ func (s *Sink) send(ctx context.Context, records []*sink.Record, timeouts int) e
 	case len(records) > oneByOneBelow:
 		return s.sendParts(ctx, records, half, timeouts)
 	default:
-		s.log.Warn("Voucherify refuses a bulk request for one of its customers: sending them one by one",
+		s.log.Warn("a bulk request is refused, perhaps for one of its customers: sending them one by one",
 			"customers", len(records), "cause", refused.Error())
 		return s.sendOneByOne(ctx, records)
 	}
@@ -222,19 +222,30 @@ func (s *Sink) sendOneByOne(ctx context.Context, records []*sink.Record) error {
 		if !isRefused || !refused.OfFirewall() {
 			return err
 		}
-		if blocked = append(blocked, err); len(blocked) == maxBlocked && s.CheckAccepts(ctx) != nil {
-			return blocked[0]
+		if blocked = append(blocked, err); len(blocked) == maxBlocked {
+			if err := s.checkFirewall(ctx, blocked[0]); err != nil {
+				return err
+			}
 		}
 		refuse(r, "blocked", refused)
 	}
-	if len(blocked) > 0 && s.CheckAccepts(ctx) != nil { // then it blocks all
-		return blocked[0]
+	if len(blocked) > 0 {
+		return s.checkFirewall(ctx, blocked[0])
 	}
 	return nil
 }
 
+// checkFirewall returns the refusal of a firewall if that lets no customer through, and nil if it does.
+func (s *Sink) checkFirewall(ctx context.Context, refusal error) error {
+	err := s.CheckAccepts(ctx)
+	if answer, ok := errors.AsType[*voucherify.Error](err); errors.Is(err, sink.ErrNoneAccepted) || ok && answer.OfFirewall() {
+		return refusal
+	}
+	return err
+}
+
 func (s *Sink) sendOne(ctx context.Context, r *sink.Record) error {
-	isQueued, err := r.Again, error(nil)
+	isQueued, err := r.SentBefore, error(nil)
 	if !isQueued {
 		isQueued, err = s.isQueued(r.SourceID)
 	}

@@ -121,7 +121,8 @@ func newEndGuard() *endGuard {
 func (l *lister) check(g *endGuard, page *segmentprofiles.ProfilesPage, added int) error {
 	known := l.seen.Len()
 	if l.at.Pass == 0 && !l.since.IsZero() {
-		added, known = max(added, g.addIDs(page)), len(g.ids) // in this order
+		added = max(added, g.addIDs(page))
+		known = len(g.ids)
 	}
 	if g.stale++; added > 0 {
 		g.stale = 0
