@@ -89,17 +89,20 @@ segsync help tuning lists further flags.`,
 	return cmd
 }
 
-// gcPercent lets the heap grow by half between two collections: what is known of each profile
+// boundHeap lets the heap grow by half only between two collections: what is known of each profile
 // stays in memory, and must not be there twice.
-const gcPercent = 50
+func boundHeap() {
+	const percent = 50
+	if os.Getenv("GOMEMLIMIT") == "" && os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(percent)
+	}
+}
 
 func runImport(cmd *cobra.Command, o *importFlags) error {
 	if err := o.check(cmd.Flags()); err != nil {
 		return app.Usage(app.WithHint(err, "see segsync import --help"))
 	}
-	if os.Getenv("GOMEMLIMIT") == "" && os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
+	boundHeap()
 	out, err := newOutput(cmd, o.output.Options)
 	if err != nil {
 		return err

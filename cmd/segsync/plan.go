@@ -74,6 +74,7 @@ func runPlan(cmd *cobra.Command, o *planFlags) error {
 	if err := o.check(cmd.Flags()); err != nil {
 		return app.Usage(app.WithHint(err, "see segsync plan --help"))
 	}
+	boundHeap()
 	out, err := newOutput(cmd, o.output.Options)
 	if err != nil {
 		return err

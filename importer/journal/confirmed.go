@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"hash/fnv"
+	"strconv"
 
 	"segsync/importer/outcome"
 )
@@ -21,12 +22,12 @@ func hashOf(text []byte) uint64 {
 
 // Confirmed is what the customers were that the last import sent and that Voucherify confirmed, and those
 // that it found unchanged.
-type Confirmed struct{ contents map[uint64]string } // by the hash of the source_id
+type Confirmed struct{ contents map[uint64]uint64 } // hashes of the customers, by those of their source ids
 
 // ReadConfirmed reads the log of a directory. It knows no customer where there is no log, and where that is of
 // another space, project or identifier. The errors are *DamagedError and those of reading.
 func ReadConfirmed(names Names, id Identity) (*Confirmed, error) {
-	c := &Confirmed{contents: make(map[uint64]string)}
+	c := &Confirmed{contents: make(map[uint64]uint64)}
 	confirmed := make(map[string]bool) // async actions
 	for _, take := range []func(*line){
 		func(l *line) {
@@ -60,7 +61,7 @@ func (c *Confirmed) take(l *line, actions map[string]bool) {
 		delete(c.contents, hashOf([]byte(l.Deletion.SourceID)))
 	case e == nil || e.SourceID == "" || e.Outcome == outcome.Merged || e.Outcome == outcome.Confirmed:
 	case e.Outcome == outcome.Unchanged && e.Content != "", e.Outcome == outcome.Sent && e.Content != "" && actions[e.ActionID]:
-		c.contents[hashOf([]byte(e.SourceID))] = e.Content
+		c.contents[hashOf([]byte(e.SourceID))], _ = strconv.ParseUint(e.Content, 16, 64) // what is no hash is of no customer
 	default:
 		delete(c.contents, hashOf([]byte(e.SourceID)))
 	}
@@ -69,5 +70,5 @@ func (c *Confirmed) take(l *line, actions map[string]bool) {
 // Has reports whether the customer was last sent as it is now, and confirmed.
 func (c *Confirmed) Has(sourceID string, customer []byte) bool {
 	content, isKnown := c.contents[hashOf([]byte(sourceID))]
-	return isKnown && content == ContentOf(customer)
+	return isKnown && content == hashOf(customer)
 }

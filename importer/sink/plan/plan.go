@@ -32,8 +32,8 @@ type Plan struct {
 
 // size is what a forecast needs of a customer.
 type size struct {
-	bytes, before int  // profiles that were read before it
-	isUnchanged   bool // it is not sent with the changes
+	bytes, before uint32 // profiles that were read before it
+	isUnchanged   bool   // it is not sent with the changes
 }
 
 // Rejected is the kind of a customer that the project's schema would refuse.
@@ -76,9 +76,9 @@ type Cost struct{ Customers, BulkCalls int }
 func (p *Plan) Cost() (all, onlyChanges Cost) {
 	every, changes := forecast{limits: p.limits}, forecast{limits: p.limits}
 	for _, s := range p.sizes {
-		every.add(s.bytes, s.before)
+		every.add(int(s.bytes), int(s.before))
 		if !s.isUnchanged {
-			changes.add(s.bytes, s.before)
+			changes.add(int(s.bytes), int(s.before))
 		}
 	}
 	return every.sent, changes.sent
@@ -128,7 +128,7 @@ func (p *Plan) add(ctx context.Context, record *sink.Record) error {
 	if err != nil {
 		return err
 	}
-	p.sizes = append(p.sizes, size{len(record.Customer), record.Before, d.Kind == Unchanged})
+	p.sizes = append(p.sizes, size{uint32(len(record.Customer)), uint32(record.Before), d.Kind == Unchanged})
 	isRefused, err := p.reject(record.Customer)
 	if err != nil {
 		return err
