@@ -392,7 +392,7 @@ func (d *deleting) printResume(err error, code int) {
 	if d.o.From == "-" {
 		what += " It goes on with the same list on stdin."
 	}
-	command := inDirectory(d.out, "segsync delete --resume"+d.flags()+dirFlag(d.o.Dir))
+	command := "segsync delete --resume" + d.flags() + dirFlag(d.o.Dir)
 	if d.out.IsJSON() {
 		d.out.Log.Error(what, "continue", command, "exit_code", code)
 		return

@@ -3,7 +3,6 @@ package app
 import (
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"unicode"
@@ -12,7 +11,6 @@ import (
 	"segsync/importer/journal"
 	"segsync/importer/source/profileapi"
 	"segsync/internal/settings"
-	"segsync/internal/term"
 )
 
 // resumeCommand returns the command that continues the import, with the flags that were given to this
@@ -56,7 +54,7 @@ func resumeCommand(r *result) string {
 	if left > 0 && r.limit > 0 { // what was to be a pilot stays one
 		start += fmt.Sprintf(" --limit %d", limit)
 	}
-	return inDirectory(r.out, "segsync import"+start+flagsFor(r.options, nil, except...)+more)
+	return "segsync import" + start + flagsFor(r.options, nil, except...) + more
 }
 
 // verifyFlags are those that segsync verify has, too.
@@ -66,23 +64,14 @@ var verifyFlags = []string{"profiles-from", "env-file", "mapping", "from", "veri
 // verifyCommand returns the command that asks again for what is not confirmed.
 func verifyCommand(r *result) string {
 	if r.apis.IsSandbox {
-		return inDirectory(r.out, "segsync import --resume"+flagsFor(r.options, nil))
+		return "segsync import --resume" + flagsFor(r.options, nil)
 	}
-	return inDirectory(r.out, "segsync verify"+flagsFor(r.options, verifyFlags))
+	return "segsync verify" + flagsFor(r.options, verifyFlags)
 }
 
 // outstandingCommand returns the command that lists what is outstanding.
 func outstandingCommand(r *result) string {
-	return inDirectory(r.out, "segsync outstanding"+flag("profiles-from", r.options.Choose.ProfilesFrom)+dirFlag(r.options.Dir))
-}
-
-// inDirectory returns a command that can be pasted anywhere, where a mail of cron has it.
-func inDirectory(out *term.Output, command string) string {
-	dir, err := os.Getwd()
-	if err != nil || out.IsTerminal() || !out.IsQuiet() {
-		return command
-	}
-	return "cd " + ShellQuote(dir) + " && " + command
+	return "segsync outstanding" + flag("profiles-from", r.options.Choose.ProfilesFrom) + dirFlag(r.options.Dir)
 }
 
 // fromFlags returns the flags --from as they were given.
