@@ -42,11 +42,7 @@ func decide(r *result) ending {
 		if !isInterruption(r.err) && !isRetried(r.err) {
 			e.err = r.err
 		}
-		what := "Interrupted."
-		if r.dry == nil && !r.opened.IsSaved() {
-			what = "Interrupted: nothing was written."
-		}
-		return resume(what + "\n" + stoppedAt(r))
+		return resume("Interrupted.\n" + stoppedAt(r))
 	case is[*pastEndError](r.err):
 		e.code, e.err = CodeOf(r.err), r.err
 		if r.opened.HasOtherUnfinished() {

@@ -145,8 +145,11 @@ func (s *Sink) send(ctx context.Context, records []*sink.Record, timeouts int) e
 	case len(records) > oneByOneBelow:
 		return s.sendParts(ctx, records, half, timeouts)
 	default:
-		s.log.Warn("a bulk request is refused, perhaps for one of its customers: sending them one by one",
-			"customers", len(records), "cause", refused.Error())
+		text := "Voucherify refuses a bulk request for one of its customers: sending them one by one"
+		if refused.OfFirewall() {
+			text = "a bulk request was answered as by a firewall: sending its customers one by one"
+		}
+		s.log.Warn(text, "customers", len(records), "cause", refused.Error())
 		return s.sendOneByOne(ctx, records)
 	}
 	return fmt.Errorf("sending %d customers (of %s to %s): %w", len(records), records[0].ID, records[len(records)-1].ID, err)
