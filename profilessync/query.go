@@ -52,8 +52,8 @@ func (s *statement) rowsSQL() string {
 	if len(s.ids) > 0 {
 		write("\n  AND canonical_segment_id IN (%s)", s.list(s.ids))
 	}
-	if !s.since.IsZero() {
-		since := s.time(s.since)
+	if !s.Since.IsZero() {
+		since := s.time(s.Since)
 		write("\n  AND canonical_segment_id IN (\n    SELECT %s FROM %s WHERE uuid_ts >= %s OR uuid_ts IS NULL", id, s.table(s.identifiers), since)
 		write("\n    UNION ALL\n    SELECT %s FROM %s WHERE uuid_ts >= %s OR uuid_ts IS NULL\n  )", id, s.table(tableTraits), since)
 	}

@@ -444,17 +444,17 @@ func (r *rest) fetch(req *http.Request) (*http.Response, error) {
 // object.
 func answerError(resp *http.Response) *restError {
 	data, _ := io.ReadAll(resp.Body) // from memory
-	var says struct {
+	var parsed struct {
 		Code      jsontext.Value `json:"code"`
 		ErrorCode string         `json:"error_code"`
 		Message   string         `json:"message"`
 		Error     jsontext.Value `json:"error"`
 		ErrorText string         `json:"error_description"`
 	}
-	json.Unmarshal(data, &says, strictjson.Lenient) // else it has none of them
-	e := &restError{resp.StatusCode, says.ErrorCode, says.Message}
-	if says.Code.Kind() == '"' {
-		e.code = strings.Trim(says.Code.String(), `"`)
+	json.Unmarshal(data, &parsed, strictjson.Lenient) // else it has none of them
+	e := &restError{resp.StatusCode, parsed.ErrorCode, parsed.Message}
+	if parsed.Code.Kind() == '"' {
+		e.code = strings.Trim(parsed.Code.String(), `"`)
 	}
 	var google struct {
 		Message string `json:"message"`
@@ -462,14 +462,14 @@ func answerError(resp *http.Response) *restError {
 			Reason string `json:"reason"`
 		} `json:"errors"`
 	}
-	if says.Error.Kind() == '{' && json.Unmarshal(says.Error, &google, strictjson.Lenient) == nil {
+	if parsed.Error.Kind() == '{' && json.Unmarshal(parsed.Error, &google, strictjson.Lenient) == nil {
 		e.message = google.Message
 		for _, one := range google.Errors {
 			e.code = one.Reason
 		}
 	}
 	if e.message == "" {
-		e.message = says.ErrorText
+		e.message = parsed.ErrorText
 	}
 	return e
 }

@@ -78,19 +78,19 @@ func SQL(dialect, schema string, q Query) (string, error) {
 }
 
 // dialectOf returns the dialect of this name; the zero value if there is none.
-func dialectOf(name string) (d dialect) {
+func dialectOf(name string) dialect {
 	for _, d := range dialects {
 		if d.name == name {
 			return d
 		}
 	}
-	return d
+	return dialect{}
 }
 
 // statement is what the text of a statement, in query.go, is made from.
 type statement struct {
-	selected *selection
-	Query
+	selected    *selection
+	Query       // Since is earlier by the lookback
 	dialect     dialect
 	schema      string
 	identifiers string   // name of the table
@@ -99,7 +99,6 @@ type statement struct {
 	jsonValues  bool     // the value of a trait is JSON
 	types       []string // of external IDs
 	traits      []string
-	since       time.Time
 	by          Query // what identifies a profile, for counting
 }
 
@@ -115,12 +114,12 @@ func newStatement(d dialect, schema string, q Query) (*statement, error) {
 	}
 	selected := newSelection(q)
 	maps.Copy(selected.traits, selected.names)
+	if !q.Since.IsZero() {
+		q.Since = q.Since.Add(-lookback)
+	}
 	s := &statement{
 		selected: selected, Query: q, dialect: d, schema: schema, identifiers: tableIdentifiers,
 		types: slices.Sorted(maps.Keys(selected.types)), traits: slices.Sorted(maps.Keys(selected.traits)),
-	}
-	if !q.Since.IsZero() {
-		s.since = q.Since.Add(-lookback)
 	}
 	if !s.anyIdentifier() && !s.anyTrait() {
 		return nil, errors.New("neither external IDs nor traits are asked for")

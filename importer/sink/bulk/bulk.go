@@ -248,12 +248,12 @@ func (s *Sink) checkFirewall(ctx context.Context, refusal error) error {
 }
 
 func (s *Sink) sendOne(ctx context.Context, r *sink.Record) error {
-	isQueued, err := r.SentBefore, error(nil)
+	isQueued := r.SentBefore
 	if !isQueued {
-		isQueued, err = s.isQueued(r.SourceID)
-	}
-	if err != nil {
-		return err
+		var err error
+		if isQueued, err = s.isQueued(r.SourceID); err != nil {
+			return err
+		}
 	}
 	if isQueued {
 		id, err := s.client.UpsertCustomers(ctx, [][]byte{r.Customer})
