@@ -163,6 +163,16 @@ func TestDocumentedSchemaIsTheSchema(t *testing.T) {
 }
 
 // The first line of the default file tells editors the name that it tells people.
+func TestDefaultMappingFileIsAMappingFile(t *testing.T) {
+	parsed, err := Parse("default-mapping.yaml", []byte(DefaultFile()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := parsed.Fingerprint(), Default().Fingerprint(); got != want {
+		t.Errorf("the file is the mapping %s, the default is %s", got, want)
+	}
+}
+
 func TestDefaultMappingFileNamesItsSchema(t *testing.T) {
 	first, rest, _ := strings.Cut(DefaultFile(), "\n")
 	name, found := strings.CutPrefix(first, "# yaml-language-server: $schema=")

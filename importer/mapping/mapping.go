@@ -141,9 +141,11 @@ type MetadataTrait struct {
 func Default() Mapping { return parseDefault() }
 
 var parseDefault = sync.OnceValue(func() Mapping {
-	m, err := Parse("default-mapping.yaml", []byte(defaultMappingFile))
-	if err != nil {
-		panic("mapping: " + err.Error())
+	var r fileReader
+	r.read([]byte(defaultMappingFile))
+	m := r.decode() // without the schema: to compile it takes longer than all else that a program's start does
+	if len(r.mistakes) > 0 {
+		panic("mapping: " + r.err("default-mapping.yaml").Error())
 	}
 	return m
 })
