@@ -35,7 +35,8 @@ func (v *verifier) watch(ctx context.Context) error {
 	if v.Verify.Off {
 		return nil
 	}
-	interval, allSent := firstPoll, v.allSent
+	first := min(firstPoll, v.Verify.Interval)
+	interval, allSent := first, v.allSent
 	timer := time.NewTimer(interval)
 	defer timer.Stop()
 	for {
@@ -45,7 +46,7 @@ func (v *verifier) watch(ctx context.Context) error {
 			var cancel context.CancelFunc
 			ctx, cancel = context.WithTimeout(ctx, v.Verify.Timeout) // of a poll under way, too
 			defer cancel()
-			interval = firstPoll
+			interval = first
 		case <-timer.C:
 			found, err := v.poll(ctx)
 			if err != nil && ctx.Err() == nil {

@@ -36,7 +36,7 @@ func TestInterruptedImportCanBeContinued(t *testing.T) {
 		{"SIGHUP while reading", syscall.SIGHUP, `@250/external_ids`, 143},
 		{"SIGINT at the first request", os.Interrupt, `next=0$`, 130},
 	}
-	for _, c := range sample(2, cases) {
+	for _, c := range sample(3, cases) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			w := startWorld(t, sandbox.Options{Profiles: 750})

@@ -1,14 +1,12 @@
 package main
 
 import (
-	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"runtime"
-	"strconv"
 	"syscall"
 	"testing"
 
@@ -44,10 +42,6 @@ func TestMain(m *testing.M) {
 type leakChecked struct{ m *testing.M }
 
 func (l leakChecked) Run() int {
-	flag.Parse()
-	if flag.Lookup("test.parallel").Value.String() == strconv.Itoa(runtime.GOMAXPROCS(0)) {
-		flag.Set("test.parallel", "8") // most tests wait for a server or the clock; with more of them, two cores do little but switch
-	}
 	if signal.Ignored(syscall.SIGHUP) { // under nohup; segsync would inherit that
 		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	}

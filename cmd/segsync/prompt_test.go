@@ -68,7 +68,7 @@ func failing(t *testing.T, times int) *world {
 
 func TestPromptYesContinues(t *testing.T) {
 	t.Parallel()
-	each(t, []string{"yes\r", "  YES  \r", "y\r", "resume\ry\r"}, func(t *testing.T, answer string) {
+	each(t, sample(2, []string{"yes\r", "  YES  \r", "y\r", "resume\ry\r"}), func(t *testing.T, answer string) {
 		w := failing(t, 1)
 		p, keyboard := w.onTerminal(t, "import")
 		answerEach(t, p, keyboard, question, answer)
@@ -110,7 +110,7 @@ func each(t *testing.T, answers []string, test func(*testing.T, string)) {
 // The end of the input is a no, and anything else is asked again.
 func TestPromptNoStops(t *testing.T) {
 	t.Parallel()
-	each(t, []string{"no\r", "N\r", "\rno\r", "yes please\rn\r", "\x04", "ye\x04\x04\x04"}, func(t *testing.T, answer string) {
+	each(t, sample(4, []string{"no\r", "N\r", "\rno\r", "yes please\rn\r", "\x04", "ye\x04\x04\x04"}), func(t *testing.T, answer string) {
 		w := failing(t, 1)
 		p, keyboard := w.onTerminal(t, "import")
 		answerEach(t, p, keyboard, question, answer)
@@ -255,7 +255,7 @@ func TestPromptContinuesAnUnfinishedImport(t *testing.T) {
 // Without an answer, an unfinished import is neither continued nor replaced.
 func TestPromptWithoutAnAnswerBeginsNothing(t *testing.T) {
 	t.Parallel()
-	each(t, []string{"\x04", "\r", "cancel\r", "c\rcancel\r"}, func(t *testing.T, answer string) {
+	each(t, sample(3, []string{"\x04", "\r", "cancel\r", "c\rcancel\r"}), func(t *testing.T, answer string) {
 		w := failing(t, 1)
 		w.start(t, "import").wantExit(t, 1)
 		before := w.requests(`.`)

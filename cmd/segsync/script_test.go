@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -56,12 +57,20 @@ import (
 //	json-lines FILE          checks that each line is a JSON object
 //	mode PERM FILE ...       checks the permissions of files
 //	summary-valid FILE       checks a JSON summary against its schema
+//
+// and the condition full, without which those that only vary another one are skipped.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
+		Condition: func(name string) (bool, error) {
+			if name != "full" {
+				return false, fmt.Errorf("unknown condition %s", name)
+			}
+			return full, nil
+		},
 		Setup: func(env *testscript.Env) error {
 			example, err := filepath.Abs("../../.env-example")
 			env.Setenv("ENV_EXAMPLE", example)

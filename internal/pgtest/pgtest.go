@@ -6,6 +6,7 @@ package pgtest
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"iter"
@@ -51,11 +52,20 @@ var shared = sync.OnceValues(func() (*Server, error) {
 // started says that there is a shared server to stop.
 var started bool
 
-// Main runs the tests and stops the server that they have used. It returns the exit code.
+// Main runs the tests, eight at once unless -parallel says otherwise, for most wait for a
+// server or the clock; with more of them, two cores do little but switch. It stops the
+// server that they have used, and returns the exit code.
 func Main(m *testing.M) int {
+	flag.Parse()
+	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == strconv.Itoa(runtime.GOMAXPROCS(0)) {
+		parallel.Value.Set("8")
+	}
 	code := m.Run()
 	if started {
 		if server, err := shared(); err == nil {
+			for _, conn := range idle.conns {
+				conn.Close(context.Background())
+			}
 			server.Remove()
 		}
 	}
@@ -105,11 +115,8 @@ func Schema(t testing.TB, url string) string {
 // Fill makes the tables of Profiles Sync in the schema, with these people.
 func Fill(t testing.TB, url, schema string, people iter.Seq[sandbox.Person]) {
 	t.Helper()
-	conn, err := pgconn.Connect(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(context.Background())
+	conn := connect(t, url)
+	defer release(conn, url)
 	if err := sandbox.FillPostgres(t.Context(), conn, schema, people); err != nil {
 		t.Fatal(err)
 	}
@@ -119,13 +126,9 @@ func Fill(t testing.TB, url, schema string, people iter.Seq[sandbox.Person]) {
 // of the last one.
 func Exec(t testing.TB, url, sql string) [][]string {
 	t.Helper()
-	ctx := context.Background()
-	conn, err := pgconn.Connect(ctx, url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(ctx)
-	results, err := conn.Exec(ctx, sql).ReadAll()
+	conn := connect(t, url)
+	defer release(conn, url)
+	results, err := conn.Exec(context.Background(), sql).ReadAll()
 	if err != nil {
 		t.Fatalf("%s\n%v", sql, err)
 	}
@@ -143,15 +146,55 @@ func Exec(t testing.TB, url, sql string) [][]string {
 // Copy writes what COPY … TO STDOUT gives.
 func Copy(t testing.TB, url string, w io.Writer, sql string) {
 	t.Helper()
-	ctx := context.Background()
-	conn, err := pgconn.Connect(ctx, url)
+	conn := connect(t, url)
+	defer release(conn, url)
+	if _, err := conn.CopyTo(context.Background(), w, sql); err != nil {
+		t.Fatalf("%s\n%v", sql, err)
+	}
+}
+
+// idle are connections to the shared server, to be used again: each new one is a process of
+// Postgres, and costs more than most statements do.
+var idle struct {
+	sync.Mutex
+	conns []*pgconn.PgConn
+}
+
+// connect returns a connection to the server at the URL. release takes it back.
+func connect(t testing.TB, url string) *pgconn.PgConn {
+	t.Helper()
+	idle.Lock()
+	defer idle.Unlock()
+	if last := len(idle.conns) - 1; last >= 0 && isShared(url) {
+		conn := idle.conns[last]
+		idle.conns = idle.conns[:last]
+		return conn
+	}
+	conn, err := pgconn.Connect(context.Background(), url)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close(ctx)
-	if _, err := conn.CopyTo(ctx, w, sql); err != nil {
-		t.Fatalf("%s\n%v", sql, err)
+	return conn
+}
+
+func release(conn *pgconn.PgConn, url string) {
+	ctx := context.Background()
+	if _, err := conn.Exec(ctx, "DISCARD ALL").ReadAll(); err != nil || !isShared(url) {
+		conn.Close(ctx)
+		return
 	}
+	idle.Lock()
+	defer idle.Unlock()
+	idle.conns = append(idle.conns, conn)
+}
+
+// isShared reports whether the URL is that of the shared server.
+func isShared(url string) bool {
+	if !started {
+		return false
+	}
+	server, err := shared()
+	return err == nil && url == server.URL
 }
 
 // Start makes a server and starts it. Remove stops it.
