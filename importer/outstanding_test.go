@@ -398,30 +398,40 @@ func TestMalformedProfileWhileStopping(t *testing.T) {
 
 // A firewall that refuses one customer refuses no other one; one that refuses all ends the run, and rejects none.
 func TestFirewall(t *testing.T) {
-	for name, test := range map[string]struct {
-		match string
-		want  counts
+	for _, of := range []struct {
+		name, match string
+		want        counts
 	}{
-		"one": {`"source_id":"u002"`, counts{Read: 12, Confirmed: 11, Rejected: 1}},
-		"all": {`.`, counts{}},
+		{"one", `"source_id":"u012"`, counts{Read: 12, Confirmed: 11, Rejected: 1}},
+		{"all", `.`, counts{}},
 	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				w := newFromFile(t, sandbox.Options{}, lines(1, 12))
-				w.On(`^POST .*`+test.match, func(rw answerWriter, _ request) bool {
-					rw.WriteHeader(http.StatusForbidden)
-					io.WriteString(rw, "<html>blocked</html>")
-					return true
+		for name, refuse := range map[string]func(answerWriter){
+			"page": func(rw answerWriter) {
+				rw.WriteHeader(http.StatusForbidden)
+				io.WriteString(rw, "<html>blocked</html>")
+			},
+			"nothing":  func(rw answerWriter) { rw.WriteHeader(http.StatusForbidden) },
+			"redirect": func(rw answerWriter) { rw.WriteHeader(http.StatusFound) },
+			"cut":      func(answerWriter) { panic(http.ErrAbortHandler) },
+		} {
+			t.Run(of.name+"/"+name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					w := newFromFile(t, sandbox.Options{ActionDelay: time.Minute}, lines(1, 12))
+					w.settings.PageSize, w.settings.BatchSize, w.settings.SinkRetries = 4, 4, true
+					w.On(`^POST .*`+of.match, func(rw answerWriter, _ request) bool {
+						refuse(rw)
+						return true
+					})
+					im := w.continued(t)
+					if err := im.Run(t.Context()); (err == nil) != (of.name == "one") {
+						t.Errorf("error %v", err)
+					}
+					if diff := cmp.Diff(of.want, countsOf(im.State())); diff != "" {
+						t.Errorf("counts (-want +got):\n%s", diff)
+					}
 				})
-				im := w.continued(t)
-				if err := im.Run(t.Context()); (err == nil) != (name == "one") {
-					t.Errorf("error %v", err)
-				}
-				if diff := cmp.Diff(test.want, countsOf(im.State())); diff != "" {
-					t.Errorf("counts (-want +got):\n%s", diff)
-				}
 			})
-		})
+		}
 	}
 }
 

@@ -88,11 +88,14 @@ func (e *Error) OfRecords() bool {
 	return false
 }
 
-// OfFirewall reports whether a firewall in front of the API refused the request, perhaps for what a record holds.
+// OfFirewall reports whether a firewall in front of the API refused the request, perhaps for what a record holds. The
+// API itself redirects nothing.
 func (e *Error) OfFirewall() bool {
 	switch e.Status {
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+		return true
 	case http.StatusForbidden, http.StatusNotFound, http.StatusNotAcceptable, http.StatusUnsupportedMediaType, http.StatusUnavailableForLegalReasons:
-		return e.Foreign
+		return e.Foreign || e.Message == "" // no answer of Voucherify is empty
 	}
 	return false
 }

@@ -77,6 +77,19 @@ func (e *TimeoutError) Error() string {
 // TimedOut tells the error from others to callers that do not import this package.
 func (e *TimeoutError) TimedOut() bool { return true }
 
+// CutError says that no attempt of a request had an answer, while other requests had.
+type CutError struct {
+	Attempts int
+	Err      error // of the last attempt
+}
+
+func (e *CutError) Error() string { return fmt.Sprintf("after %d attempts: %v", e.Attempts, e.Err) }
+
+func (e *CutError) Unwrap() error { return e.Err }
+
+// OthersAnswered tells the error from others to callers that do not import this package.
+func (e *CutError) OthersAnswered() bool { return true }
+
 // StatusError is an answer to Download that is not a file.
 type StatusError struct {
 	API    string

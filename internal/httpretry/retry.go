@@ -218,6 +218,8 @@ func (c *call) result() (*http.Response, error) {
 	switch {
 	case c.err != nil && (c.attempts == 1 || isPermanent(c.err)):
 		return nil, c.err
+	case c.err != nil && c.othersAnswered:
+		return nil, &CutError{c.attempts, c.err}
 	case c.err != nil:
 		return nil, fmt.Errorf("after %d attempts: %w", c.attempts, c.err)
 	}

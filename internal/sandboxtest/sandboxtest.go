@@ -127,11 +127,14 @@ func (w *World) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
-	if !w.intercept(answer, r) {
-		r.Body = io.NopCloser(bytes.NewReader(body))
-		if err := w.Serve(answer, r); err != nil {
-			return nil, err
+	err = uncut(func() {
+		if !w.intercept(answer, r) {
+			r.Body = io.NopCloser(bytes.NewReader(body))
+			w.serve(answer, r)
 		}
+	})
+	if err != nil {
+		return nil, err
 	}
 	if err := r.Context().Err(); err != nil { // the client went away while it waited
 		return nil, err
@@ -141,7 +144,16 @@ func (w *World) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // Serve lets the sandbox answer, whatever the rules say. Its error says that the
 // connection was cut.
-func (w *World) Serve(answer http.ResponseWriter, r *http.Request) (err error) {
+func (w *World) Serve(answer http.ResponseWriter, r *http.Request) error {
+	return uncut(func() { w.serve(answer, r) })
+}
+
+func (w *World) serve(answer http.ResponseWriter, r *http.Request) {
+	w.Box.ServeHTTP(answer, r.WithContext(context.WithValue(r.Context(), pastRules{}, true)))
+}
+
+// uncut calls the handler. Its error says that the handler cut the connection.
+func uncut(handler func()) (err error) {
 	defer func() {
 		if p := recover(); p == http.ErrAbortHandler {
 			err = io.ErrUnexpectedEOF
@@ -149,7 +161,7 @@ func (w *World) Serve(answer http.ResponseWriter, r *http.Request) (err error) {
 			panic(p)
 		}
 	}()
-	w.Box.ServeHTTP(answer, r.WithContext(context.WithValue(r.Context(), pastRules{}, true)))
+	handler()
 	return nil
 }
 

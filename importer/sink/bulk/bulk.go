@@ -130,26 +130,25 @@ func (s *Sink) send(ctx context.Context, records []*sink.Record, timeouts int) e
 		s.log.Warn("Voucherify did not answer a bulk request in time: halving it", "customers", len(records))
 		sink.Lower(&s.limits.Records, half)
 		return s.sendParts(ctx, records, half, timeouts+1)
-	case !isRefused:
-	case refused.TooManyCustomers() && len(records) > 1:
+	case isRefused && refused.TooManyCustomers() && len(records) > 1:
 		return s.sendFewer(ctx, records, refused, timeouts)
-	case refused.TooLarge() && len(records) > 1:
+	case isRefused && refused.TooLarge() && len(records) > 1:
 		bytes := voucherify.BulkBytes(customersOf(records))
 		sink.Lower(&s.limits.Bytes, bytes/2)
 		s.log.Warn("the bulk request is too large: halving it", "customers", len(records), "bytes", bytes)
 		return s.sendParts(ctx, records, half, timeouts)
-	case refused.TooLarge():
+	case isRefused && refused.TooLarge():
 		refuse(records[0], "too_large", refused)
 		return nil
-	case !s.isRecordError(refused) && !refused.OfFirewall():
+	case !s.isOfRecord(err) && !isBlocked(err):
 	case len(records) > oneByOneBelow:
 		return s.sendParts(ctx, records, half, timeouts)
 	default:
 		text := "Voucherify refuses a bulk request for one of its customers: sending them one by one"
-		if refused.OfFirewall() {
-			text = "a bulk request was answered as by a firewall: sending its customers one by one"
+		if isBlocked(err) {
+			text = "a bulk request was ended as by a firewall: sending its customers one by one"
 		}
-		s.log.Warn(text, "customers", len(records), "cause", refused.Error())
+		s.log.Warn(text, "customers", len(records), "cause", err)
 		return s.sendOneByOne(ctx, records)
 	}
 	return fmt.Errorf("sending %d customers (of %s to %s): %w", len(records), records[0].ID, records[len(records)-1].ID, err)
@@ -217,20 +216,18 @@ func (s *Sink) sendOneByOne(ctx context.Context, records []*sink.Record) error {
 		switch {
 		case err == nil:
 			continue
-		case isRefused && (s.isRecordError(refused) || refused.TooLarge()):
+		case s.isOfRecord(err) || isRefused && refused.TooLarge():
 			refuse(r, cmp.Or(refused.Key, "refused"), refused)
 			continue
+		case !isBlocked(err):
+			return fmt.Errorf("sending the customer of %s: %w", r.ID, err)
 		}
-		err = fmt.Errorf("sending the customer of %s: %w", r.ID, err)
-		if !isRefused || !refused.OfFirewall() {
-			return err
-		}
-		if blocked = append(blocked, err); len(blocked) == maxBlocked {
+		refuse(r, "blocked", err)
+		if blocked = append(blocked, fmt.Errorf("sending the customer of %s: %w", r.ID, err)); len(blocked) == maxBlocked {
 			if err := s.checkFirewall(ctx, blocked[0]); err != nil {
 				return err
 			}
 		}
-		refuse(r, "blocked", refused)
 	}
 	if len(blocked) > 0 {
 		return s.checkFirewall(ctx, blocked[0])
@@ -241,7 +238,7 @@ func (s *Sink) sendOneByOne(ctx context.Context, records []*sink.Record) error {
 // checkFirewall returns the refusal of a firewall if that lets no customer through, and nil if it does.
 func (s *Sink) checkFirewall(ctx context.Context, refusal error) error {
 	err := s.CheckAccepts(ctx)
-	if answer, ok := errors.AsType[*voucherify.Error](err); errors.Is(err, sink.ErrNoneAccepted) || ok && answer.OfFirewall() {
+	if errors.Is(err, sink.ErrNoneAccepted) || isBlocked(err) {
 		return refusal
 	}
 	return err
@@ -272,16 +269,29 @@ func (s *Sink) sendOne(ctx context.Context, r *sink.Record) error {
 	return nil
 }
 
-// isRecordError reports whether one of the records caused the answer: Voucherify refuses it, or fails on it
+// isOfRecord reports whether one of the records caused the error: Voucherify refuses it, or fails on it
 // repeatedly while it answers other requests.
-func (s *Sink) isRecordError(answer *voucherify.Error) bool {
-	return answer.OfRecords() || answer.Status >= 500 && s.stop.Err() == nil
+func (s *Sink) isOfRecord(err error) bool {
+	answer, ok := errors.AsType[*voucherify.Error](err)
+	return ok && (answer.OfRecords() || answer.Status >= 500 && s.stop.Err() == nil)
+}
+
+// isBlocked reports whether the request was ended as by a firewall, perhaps for what a record holds: by a page of its
+// own, or by cutting the connection each time, while other requests have answers.
+func isBlocked(err error) bool {
+	if answer, ok := errors.AsType[*voucherify.Error](err); ok {
+		return answer.OfFirewall()
+	}
+	var cut interface{ OthersAnswered() bool }
+	return errors.As(err, &cut) && cut.OthersAnswered()
 }
 
 // refuse marks the record as rejected.
-func refuse(r *sink.Record, reason string, answer *voucherify.Error) {
-	r.Outcome, r.ServerError = outcome.Rejected, answer.Status >= 500
-	r.Why = outcome.Why{Reason: reason, Detail: answer.Error(), RequestID: answer.RequestID}
+func refuse(r *sink.Record, reason string, err error) {
+	r.Outcome, r.Why = outcome.Rejected, outcome.Why{Reason: reason, Detail: err.Error()}
+	if answer, ok := errors.AsType[*voucherify.Error](err); ok {
+		r.ServerError, r.Why.RequestID = answer.Status >= 500, answer.RequestID
+	}
 }
 
 // CheckAccepts sends a customer again that Voucherify took before.
