@@ -453,3 +453,25 @@ func TestOneByOneDoesNotOvertakeTheQueue(t *testing.T) {
 		w.wantNames(map[string]string{"u001": "N1", "u002": "New", "u003": "N3"})
 	})
 }
+
+// Nor does the newer of two profiles of a customer, which a later pass of the same import finds.
+func TestOneByOneOfALaterPassDoesNotOvertakeTheQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, sandbox.Options{Profiles: 100, Plain: true, ActionDelay: 5 * time.Minute})
+		w.settings.CatchUp, w.settings.BatchSize = true, 2
+		w.sharing(5, 99)
+		w.On(`next=50$`, sandboxtest.Nth(1, w.touchLast(2)))
+		w.On(`^POST .*"source_id":"user-00000(00|98)"`, sandboxtest.Status(http.StatusBadRequest))
+		im := w.importer()
+		if err := im.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := im.State().Details.Late; got != 2 {
+			t.Errorf("%d found late, want 2", got)
+		}
+		time.Sleep(24 * time.Hour)
+		if got := w.twice(); got != "of 99" {
+			t.Errorf("the customer is the one %q, want that of the profile that was active last", got)
+		}
+	})
+}
