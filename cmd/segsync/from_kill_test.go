@@ -55,7 +55,7 @@ func TestKilledImportFromElsewhereIsContinued(t *testing.T) {
 					continue
 				}
 				p.wantExit(t, app.ExitDone)
-				if killed < 2 { // two points may be reached at the same time
+				if killed < len(points)-1 { // there may be no request after the last one
 					t.Errorf("segsync was killed %d times", killed)
 				}
 				check(t, k.complete())

@@ -47,6 +47,7 @@ type killer struct {
 	seen    []int // by point
 	due     bool  // at the next request
 	running *process
+	struck  *process // the last one to which something happened: it is left alone from then on
 	reached int
 	ends    []int // exit codes of the runs
 }
@@ -88,6 +89,9 @@ func (k *killer) meet(r sandbox.Request, when moment) {
 func (k *killer) met(r sandbox.Request, when moment) *process {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if k.running == k.struck {
+		return nil
+	}
 	now := when == arrives && k.due
 	if now {
 		k.due = false
@@ -105,6 +109,7 @@ func (k *killer) met(r sandbox.Request, when moment) *process {
 		return nil
 	}
 	k.reached++
+	k.struck = k.running
 	return k.running
 }
 

@@ -146,7 +146,7 @@ func (s *Sink) send(ctx context.Context, records []*sink.Record, timeouts int) e
 	default:
 		text := "Voucherify refuses a bulk request for one of its customers: sending them one by one"
 		if isBlocked(err) {
-			text = "a bulk request was ended as by a firewall: sending its customers one by one"
+			text = "a bulk request was blocked, as by a firewall: sending its customers one by one"
 		}
 		s.log.Warn(text, "customers", len(records), "cause", err)
 		return s.sendOneByOne(ctx, records)
@@ -276,7 +276,7 @@ func (s *Sink) isOfRecord(err error) bool {
 	return ok && (answer.OfRecords() || answer.Status >= 500 && s.stop.Err() == nil)
 }
 
-// isBlocked reports whether the request was ended as by a firewall, perhaps for what a record holds: by a page of its
+// isBlocked reports whether the request was blocked, as by a firewall, perhaps for what a record holds: by a page of its
 // own, or by cutting the connection each time, while other requests have answers.
 func isBlocked(err error) bool {
 	if answer, ok := errors.AsType[*voucherify.Error](err); ok {
