@@ -13,6 +13,7 @@ import (
 	"segsync/internal/app"
 	"segsync/internal/pgtest"
 	"segsync/internal/sandbox"
+	"segsync/internal/warehousetest"
 )
 
 // Wherever segsync is killed while it imports from a file or a warehouse, the next runs
@@ -75,13 +76,16 @@ func TestKilledImportFromElsewhereIsContinued(t *testing.T) {
 func fromFake(vendor string) func(t *testing.T, k *killer) (args, env []string) {
 	return func(t *testing.T, k *killer) (args, env []string) {
 		f := newVendor(t, vendor, slices.Collect(k.box.People())...)
-		f.PageRows, f.GonePage = 40, 2
-		t.Cleanup(func() {
-			if f.GonePage != 0 {
-				t.Error("no result was gone")
-			}
-		})
+		f.Do(func() { f.PageRows, f.GonePage = 40, 2 })
+		t.Cleanup(func() { f.Do(func() { wantGone(t, f) }) })
 		return []string{"--from", "warehouse"}, fakeSettings(f)
+	}
+}
+
+// wantGone checks that a result was gone once.
+func wantGone(t *testing.T, f *warehousetest.Fake) {
+	if f.GonePage != 0 {
+		t.Error("no result was gone")
 	}
 }
 

@@ -96,7 +96,7 @@ func TestCheckWithoutRights(t *testing.T) {
 		t.Run(vendor, func(t *testing.T) {
 			t.Parallel()
 			f := newVendor(t, vendor, slices.Collect(w.box.People())...)
-			f.Denied = true
+			f.Do(func() { f.Denied = true })
 			check := func(env ...string) string {
 				p := startProcess(t, t.TempDir(), w.environ(slices.Concat(fakeSettings(f), env)...), nil, "check", "--from", "warehouse")
 				p.wantExit(t, app.ExitUsage)

@@ -43,8 +43,8 @@ const worldPeople = 700
 // that; and then a plan has nothing to do again.
 func TestPlansOfWorlds(t *testing.T) {
 	t.Parallel()
-	worlds := 2
-	if os.Getenv("SEGSYNC_FULL") != "" {
+	worlds := 1
+	if full {
 		worlds = 24
 	}
 	for seed := range worlds {
@@ -344,7 +344,7 @@ func (w *planWorld) editCustomers(t *testing.T) {
 // TestForecastIsWhatAnImportMakes: the bulk calls and customers of a plan are those of an import.
 func TestForecastIsWhatAnImportMakes(t *testing.T) {
 	t.Parallel()
-	for name, tt := range map[string]struct {
+	all := map[string]struct {
 		sandbox sandbox.Options
 		mapping string
 		env     []string
@@ -353,7 +353,9 @@ func TestForecastIsWhatAnImportMakes(t *testing.T) {
 		"sparse identifiers": {sandbox.Options{Profiles: 400, Identified: 0.1}, "name: name\n", []string{"VOUCHERIFY_BATCH_SIZE=7"}},
 		"max":                {sandbox.Options{Profiles: 400}, "name: name\nmetadata: {all: true}\n", []string{"VOUCHERIFY_BATCH_SIZE=max"}},
 		"only changes":       {sandbox.Options{Profiles: 400}, "name: name\n", []string{"VOUCHERIFY_BATCH_SIZE=7"}},
-	} {
+	}
+	for _, name := range sample(3, slices.Sorted(maps.Keys(all))) {
+		tt := all[name]
 		t.Run(name, func(t *testing.T) {
 			w := &planWorld{world: startWorld(t, tt.sandbox)}
 			if err := os.WriteFile(filepath.Join(w.dir, "mapping.yaml"), []byte(tt.mapping), 0o600); err != nil {

@@ -188,6 +188,14 @@ func (f *Fake) Settings() map[string]string {
 	return map[string]string{"DATABRICKS_CLIENT_ID": "c1", "DATABRICKS_CLIENT_SECRET": Secret}
 }
 
+// Do calls do while no request is answered. A test whose segsync is another process sets and
+// reads the fields so.
+func (f *Fake) Do(do func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	do()
+}
+
 func (f *Fake) now() time.Time { return time.Now().Add(-f.Skew) }
 
 func reply(w http.ResponseWriter, status int, body any) {
