@@ -78,8 +78,8 @@ func useProgram() (remove func()) {
 	return func() { os.RemoveAll(dir) }
 }
 
-// oneProcessor are settings that make segsync cheaper where many of them run at once.
-func oneProcessor() []string {
+// cheapSettings are environment variables that make segsync cheaper where many of them run at once.
+func cheapSettings() []string {
 	if full {
 		return nil
 	}

@@ -75,7 +75,7 @@ func TestScripts(t *testing.T) {
 			example, err := filepath.Abs("../../.env-example")
 			env.Setenv("ENV_EXAMPLE", example)
 			env.Values[worldKey{}] = &scriptWorld{}
-			env.Vars = append(env.Vars, oneProcessor()...)
+			env.Vars = append(env.Vars, cheapSettings()...)
 			return err
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){

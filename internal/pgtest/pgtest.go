@@ -179,13 +179,15 @@ func connect(t testing.TB, url string) *pgconn.PgConn {
 
 func release(conn *pgconn.PgConn, url string) {
 	ctx := context.Background()
-	if _, err := conn.Exec(ctx, "DISCARD ALL").ReadAll(); err != nil || !isShared(url) {
-		conn.Close(ctx)
-		return
+	if isShared(url) {
+		if _, err := conn.Exec(ctx, "DISCARD ALL").ReadAll(); err == nil {
+			idle.Lock()
+			defer idle.Unlock()
+			idle.conns = append(idle.conns, conn)
+			return
+		}
 	}
-	idle.Lock()
-	defer idle.Unlock()
-	idle.conns = append(idle.conns, conn)
+	conn.Close(ctx)
 }
 
 // isShared reports whether the URL is that of the shared server.
